@@ -1,0 +1,17 @@
+"""Events, one module per publisher. `shared.events.base` says what an event is."""
+
+from shared.events import case, consent, erasure
+from shared.events.base import SERVICES, Event, EventType, UnknownType, all_types, read, write
+
+__all__ = [
+    "SERVICES",
+    "Event",
+    "EventType",
+    "UnknownType",
+    "all_types",
+    "case",
+    "consent",
+    "erasure",
+    "read",
+    "write",
+]

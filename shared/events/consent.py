@@ -1,0 +1,55 @@
+"""What the consent service tells the others: consents, the freeze, and the erasure it coordinates."""
+
+from __future__ import annotations
+
+from shared.events.base import SERVICES, EventType, define
+from shared.fields import Count, Group, Id, List, Optional, Time, one_of
+
+PURPOSES = ("casework", "contact", "obtain_documents", "share", "email")
+DOCUMENT_KINDS = ("ehc_plan", "early_help", "meeting_notes", "report", "letter", "form", "other")
+
+_STANDING = {
+    "case": Id(),
+    "consent": Id(),
+    # Everything that stands after it, so that a consumer needs no earlier event.
+    "standing": List(
+        Group(
+            {
+                "consent": Id(),
+                "purpose": one_of(*PURPOSES),
+                "party": Optional(Id()),
+                "document_kind": Optional(one_of(*DOCUMENT_KINDS)),
+                "person": Optional(Id()),
+                "until": Optional(Time()),
+            }
+        )
+    ),
+}
+GIVEN = define(EventType(name="consent.given", publishers=("consent",), fields=_STANDING, topic="consents"))
+WITHDRAWN = define(
+    EventType(name="consent.withdrawn", publishers=("consent",), fields=_STANDING, topic="consents")
+)
+FROZEN = define(EventType(name="case.frozen", publishers=("consent",), fields={"case": Id()}, topic="freeze"))
+RELEASED = define(
+    EventType(name="case.released", publishers=("consent",), fields={"case": Id()}, topic="freeze")
+)
+
+_REQUEST = {"request": Id(), "case": Id()}
+PREPARING = define(EventType(name="erasure.preparing", publishers=("consent",), fields=_REQUEST))
+STARTED = define(
+    EventType(
+        name="erasure.started",
+        publishers=("consent",),
+        fields={
+            **_REQUEST,
+            "attempt": Count(),
+            "due_at": Time(),
+            "participants": List(one_of(*SERVICES)),
+        },
+    )
+)
+CANCELLED = define(EventType(name="erasure.cancelled", publishers=("consent",), fields=_REQUEST))
+VERIFIED = define(
+    EventType(name="erasure.verified", publishers=("consent",), fields={**_REQUEST, "due_at": Time()})
+)
+COMPLETED = define(EventType(name="erasure.completed", publishers=("consent",), fields=_REQUEST))

@@ -1,0 +1,95 @@
+"""The key vault: one data key per case in each service, wrapped by a numbered generation of its master key.
+
+MongoDB client-side field level encryption in explicit mode. A record whose key is gone can't be opened by
+anyone, here or in a backup; reading one raises `KeyGone`, which lists treat as an orphan.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bson.binary import Binary
+from bson.codec_options import CodecOptions
+from pymongo import MongoClient
+from pymongo.encryption import Algorithm, ClientEncryption
+from pymongo.errors import DuplicateKeyError, EncryptionError
+
+OFFICE_KEY = "office"
+_ALGORITHM = Algorithm.AEAD_AES_256_CBC_HMAC_SHA_512_Random
+_KEY_CACHE_MS = 5_000
+_NO_KEY = "not all keys requested were satisfied"
+
+
+class KeyGone(Exception):
+    """The key that would open this record was destroyed."""
+
+
+def master_keys(folder: Path) -> dict[str, Mapping[str, Any]]:
+    """The generations in `folder` (`<n>.key`, 96 bytes as base64) as KMS providers `local:<n>`."""
+    found = {f"local:{path.stem}": {"key": base64.b64decode(path.read_text())} for path in folder.glob("*.key")}
+    if not found:
+        raise FileNotFoundError(f"no master key in {folder}: run the set-up that makes the secrets")
+    return dict(found)
+
+
+class Vault:
+    """Keys by name (a case id, or a name of ours), and what they open."""
+
+    def __init__(self, client: MongoClient[dict[str, Any]], database: str, masters: Mapping[str, Any]) -> None:
+        self._keys = client[database]["keys"]
+        self._current = max(masters, key=lambda name: int(name.partition(":")[2]))
+        self._encryption = ClientEncryption(
+            kms_providers=masters,
+            key_vault_namespace=f"{database}.keys",
+            key_vault_client=client,
+            codec_options=CodecOptions(tz_aware=True),
+            key_expiration_ms=_KEY_CACHE_MS,
+        )
+
+    def prepare(self) -> None:
+        """Make the index that keeps a name to one key."""
+        self._keys.create_index(
+            "keyAltNames", unique=True, partialFilterExpression={"keyAltNames": {"$exists": True}}
+        )
+
+    def create_key(self, name: str) -> None:
+        """Make the key of that name unless it is there."""
+        try:
+            self._encryption.create_data_key(self._current, key_alt_names=[name])
+        except (DuplicateKeyError, EncryptionError) as error:
+            if not self.has_key(name):
+                raise error
+
+    def has_key(self, name: str) -> bool:
+        return self._keys.count_documents({"keyAltNames": name}, limit=1) > 0
+
+    def destroy_key(self, name: str) -> int:
+        """Delete the key of that name; how many there were (0 or 1)."""
+        return self._keys.delete_many({"keyAltNames": name}).deleted_count
+
+    def seal(self, value: Mapping[str, Any], name: str) -> Binary:
+        """The value under the key of that name. Raises KeyGone where there is none."""
+        try:
+            return self._encryption.encrypt(dict(value), _ALGORITHM, key_alt_name=name)
+        except EncryptionError as error:
+            raise self._told(error) from error
+
+    def open(self, sealed: bytes) -> dict[str, Any]:
+        """What was sealed. Raises KeyGone when its key was destroyed."""
+        try:
+            opened = self._encryption.decrypt(Binary(sealed, 6))
+        except EncryptionError as error:
+            raise self._told(error) from error
+        return dict(opened)
+
+    def close(self) -> None:
+        self._encryption.close()
+
+    @staticmethod
+    def _told(error: EncryptionError) -> Exception:
+        return KeyGone() if _NO_KEY in str(error) else error
+
+
