@@ -18,6 +18,7 @@ _DIGEST = re.compile(r"[0-9a-f]{32,128}")
 _JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _WORD = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_REFERENCE = re.compile(r"[A-Z2-9]{4}-[A-Z2-9]{4}")
 _OPAQUE = re.compile(r"[A-Za-z0-9._:@|/+=-]{1,200}")
 
 
@@ -96,6 +97,14 @@ class Digest:
 
     def accepts(self, value: Any) -> bool:
         return isinstance(value, str) and _DIGEST.fullmatch(value) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A case's short spoken reference: letters and digits of ours, drawn at random."""
+
+    def accepts(self, value: Any) -> bool:
+        return isinstance(value, str) and _REFERENCE.fullmatch(value) is not None
 
 
 @dataclass(frozen=True, slots=True)

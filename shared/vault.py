@@ -14,11 +14,11 @@ from typing import Any
 from bson.binary import Binary
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient
-from pymongo.encryption import Algorithm, ClientEncryption
+from pymongo.encryption import ClientEncryption
 from pymongo.errors import DuplicateKeyError, EncryptionError
 
 OFFICE_KEY = "office"
-_ALGORITHM = Algorithm.AEAD_AES_256_CBC_HMAC_SHA_512_Random
+_ALGORITHM = "AEAD_AES_256_CBC_HMAC_SHA_512-Random"
 _KEY_CACHE_MS = 5_000
 _NO_KEY = "not all keys requested were satisfied"
 
@@ -41,7 +41,7 @@ class Vault:
     def __init__(self, client: MongoClient[dict[str, Any]], database: str, masters: Mapping[str, Any]) -> None:
         self._keys = client[database]["keys"]
         self._current = max(masters, key=lambda name: int(name.partition(":")[2]))
-        self._encryption = ClientEncryption(
+        self._encryption: ClientEncryption[dict[str, Any]] = ClientEncryption(
             kms_providers=masters,
             key_vault_namespace=f"{database}.keys",
             key_vault_client=client,

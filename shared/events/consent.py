@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from shared.events.base import SERVICES, EventType, define
-from shared.fields import Count, Group, Id, List, Optional, Time, one_of
+from shared.fields import Count, Field, Group, Id, List, Optional, Time, one_of
 
 PURPOSES = ("casework", "contact", "obtain_documents", "share", "email")
 DOCUMENT_KINDS = ("ehc_plan", "early_help", "meeting_notes", "report", "letter", "form", "other")
 
-_STANDING = {
+_STANDING: dict[str, Field] = {
     "case": Id(),
     "consent": Id(),
     # Everything that stands after it, so that a consumer needs no earlier event.
@@ -34,7 +34,7 @@ RELEASED = define(
     EventType(name="case.released", publishers=("consent",), fields={"case": Id()}, topic="freeze")
 )
 
-_REQUEST = {"request": Id(), "case": Id()}
+_REQUEST: dict[str, Field] = {"request": Id(), "case": Id()}
 PREPARING = define(EventType(name="erasure.preparing", publishers=("consent",), fields=_REQUEST))
 STARTED = define(
     EventType(

@@ -1,0 +1,223 @@
+"""A service's part in an erasure: close the gate, walk the register, destroy the key, read back, sign a receipt.
+
+The same in every service (DESIGN.md, "Erasure, the heart", step 3). Every step is idempotent and any process may die
+at any line: what was found is recorded before anything is deleted, and a repeated attempt sends the stored receipt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from shared.clock import utc_now
+from shared.events import Event, consent, erasure
+from shared.events import case as case_events
+from shared.fields import Count, Field, Id, List, Name, Optional, Signed, Table, Time
+from shared.stores import Register
+from shared.work import Tx, Work
+
+RECEIPT_TYPE = "fmn-receipt"
+ERASE_STEP = "erase"
+END_STEP = "end"
+_CASE_KEYS = "case_keys"
+
+CLEAR: Mapping[str, Field] = {
+    "case_id": Id(),
+    "attempt": Count(),
+    "found": Table(Count()),
+    "receipts": List(Signed()),
+    "late": List(Name()),
+    "at": Time(),
+    "done_at": Optional(Time()),
+}
+
+
+class Signs(Protocol):
+    """A key of this service's, kept for receipts."""
+
+    def sign(self, claims: Mapping[str, Any], *, typ: str) -> str: ...
+
+
+class AddsSteps(Protocol):
+    """What keeps steps to be run after a transaction."""
+
+    def add(self, tx: Tx, kind: str, key: str, case_id: str | None, due: datetime | None = None) -> None: ...
+
+
+class StepOf(Protocol):
+    """One step to run: its key and its case."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def case_id(self) -> str | None: ...
+
+
+class Erasing:
+    """One service's participation. `before_walk` runs after the gate is closed and before anything is deleted."""
+
+    def __init__(self, *, work: Work, register: Register, steps: AddsSteps, signer: Signs) -> None:
+        self.work = work
+        self.register = register
+        self.steps = steps
+        self.signer = signer
+        self.before_walk: Callable[[str, str | None], None] = lambda case_id, request_id: None
+        # What else a receipt says: claims from the case and the request, none of them personal.
+        self.more_claims: Callable[[str, str], Mapping[str, Any]] = lambda case_id, request_id: {}
+        # A service whose second receipt is owed whatever is late (the notifier: how the last letter went).
+        self.always_second = False
+        self.rows = register.keep(
+            "erasures", clear=CLEAR, retention=None, why="a repeated attempt is answered with the stored receipt"
+        ).rows
+
+    def handlers(self) -> dict[str, Callable[[Tx, Event], None]]:
+        """What every service does with the coordinator's events."""
+        return {
+            consent.FROZEN.type: self.on_frozen,
+            consent.RELEASED.type: self.on_released,
+            consent.STARTED.type: self.on_started,
+            case_events.ENDED.type: self.on_ended,
+        }
+
+    def step_kinds(self) -> dict[str, Callable[[StepOf], None]]:
+        return {ERASE_STEP: self.erase, END_STEP: self.end}
+
+    def on_frozen(self, tx: Tx, event: Event) -> None:
+        self.work.gates.freeze(tx.session, event.case)
+
+    def on_released(self, tx: Tx, event: Event) -> None:
+        self.work.gates.release(tx.session, event.case)
+
+    def on_ended(self, tx: Tx, event: Event) -> None:
+        """A shell has ended: forget it, with nothing to answer."""
+        self.work.gates.close(tx.session, event.case)
+        self.steps.add(tx, END_STEP, event.case, event.case)
+
+    def on_started(self, tx: Tx, event: Event) -> None:
+        """The erasure has begun: close the gate now, walk the stores next; or repeat what was answered before."""
+        if self.work.service not in event.data["participants"]:
+            return
+        request, attempt = str(event.data["request"]), int(event.data["attempt"])
+        self.work.gates.close(tx.session, event.case)
+        row = self.rows.find_one({"_id": request}, session=tx.session)
+        if row is not None and row["attempt"] == attempt and row["receipts"]:
+            self._send(tx, request, event.case, attempt, row["receipts"][-1])
+            return
+        if row is not None and row["attempt"] > attempt:
+            return
+        if row is None:
+            empty = {"case_id": event.case, "found": {}, "receipts": [], "late": [], "done_at": None}
+            self.rows.insert_one({"_id": request, "attempt": attempt, "at": tx.now, **empty}, session=tx.session)
+        else:
+            anew = {"attempt": attempt, "receipts": [], "done_at": None}
+            self.rows.update_one({"_id": request}, {"$set": anew}, session=tx.session)
+        self.steps.add(tx, ERASE_STEP, request, event.case)
+
+    def end(self, step: StepOf) -> None:
+        """Forget a shell that has ended, everywhere in this service."""
+        case_id = str(step.case_id)
+        self.before_walk(case_id, None)
+        for store in self.register.erased_by_a_case():
+            store.delete(case_id)
+        self.register.vault.destroy_key(case_id)
+
+    def erase(self, step: StepOf) -> None:
+        """Walk the register for one request, and answer with a receipt."""
+        request = step.key
+        row = self.rows.find_one({"_id": request})
+        if row is None or row["receipts"]:
+            return
+        case_id = str(row["case_id"])
+        self.before_walk(case_id, request)
+        stores = self.register.erased_by_a_case()
+        found = self._record_found(request, case_id, row["found"])
+        for store in stores:
+            store.delete(case_id)
+        self.register.vault.destroy_key(case_id)
+        remaining = {store.name: store.remaining(case_id) for store in stores}
+        remaining[_CASE_KEYS] = int(self.register.vault.has_key(case_id))
+        late = [store.name for store in self.register.late() if store.found(case_id)]
+        receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late)
+
+        def answer(tx: Tx) -> None:
+            done = self.rows.update_one(
+                {"_id": request, "attempt": row["attempt"], "receipts": []},
+                {"$set": {"receipts": [receipt], "late": late, "done_at": tx.now}},
+                session=tx.session,
+            )
+            if done.modified_count:
+                self._send(tx, request, case_id, int(row["attempt"]), receipt)
+
+        self.work.run(answer)
+
+    def settle_late(self, tx: Tx, case_id: str) -> None:
+        """Nothing is late any more: the second receipt of every request of the case whose first one said so.
+
+        Runs in the transaction that settled the last late thing, so that the two can't come apart.
+        """
+        for row in self.rows.find({"case_id": case_id, "receipts": {"$size": 1}}, session=tx.session):
+            if not row["late"] and not self.always_second:
+                continue
+            request, attempt = str(row["_id"]), int(row["attempt"])
+            found = {name: int(count) for name, count in row["found"].items()}
+            # The first receipt was sent only after the read-back, and the gate has been closed since.
+            remaining = {store.name: store.remaining(case_id) for store in self.register.erased_by_a_case()}
+            remaining[_CASE_KEYS] = int(self.register.vault.has_key(case_id))
+            receipt = self._receipt(request, case_id, attempt, found, remaining, [])
+            self.rows.update_one(
+                {"_id": request}, {"$push": {"receipts": receipt}, "$set": {"late": []}}, session=tx.session
+            )
+            self._send(tx, request, case_id, attempt, receipt)
+
+    def _record_found(self, request: str, case_id: str, before: Mapping[str, int]) -> dict[str, int]:
+        """Count what there is, once per store and request: written down before anything is deleted."""
+        counts = {store.name: store.found(case_id) for store in self.register.erased_by_a_case()}
+        counts[_CASE_KEYS] = int(self.register.vault.has_key(case_id))
+        found = {name: max(count, int(before.get(name, 0))) for name, count in counts.items()}
+        self.rows.update_one({"_id": request}, {"$set": {"found": found}})
+        return found
+
+    def _receipt(
+        self,
+        request: str,
+        case_id: str,
+        attempt: int,
+        found: Mapping[str, int],
+        remaining: Mapping[str, int],
+        late: list[str],
+    ) -> str:
+        outcome = "erased" if any(found.values()) else "nothing_held"
+        if any(remaining.values()):
+            outcome = "failed"
+        claims = {
+            "iss": self.work.service,
+            "service": self.work.service,
+            "request": request,
+            "case": case_id,
+            "attempt": attempt,
+            "outcome": outcome,
+            "stores": [
+                {
+                    "store": name,
+                    "found": found.get(name, 0),
+                    "deleted": max(0, found.get(name, 0) - left),
+                    "remaining": left,
+                }
+                for name, left in sorted(remaining.items())
+            ],
+            "late": late,
+            "signed_at": utc_now().isoformat(),
+            **self.more_claims(case_id, request),
+        }
+        return self.signer.sign(claims, typ=RECEIPT_TYPE)
+
+    def _send(self, tx: Tx, request: str, case_id: str, attempt: int, receipt: str) -> None:
+        data = {
+            "request": request,
+            "case": case_id,
+            "service": self.work.service,
+            "attempt": attempt,
+            "receipt": receipt,
+        }
+        tx.emit(erasure.RECEIPT, data)

@@ -1,0 +1,120 @@
+"""Gates: one row a case in each service; open, frozen or closed.
+
+Every transaction that writes something of a case increments the case's gate row, and freezing and closing write
+the same row. So a late writer conflicts with an erasure instead of slipping behind its read-back. A closed gate is
+the tombstone: a case id and nothing else of the case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pymongo import ReturnDocument
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.errors import DuplicateKeyError
+
+from shared.errors import Erased, Frozen, NotFound
+from shared.vault import Vault
+
+OPEN, FROZEN, CLOSED = "open", "frozen", "closed"
+
+FROZEN_SENTENCE = (
+    "An erasure has been asked for, so nothing may be added or changed until it is settled. "
+    "Nothing was stored."
+)
+ERASED_SENTENCE = "This case has been erased, or its erasure has begun. Nothing was stored."
+UNKNOWN_SENTENCE = "No such case is known here."
+
+
+class Gates:
+    """The gate rows of one service."""
+
+    def __init__(self, rows: Collection[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def prepare(self, vault: Vault, case_ids: Iterable[str]) -> None:
+        """Make gate and key together for cases not heard of before; outside any transaction.
+
+        A case whose gate is closed gets no key: a late message must not bring anyone back.
+        """
+        for case_id in set(case_ids):
+            if self.rows.find_one({"_id": case_id}, {"_id": 1}) is not None:
+                continue
+            vault.create_key(case_id)
+            try:
+                self.rows.insert_one({"_id": case_id, "state": OPEN, "writes": 0, "seq": 0})
+            except DuplicateKeyError:
+                if self.state(case_id) == CLOSED:
+                    vault.destroy_key(case_id)
+
+    def state(self, case_id: str, session: ClientSession | None = None) -> str | None:
+        """open, frozen, closed, or None for a case that was never heard of."""
+        row = self.rows.find_one({"_id": case_id}, {"state": 1}, session=session)
+        return None if row is None else str(row["state"])
+
+    def enter(self, session: ClientSession, case_id: str, *, frozen_too: bool = False) -> None:
+        """Go through as a writer. Raises Erased, Frozen or NotFound; counts the write otherwise."""
+        allowed = [OPEN, FROZEN] if frozen_too else [OPEN]
+        row = self.rows.find_one_and_update(
+            {"_id": case_id, "state": {"$in": allowed}}, {"$inc": {"writes": 1}}, {"_id": 1}, session=session
+        )
+        if row is None:
+            refuse(self.state(case_id, session))
+
+    def next_seq(self, session: ClientSession, case_id: str) -> int:
+        """The next number of this publisher's events about the case, kept whether the gate is closed or not."""
+        row = self.rows.find_one_and_update(
+            {"_id": case_id},
+            {"$inc": {"seq": 1}},
+            {"seq": 1},
+            return_document=ReturnDocument.AFTER,
+            session=session,
+        )
+        if row is None:
+            raise NotFound(UNKNOWN_SENTENCE)
+        return int(row["seq"])
+
+    def is_news(self, session: ClientSession, case_id: str, topic: str, seq: int) -> bool:
+        """Whether this state is newer than the last one applied of its topic; if so it is now the last."""
+        name = f"applied.{topic}"
+        changed = self.rows.update_one(
+            {"_id": case_id, "$or": [{name: {"$exists": False}}, {name: {"$lt": seq}}]},
+            {"$set": {name: seq}},
+            session=session,
+        )
+        return changed.modified_count == 1
+
+    def freeze(self, session: ClientSession, case_id: str) -> None:
+        self._move(session, case_id, {OPEN: FROZEN})
+
+    def release(self, session: ClientSession, case_id: str) -> None:
+        self._move(session, case_id, {FROZEN: OPEN})
+
+    def close(self, session: ClientSession, case_id: str) -> None:
+        """Close for ever, also for a case never heard of."""
+        self.rows.update_one(
+            {"_id": case_id},
+            {"$set": {"state": CLOSED}, "$inc": {"writes": 1}, "$setOnInsert": {"seq": 0}},
+            upsert=True,
+            session=session,
+        )
+
+    def _move(self, session: ClientSession, case_id: str, moves: dict[str, str]) -> None:
+        for before, after in moves.items():
+            self.rows.update_one(
+                {"_id": case_id, "state": before},
+                {"$set": {"state": after}, "$inc": {"writes": 1}},
+                session=session,
+            )
+
+
+def refuse(state: str | None) -> None:
+    """Raise what a gate in this state answers to a writer."""
+    if state == CLOSED:
+        raise Erased(ERASED_SENTENCE)
+    if state == FROZEN:
+        raise Frozen(FROZEN_SENTENCE)
+    if state is None:
+        raise NotFound(UNKNOWN_SENTENCE)

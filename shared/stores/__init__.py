@@ -1,0 +1,12 @@
+"""The register: the only way to open a store that holds anything of a case.
+
+A store knows how to count, export and delete a case in it. Erasure, access and the read-back walk the register, so a
+new store is covered the day it is born, or it cannot be opened.
+"""
+
+from shared.stores.collection import Collection, Orphan, Record
+from shared.stores.keep import KeptRows
+from shared.stores.objects import ObjectStore
+from shared.stores.register import Disposal, Register, Store
+
+__all__ = ["Collection", "Disposal", "KeptRows", "ObjectStore", "Orphan", "Record", "Register", "Store"]

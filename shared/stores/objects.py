@@ -1,0 +1,108 @@
+"""A bucket: object keys are `<case id>/<document id>/<version>`, nothing overwritten, no names, no user metadata.
+
+Versions, delete markers and unfinished uploads are all part of what must be erased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from minio import Minio
+from minio.deleteobjects import DeleteObject
+from minio.error import S3Error
+from urllib3.response import BaseHTTPResponse
+
+from shared.errors import Temporary
+from shared.fields import Field
+from shared.stores.register import Disposal
+
+# S3's smallest part: what one upload holds in memory.
+PART_BYTES = 5 * 1024 * 1024
+_NEUTRAL_TYPE = "application/octet-stream"
+
+
+class ObjectStore:
+    """See `Store`."""
+
+    def __init__(self, name: str, *, client: Minio, bucket: str) -> None:
+        self.name = name
+        self.disposal = Disposal.ERASE
+        self.clear: Mapping[str, Field] = {}
+        self.client = client
+        self.bucket = bucket
+        # Set by the service: keys of the case's uploads that may be unfinished. Only by exact key can they be found.
+        self.unfinished_keys: Callable[[str], Iterable[str]] = lambda case_id: ()
+
+    def put(self, key: str, source: BinaryIO) -> None:
+        """Stream the source to a new object; memory stays at one part whatever the size."""
+        self.client.put_object(
+            self.bucket,
+            key,
+            source,
+            length=-1,
+            part_size=PART_BYTES,
+            content_type=_NEUTRAL_TYPE,
+            num_parallel_uploads=1,
+        )
+
+    def open(self, key: str) -> BaseHTTPResponse:
+        """The object's bytes as a stream. The caller closes it and releases its connection."""
+        return self.client.get_object(self.bucket, key)
+
+    def exists(self, key: str) -> bool:
+        try:
+            self.client.stat_object(self.bucket, key)
+        except S3Error as error:
+            if error.code in ("NoSuchKey", "NoSuchObject"):
+                return False
+            raise
+        return True
+
+    def purge(self, key: str) -> int:
+        """Delete every version, delete marker and unfinished upload of exactly this key; how many there were."""
+        return self._purge(key, exact=True) + self._abort(key)
+
+    def keys(self, prefix: str = "") -> Iterator[str]:
+        """Every key that has a version or a delete marker."""
+        for item in self.client.list_objects(self.bucket, prefix, recursive=True, include_version=True):
+            yield str(item.object_name)
+
+    def found(self, case_id: str) -> int:
+        return sum(1 for _ in self.keys(f"{case_id}/")) + self._unfinished(case_id)
+
+    def delete(self, case_id: str) -> int:
+        unfinished = sum(self._abort(key) for key in self.unfinished_keys(case_id))
+        return self._purge(f"{case_id}/", exact=False) + unfinished
+
+    def remaining(self, case_id: str) -> int:
+        return self.found(case_id)
+
+    def export(self, case_id: str) -> Iterator[dict[str, Any]]:
+        for key in self.keys(f"{case_id}/"):
+            yield {"key": key}
+
+    def _purge(self, prefix: str, *, exact: bool) -> int:
+        items = [
+            DeleteObject(str(item.object_name), item.version_id)
+            for item in self.client.list_objects(self.bucket, prefix, recursive=True, include_version=True)
+            if not exact or item.object_name == prefix
+        ]
+        errors = list(self.client.remove_objects(self.bucket, items))
+        if errors:
+            raise Temporary("object-store-kept-some")
+        return len(items)
+
+    def _uploads(self, key: str) -> list[str]:
+        # The S3 call is public; minio-py keeps its wrapper private. The prefix is the exact key: MinIO lists by no other.
+        result = self.client._list_multipart_uploads(self.bucket, prefix=key)
+        return [str(upload.upload_id) for upload in result.uploads if upload.object_name == key]
+
+    def _abort(self, key: str) -> int:
+        uploads = self._uploads(key)
+        for upload in uploads:
+            self.client._abort_multipart_upload(self.bucket, key, upload)
+        return len(uploads)
+
+    def _unfinished(self, case_id: str) -> int:
+        return sum(len(self._uploads(key)) for key in self.unfinished_keys(case_id))

@@ -1,0 +1,149 @@
+"""What a store is, and the list of all of them in one service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+from minio import Minio
+
+from shared.fields import Field
+
+if TYPE_CHECKING:
+    from shared.stores.collection import Collection
+    from shared.stores.keep import KeptRows
+    from shared.stores.objects import ObjectStore
+    from shared.vault import Vault
+    from shared.work import Work
+
+
+class Disposal(StrEnum):
+    """What an erasure does with a store.
+
+    erase: its records go. strip: the row stays, its `personal` goes. late: it stays, under a key of its own, until
+    something outside is certified, and then goes. keep: nothing personal was ever in it.
+    """
+
+    ERASE = "erase"
+    STRIP = "strip"
+    LATE = "late"
+    KEEP = "keep"
+
+
+class Store(Protocol):
+    """One collection, bucket or folder."""
+
+    name: str
+    disposal: Disposal
+    clear: Mapping[str, Field]
+
+    def found(self, case_id: str) -> int:
+        """Records of the case that have a personal part (of objects: versions, markers and unfinished uploads)."""
+        ...
+
+    def delete(self, case_id: str) -> int:
+        """Delete, or strip, what there is of the case; how many records it was."""
+        ...
+
+    def remaining(self, case_id: str) -> int:
+        """Read back: how many records still have a personal part, without decrypting any."""
+        ...
+
+    def export(self, case_id: str) -> Iterator[dict[str, Any]]:
+        """What the family would be given of it."""
+        ...
+
+
+class Register:
+    """Every store of one service, by name."""
+
+    def __init__(self, work: Work, vault: Vault) -> None:
+        self.work = work
+        self.vault = vault
+        self.stores: dict[str, Store] = {}
+
+    def collection(
+        self,
+        name: str,
+        *,
+        clear: Mapping[str, Field],
+        disposal: Disposal,
+        unique: tuple[tuple[str, ...], ...] = (),
+        indexes: tuple[tuple[str, ...], ...] = (),
+        in_vault: bool = False,
+        expire_after: timedelta | None = None,
+    ) -> Collection:
+        """Open a collection whose records are clear fields of this closed list, and a sealed `personal`.
+
+        in_vault: it lies in the vault's database (search hashes). expire_after: after its clear field `at`.
+        """
+        from shared.stores.collection import Collection
+
+        database = self.work.vault_db if in_vault else self.work.db
+        store = Collection(
+            name,
+            rows=database[name],
+            vault=self.vault,
+            clear=clear,
+            disposal=disposal,
+            indexes=indexes,
+            unique=unique,
+            expire_after=expire_after,
+        )
+        self._add(store)
+        return store
+
+    def keep(
+        self,
+        name: str,
+        *,
+        clear: Mapping[str, Field],
+        retention: timedelta | None,
+        why: str,
+        indexes: tuple[tuple[str, ...], ...] = (),
+        expires_on: str = "at",
+    ) -> KeptRows:
+        """Open a collection that an erasure leaves: a closed list of clear fields, a retention, a reason."""
+        from shared.stores.keep import KeptRows
+
+        store = KeptRows(
+            name,
+            rows=self.work.db[name],
+            clear=clear,
+            retention=retention,
+            why=why,
+            indexes=indexes,
+            expires_on=expires_on,
+        )
+        self._add(store)
+        return store
+
+    def objects(self, name: str, *, client: Minio, bucket: str) -> ObjectStore:
+        """Open a bucket whose keys begin with the case id."""
+        from shared.stores.objects import ObjectStore
+
+        store = ObjectStore(name, client=client, bucket=bucket)
+        self._add(store)
+        return store
+
+    def prepare(self) -> None:
+        """Make the indexes; run by the worker when it starts."""
+        self.vault.prepare()
+        for store in self.stores.values():
+            prepare = getattr(store, "prepare", None)
+            if prepare is not None:
+                prepare()
+
+    def erased_by_a_case(self) -> list[Store]:
+        """The stores that an erasure empties or strips, in the order they were opened."""
+        return [s for s in self.stores.values() if s.disposal in (Disposal.ERASE, Disposal.STRIP)]
+
+    def late(self) -> list[Store]:
+        return [s for s in self.stores.values() if s.disposal is Disposal.LATE]
+
+    def _add(self, store: Store) -> None:
+        if store.name in self.stores:
+            raise ValueError(f"the store {store.name} is opened twice")
+        self.stores[store.name] = store
