@@ -1,0 +1,291 @@
+"""The inbox: what others said, applied once, in one transaction with the row that remembers it.
+
+Every delivery ends in exactly one way, committed before it is acked: handled, passed by (a duplicate, an older state,
+a message for a case that is erased, a type nobody here handles), deferred or parked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby
+
+import pymongo
+from prometheus_client import Counter
+from pymongo.errors import ConnectionFailure, PyMongoError
+
+from shared.arrivals import is_never_dropped, passes_closed_gate, verify
+from shared.bus import Delivery, Hold
+from shared.clock import utc_now
+from shared.errors import Erased, Frozen, Permanent, Problem, Temporary, Unavailable
+from shared.events import Event, UnknownType, all_types
+from shared.fields import Id, Name, Time
+from shared.gates import CLOSED
+from shared.ids import is_id
+from shared.logs import log, where
+from shared.shelf import Shelf
+from shared.stores import Register
+from shared.vault import KeyGone
+from shared.work import Row, Tx, traceparent
+
+Handler = Callable[[Tx, Event], None]
+
+INBOX_KEPT = timedelta(days=30)
+_MARKS_BEFORE_PARKED = 3
+# A failure that isn't ours to name (a bug) is tried for some minutes, in case it passes, and then parked.
+_FAILURES_BEFORE_PARKED = 8
+
+_MESSAGES = Counter("fmn_messages", "Messages by what became of them", ["service", "type", "outcome"])
+
+
+class Inbox:
+    """One service's handlers, and how deliveries reach them.
+
+    without_gate: types that need neither gate nor key made for a case not heard of; none of them a state event.
+    """
+
+    def __init__(
+        self,
+        register: Register,
+        handlers: Mapping[str, Handler],
+        *,
+        names: str,
+        without_gate: frozenset[str] = frozenset(),
+    ) -> None:
+        types = all_types()
+        if unknown := [name for name in (*handlers, *without_gate) if name not in types]:
+            raise ValueError(f"no such event: {', '.join(unknown)}")
+        if wrong := [name for name in without_gate if types[name].topic is not None]:
+            raise ValueError(f"a state event needs its gate: {', '.join(wrong)}")
+        self._work = register.work
+        self._vault = register.vault
+        self._service = register.work.service
+        self._handlers = handlers
+        self._names = names
+        self._without_gate = without_gate
+        # Redelivered messages that were marked by this process, which is evidently still alive.
+        self._marked: set[str] = set()
+        self.shelf = Shelf(register)
+        self._rows = register.keep(
+            "inbox",
+            clear={"case_id": Id(), "type": Name(), "at": Time()},
+            retention=INBOX_KEPT,
+            why="an event that comes again is known by its id; longer than any backup could reach back",
+        ).rows
+
+    def handle(self, deliveries: Sequence[Delivery]) -> None:
+        """Settle every one of them, so that all may be acked. Raises Hold while MongoDB doesn't answer."""
+        try:
+            for redelivered, group in groupby(deliveries, key=lambda delivery: delivery.delivery_count > 0):
+                if redelivered:
+                    for delivery in group:
+                        self._take_alone(delivery)
+                else:
+                    self._take_together(list(group))
+        except PyMongoError as error:
+            raise Hold from error
+
+    def work_deferred(self, now: datetime) -> int:
+        """Try the deferred messages that are due; how many. Raises PyMongoError."""
+        tried = 0
+        self.shelf.observe()
+        while (row := self.shelf.claim(now)) is not None:
+            tried += 1
+            if row["marks"] >= _MARKS_BEFORE_PARKED:
+                self._park(row, "killed-its-process")
+                continue
+            event = self._opened(bytes(row["body"]), row["user_id"], row)
+            if event is not None:
+                self._take_event(event, row)
+        return tried
+
+    # One delivery after another
+
+    def _take_together(self, deliveries: Sequence[Delivery]) -> None:
+        taken: list[tuple[Event, Delivery]] = []
+        for delivery in deliveries:
+            event = self._opened(delivery.body, delivery.user_id, self._message(delivery))
+            if event is not None:
+                taken.append((event, delivery))
+        if not taken:
+            return
+        try:
+            self._commit([event for event, _ in taken])
+        except Exception as error:
+            # Whatever it was, each is now tried alone, which names it.
+            if isinstance(error, ConnectionFailure) and not self._mongo_answers():
+                raise
+            for event, delivery in taken:
+                self._take_event(event, self._message(delivery, event))
+
+    def _take_alone(self, delivery: Delivery) -> None:
+        """A redelivered message: it may be what killed its process, so it is marked before it is even read."""
+        digest = hashlib.sha256(delivery.body).hexdigest()
+        key = delivery.message_id if is_id(delivery.message_id) and delivery.message_id else digest
+        if key not in self._marked:
+            if self.shelf.mark(key, utc_now()) >= _MARKS_BEFORE_PARKED:
+                self._park(self._message(delivery), "killed-its-process")
+                self.shelf.unmark(key)
+                return
+            self._marked.add(key)
+        event = self._opened(delivery.body, delivery.user_id, self._message(delivery))
+        if event is not None:
+            self._take_event(event, self._message(delivery, event))
+        self.shelf.unmark(key)
+        self._marked.discard(key)
+
+    def _opened(self, body: bytes, user_id: str | None, message: Row) -> Event | None:
+        """The event, if it is to be handled here; otherwise the message is settled already."""
+        try:
+            event = verify(body, user_id, names=self._names)
+        except UnknownType as unknown:
+            named = {**message, **self._named(unknown.type_name)}
+            if is_never_dropped(str(unknown.type_name)):
+                self._defer(named, "unknown-version", alarm=True)
+            else:
+                self._park(named, "unknown-version")
+            return None
+        except Permanent as refused:
+            self._park(message, refused.reason)
+            return None
+        if event.type.type not in self._handlers:
+            if "attempts" in message:
+                self.shelf.deferred.rows.delete_one({"_id": message["_id"]})
+            self._count(event.type.type, "ignored")
+            return None
+        return event
+
+    def _take_event(self, event: Event, message: Row) -> None:
+        """One verified event in a transaction of its own; settled whatever its handler raises."""
+        try:
+            self._commit([event], worked_off=message)
+        except (Erased, KeyGone) as gone:
+            if passes_closed_gate(event.type.type):
+                self._park(message, "erased")
+            elif isinstance(gone, Erased) or self._work.gates.state(event.case) == CLOSED:
+                # A late message must not bring anyone back.
+                self._commit([event], worked_off=message, too_late=True)
+            else:
+                self._park(message, "key-gone")
+        except Temporary as temporary:
+            self._defer(message, temporary.reason)
+        except (Frozen, Unavailable) as problem:
+            self._defer(message, problem.name)
+        except Permanent as permanent:
+            self._park(message, permanent.reason)
+        except Problem as problem:
+            self._park(message, problem.name)
+        except ConnectionFailure:
+            if not self._mongo_answers():
+                raise
+            self._defer(message, "database-away")
+        except OSError:
+            # Another server of ours is away (requests and urllib3 raise these).
+            self._defer(message, "server-away")
+        except Exception as error:  # noqa: BLE001 - a bug in a handler: recorded, retried, then parked
+            self._give_up_slowly(message, error)
+
+    def _give_up_slowly(self, message: Row, error: Exception) -> None:
+        log.error("message.failed", event_type=message["type"], record_id=message["_id"], **where(error))
+        reason = f"failed.{type(error).__name__.lower()}"
+        serious = is_never_dropped(message["type"])
+        if serious or int(message.get("attempts", 0)) < _FAILURES_BEFORE_PARKED:
+            self._defer(message, reason, alarm=serious)
+        else:
+            self._park(message, reason)
+
+    # One transaction
+
+    def _commit(
+        self, events: Sequence[Event], *, worked_off: Row | None = None, too_late: bool = False
+    ) -> None:
+        """Apply these events and remember them. worked_off: the message, which may lie deferred until here."""
+        cases = {event.case for event in events if event.type.type not in self._without_gate}
+        self._work.gates.prepare(self._vault, cases)
+        outcomes: list[str] = []
+
+        def act(tx: Tx) -> None:
+            outcomes.clear()
+            known = self._known(tx, events)
+            closed = self._closed(tx, events)
+            rows: list[Row] = []
+            for event in events:
+                key = self._key(event)
+                if key in known:
+                    outcomes.append("duplicate")
+                    continue
+                known.add(key)
+                rows.append({"_id": key, "case_id": event.case, "type": event.type.type, "at": tx.now})
+                outcomes.append("late" if too_late else self._apply(tx, event, closed))
+            if rows:
+                self._rows.insert_many(rows, session=tx.session)
+            if worked_off is not None:
+                self.shelf.deferred.rows.delete_one({"_id": worked_off["_id"]}, session=tx.session)
+
+        self._work.run(act, answers=False)
+        for event, outcome in zip(events, outcomes, strict=True):
+            self._count(event.type.type, outcome)
+
+    def _apply(self, tx: Tx, event: Event, closed: set[str]) -> str:
+        name = event.type.type
+        if event.case in closed and not passes_closed_gate(name):
+            return "late"
+        topic = event.type.topic
+        if topic is not None and not tx.gates.is_news(tx.session, event.case, topic, event.seq):
+            return "old"
+        token = traceparent.set(event.traceparent)
+        try:
+            self._handlers[name](tx, event)
+        finally:
+            traceparent.reset(token)
+        return "handled"
+
+    def _key(self, event: Event) -> str:
+        return f"{self._service}:{event.id}"
+
+    def _known(self, tx: Tx, events: Sequence[Event]) -> set[str]:
+        keys = [self._key(event) for event in events]
+        return {str(row["_id"]) for row in self._rows.find({"_id": {"$in": keys}}, {"_id": 1}, session=tx.session)}
+
+    def _closed(self, tx: Tx, events: Sequence[Event]) -> set[str]:
+        of_these = {"_id": {"$in": [event.case for event in events]}, "state": CLOSED}
+        return {str(row["_id"]) for row in tx.gates.rows.find(of_these, {"_id": 1}, session=tx.session)}
+
+    # What is kept of the others
+
+    def _message(self, delivery: Delivery, event: Event | None = None) -> Row:
+        return self.shelf.message(
+            body=delivery.body,
+            user_id=delivery.user_id,
+            type_name=delivery.routing_key if event is None else event.type.type,
+            case_id=None if event is None else event.case,
+            id=None if event is None else event.id,
+        )
+
+    @staticmethod
+    def _named(type_name: object) -> Row:
+        return {"type": type_name} if Name().accepts(type_name) else {}
+
+    def _defer(self, message: Row, reason: str, *, alarm: bool = False) -> None:
+        attempts = self.shelf.defer(message, reason, utc_now())
+        self._count(message["type"], "deferred")
+        say = log.error if alarm else log.warning
+        say("message.deferred", event_type=message["type"], record_id=message["_id"], attempt=attempts, reason=reason)
+
+    def _park(self, message: Row, reason: str) -> None:
+        self.shelf.park(message, reason)
+        self._count(message["type"], "parked")
+
+    def _count(self, type_name: str, outcome: str) -> None:
+        # Only types of ours become a label: a stranger must not be able to make new series.
+        known = type_name if type_name in all_types() else "unknown"
+        _MESSAGES.labels(self._service, known, outcome).inc()
+
+    def _mongo_answers(self) -> bool:
+        try:
+            with pymongo.timeout(2):
+                self._work.client.admin.command("ping")
+        except PyMongoError:
+            return False
+        return True

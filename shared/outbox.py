@@ -1,0 +1,186 @@
+"""The outbox: what a transaction decided to say, kept until the broker has confirmed it.
+
+The collection is the truth. The process that committed publishes its rows at once; the worker sweeps whatever is
+older than a second. Two at once only make repeats, which every inbox makes harmless.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import random
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from prometheus_client import Counter, Gauge
+from pymongo import DeleteMany, ReturnDocument, UpdateMany, UpdateOne
+from pymongo.errors import PyMongoError
+
+from shared.bus import Outcome, Publisher
+from shared.clock import utc_now
+from shared.fields import Count, Flag, Id, Name, Optional, Sealed, Time
+from shared.logs import log, where
+from shared.stores import Register
+from shared.work import Row
+
+_FRESH = timedelta(seconds=1)
+_LEASE = timedelta(seconds=10)
+_PUBLISH_SECONDS = 5.0
+_BATCH = 200
+_HANDED_OVER_AT_MOST = 1_000
+_SLOWEST_SECONDS = 300.0
+# About five minutes of refusals: no longer the broker's passing trouble.
+_FAILING_AFTER = 8
+
+_OLDEST = Gauge("fmn_outbox_oldest_seconds", "Age of the oldest event not yet confirmed", ["service"])
+_FAILING = Gauge("fmn_outbox_failing", "Events that the broker keeps refusing", ["service"])
+_PUBLISHED = Counter("fmn_outbox_published", "What became of events handed to the broker", ["service", "outcome"])
+
+
+class Outbox:
+    """One service's outbox, in one process. Making it takes over `work.hand_over`; threads start with the first row."""
+
+    def __init__(self, register: Register, publisher: Publisher) -> None:
+        self._work = register.work
+        self._publisher = publisher
+        self._rows = register.keep(
+            "outbox",
+            clear={
+                "case_id": Id(),
+                "key": Name(),
+                "body": Sealed(),
+                "at": Time(),
+                "due": Time(),
+                "attempts": Count(),
+                "failing": Optional(Flag()),
+            },
+            retention=None,
+            why="an event waits here until the broker has confirmed it; an event has no person in it",
+            indexes=(("due",), ("at",)),
+        ).rows
+        self._handed: queue.Queue[Sequence[Row]] = queue.Queue(_HANDED_OVER_AT_MOST)
+        self._starting = threading.Lock()
+        self._pid: int | None = None
+        self._stopping = threading.Event()
+        register.work.hand_over = self.hand_over
+
+    def hand_over(self, rows: Sequence[Row]) -> None:
+        """Publish rows that were just committed, soon, on another thread. What doesn't fit is left for the sweep."""
+        if self._stopping.is_set():
+            return
+        self._start()
+        try:
+            self._handed.put_nowait(rows)
+        except queue.Full:
+            log.warning("outbox.hand_over_full", count=len(rows))
+
+    def sweep(self, now: datetime) -> int:
+        """Publish what has been due for over a second; how many rows were tried. Raises PyMongoError."""
+        self._observe(now)
+        tried = 0
+        while not self._stopping.is_set() and self._publisher.wait_connected(0.5):
+            rows = self._claim(now)
+            if not rows:
+                break
+            tried += len(rows)
+            self._publish([row for row in rows if not row.get("failing")], now, claimed=True)
+            for row in rows:
+                # One that may close the channel goes alone, so that the others pass it by.
+                if row.get("failing"):
+                    self._publish([row], now, claimed=True)
+        return tried
+
+    def flush(self, timeout: float) -> None:
+        """Take no more rows; publish those in hand, for at most these seconds."""
+        self._stopping.set()
+        deadline = time.monotonic() + timeout
+        while self._handed.unfinished_tasks and time.monotonic() < deadline:
+            time.sleep(0.01)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._pid != os.getpid():
+                self._pid = os.getpid()
+                self._handed = queue.Queue(_HANDED_OVER_AT_MOST)
+                threading.Thread(target=self._publish_handed, name="outbox", daemon=True).start()
+
+    def _publish_handed(self) -> None:
+        while True:
+            taken = [self._handed.get()]
+            try:
+                while sum(map(len, taken)) < _BATCH:
+                    taken.append(self._handed.get_nowait())
+            except queue.Empty:
+                pass
+            now = utc_now()
+            # Older ones are the sweep's by now.
+            rows = [row for rows in taken for row in rows if now - row["at"] < _FRESH]
+            try:
+                self._publish(rows, now, claimed=False)
+            except PyMongoError as error:
+                # The rows are still there, and the sweep publishes them again under the same ids.
+                log.warning("outbox.not_settled", count=len(rows), **where(error))
+            finally:
+                for _ in taken:
+                    self._handed.task_done()
+
+    def _claim(self, now: datetime) -> list[Row]:
+        rows: list[Row] = []
+        while len(rows) < _BATCH:
+            row = self._rows.find_one_and_update(
+                {"due": {"$lte": now - _FRESH}},
+                {"$set": {"due": now + _LEASE}},
+                sort=[("due", 1)],
+                return_document=ReturnDocument.AFTER,
+            )
+            if row is None:
+                break
+            rows.append(row)
+        return rows
+
+    def _publish(self, rows: Sequence[Row], now: datetime, *, claimed: bool) -> None:
+        outcomes = self._publisher.publish(rows, _PUBLISH_SECONDS)
+        if len(rows) > 1 and "refused" in outcomes.values():
+            # The broker closed the channel over one of them: each alone, to learn which.
+            for row in rows:
+                if outcomes[row["_id"]] == "refused":
+                    outcomes |= self._publisher.publish([row], _PUBLISH_SECONDS)
+        for outcome in outcomes.values():
+            _PUBLISHED.labels(self._work.service, outcome).inc()
+        self._settle(rows, outcomes, now, claimed=claimed)
+
+    def _settle(
+        self, rows: Sequence[Row], outcomes: Mapping[str, Outcome], now: datetime, *, claimed: bool
+    ) -> None:
+        changes: list[DeleteMany | UpdateMany | UpdateOne] = []
+        confirmed = [event_id for event_id, outcome in outcomes.items() if outcome == "ok"]
+        unknown = [event_id for event_id, outcome in outcomes.items() if outcome == "unknown"]
+        if confirmed:
+            changes.append(DeleteMany({"_id": {"$in": confirmed}}))
+        if unknown and claimed:
+            changes.append(UpdateMany({"_id": {"$in": unknown}}, {"$set": {"due": now}}))
+        for row in rows:
+            outcome = outcomes[row["_id"]]
+            if outcome in ("nacked", "returned", "refused"):
+                changes.append(self._back_off(row, outcome, now))
+        if changes:
+            self._rows.bulk_write(changes, ordered=False)
+
+    def _back_off(self, row: Row, outcome: Outcome, now: datetime) -> UpdateOne:
+        attempts = int(row["attempts"]) + 1
+        seconds = min(_SLOWEST_SECONDS, 2.0**attempts) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
+        failing = attempts >= _FAILING_AFTER
+        if failing:
+            log.error("outbox.failing", event_id=row["_id"], event_type=row["key"], outcome=outcome)
+        return UpdateOne(
+            {"_id": row["_id"]},
+            {"$set": {"attempts": attempts, "due": now + timedelta(seconds=seconds), "failing": failing}},
+        )
+
+    def _observe(self, now: datetime) -> None:
+        oldest = self._rows.find_one({}, {"at": 1}, sort=[("at", 1)])
+        age = 0.0 if oldest is None else max(0.0, (now - oldest["at"]).total_seconds())
+        _OLDEST.labels(self._work.service).set(age)
+        _FAILING.labels(self._work.service).set(self._rows.count_documents({"failing": True}))
