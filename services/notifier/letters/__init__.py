@@ -1,0 +1,37 @@
+"""What the notifier writes: letters as accessible PDFs, emails as text and HTML.
+
+A template is a folder of this one, `<name>/<version>/`; what all share (layout, contact details, redress) is
+in `_house/`. Values reach a template in memory and are text to it, whatever they contain. docs/letters.md
+says how to change one.
+"""
+
+from services.notifier.letters.rendering import Email, render_email, render_letter
+from services.notifier.letters.templates import (
+    FORMATS,
+    TEMPLATES,
+    BadValue,
+    MissingValue,
+    RenderingFailed,
+    UnknownFormat,
+    UnknownTemplate,
+    UnknownValue,
+    latest_version,
+)
+from services.notifier.letters.words import Office, Recipient
+
+__all__ = [
+    "FORMATS",
+    "TEMPLATES",
+    "BadValue",
+    "Email",
+    "MissingValue",
+    "Office",
+    "Recipient",
+    "RenderingFailed",
+    "UnknownFormat",
+    "UnknownTemplate",
+    "UnknownValue",
+    "latest_version",
+    "render_email",
+    "render_letter",
+]

@@ -1,0 +1,179 @@
+"""Making a letter (Typst to PDF/A-2b and PDF/UA-1) or an email (Jinja to text and HTML) from a template."""
+
+import json
+import unicodedata
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache, partial
+from typing import Any, Final
+
+import typst
+from jinja2 import FileSystemLoader, StrictUndefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from services.notifier.letters.templates import (
+    FORMATS,
+    ORDINARY_POINTS,
+    ROOT,
+    RenderingFailed,
+    UnknownFormat,
+    find_template,
+)
+from services.notifier.letters.words import (
+    BLANK,
+    REGULATOR,
+    Office,
+    Recipient,
+    breakable,
+    clean,
+    day_in_words,
+    london_day,
+)
+
+_STANDARDS: Final[list[Any]] = ["a-2b", "ua-1"]
+# Only what is built into the typesetter: the same letter on every machine, and no font to install.
+_FONTS: Final = typst.Fonts(include_system_fonts=False, include_embedded_fonts=True)
+_EMAILS: Final = ImmutableSandboxedEnvironment(
+    loader=FileSystemLoader(ROOT, encoding="utf-8"),
+    autoescape=lambda name: name is not None and name.endswith(".html"),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Email:
+    """An email's words. Its `repr` shows none of them."""
+
+    subject: str
+    text: str = field(repr=False)
+    html: str = field(repr=False)
+
+
+def render_letter(
+    template: str,
+    version: int,
+    values: Mapping[str, Any],
+    *,
+    office: Office,
+    recipient: Recipient,
+    formats: Collection[str] = (),
+    now: datetime,
+) -> bytes:
+    """The letter as one PDF/A-2b and PDF/UA-1 file; the same input gives the same bytes.
+
+    `now` (with a zone) dates it. The largest of `formats` is used. A character that no font has is printed as
+    a blank square. Raises UnknownTemplate, UnknownFormat, MissingValue, UnknownValue, BadValue, RenderingFailed.
+    """
+    found = find_template(template, version)
+    if set(formats) - FORMATS.keys():
+        raise UnknownFormat("A letter can't be made in that format.")
+    day = london_day(now)
+    letter = {
+        "values": found.words(values),
+        "office": _office_words(office),
+        "regulator": dict(REGULATOR),
+        "recipient": {"name": clean(recipient.name), "lines": recipient.window_lines()},
+        "dated": day_in_words(day),
+        "day": [day.year, day.month, day.day],
+        "points": max([ORDINARY_POINTS, *(FORMATS[one] for one in formats)]),
+    }
+    main = ROOT / found.folder / "letter.typ"
+    # What no font can show is an error in these standards, so each retry takes a coarser view of what to blank.
+    for unprintable in (_is_nothing, _has_no_glyph, _is_not_latin):
+        fit = _in_every_text(letter, partial(_printable, unprintable))
+        try:
+            made = typst.compile(
+                str(main),
+                root=str(ROOT),
+                font_paths=_FONTS,
+                ignore_system_fonts=True,
+                sys_inputs={"letter": json.dumps(fit)},
+                format="pdf",
+                pdf_standards=_STANDARDS,
+                timestamp=datetime(day.year, day.month, day.day, tzinfo=UTC),
+            )
+        except typst.TypstError:
+            continue
+        if isinstance(made, bytes):
+            return made
+    raise RenderingFailed("The letter couldn't be typeset; nothing was made.") from None
+
+
+def render_email(
+    template: str,
+    version: int,
+    values: Mapping[str, Any],
+    *,
+    office: Office,
+    recipient_name: str,
+    now: datetime,
+) -> Email:
+    """The email as a subject, plain text and HTML. Raises UnknownTemplate, MissingValue, UnknownValue, BadValue.
+
+    The subject is given no value at all, so that it can name neither a person nor a reason (P18).
+    """
+    found = find_template(template, version)
+    words = {
+        **found.words(values),
+        "office": _office_words(office),
+        "regulator": REGULATOR,
+        "recipient_name": clean(recipient_name),
+        "dated": day_in_words(london_day(now)),
+    }
+    return Email(
+        subject=_EMAILS.get_template(f"{found.folder}/subject.txt").render().strip(),
+        text=_EMAILS.get_template(f"{found.folder}/email.txt").render(words).strip() + "\n",
+        html=_EMAILS.get_template(f"{found.folder}/email.html").render(words).strip() + "\n",
+    )
+
+
+def _office_words(office: Office) -> dict[str, Any]:
+    words: dict[str, Any] = _in_every_text(asdict(office), clean)
+    return words
+
+
+def _in_every_text(value: Any, change: Callable[[str], str]) -> Any:
+    """The same structure with each text in it changed."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {key: _in_every_text(one, change) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_in_every_text(one, change) for one in value]
+    return value
+
+
+def _printable(unprintable: Callable[[str], bool], text: str) -> str:
+    if text.isascii():
+        return breakable(text)
+    return breakable("".join(BLANK if not one.isascii() and unprintable(one) else one for one in text))
+
+
+def _is_nothing(_: str) -> bool:
+    return False
+
+
+def _is_not_latin(character: str) -> bool:
+    return ord(character) > 0x24F
+
+
+@lru_cache(maxsize=4096)
+def _has_no_glyph(character: str) -> bool:
+    """Whether none of the built-in fonts can show this character. Asked of the typesetter itself."""
+    on = "a" + character if unicodedata.category(character).startswith("M") else character
+    source = b'#set document(title: "x")\n= x\n#sys.inputs.text'
+    try:
+        typst.compile(
+            source,
+            font_paths=_FONTS,
+            ignore_system_fonts=True,
+            sys_inputs={"text": on},
+            format="pdf",
+            pdf_standards=_STANDARDS,
+        )
+    except typst.TypstError:
+        return True
+    return False
