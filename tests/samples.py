@@ -1,0 +1,139 @@
+"""Builders of real files, good and bad, for tests: every byte is made here, by the libraries that others use."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+
+import pikepdf
+from PIL import Image
+
+# A child's name in a file's metadata: what must never come out in an error, a log or a sentence.
+SECRET = "Zoë Featherstonehaugh"
+
+
+def picture(width: int = 320, height: int = 240, *, mode: str = "RGB", seed: int = 1) -> Image.Image:
+    """A picture of noise, the same for the same seed, so that no part of it looks like another."""
+    bands = len(Image.new(mode, (1, 1)).getbands())
+    if mode == "1":
+        return picture(width, height, mode="L", seed=seed).convert("1")
+    return Image.frombytes(mode, (width, height), random.Random(seed).randbytes(width * height * bands))
+
+
+def jpeg(width: int = 320, height: int = 240, *, progressive: bool = False, seed: int = 1, quality: int = 85) -> bytes:
+    """A JPEG with Exif data that names a person."""
+    exif = Image.Exif()
+    exif[0x010E] = SECRET  # ImageDescription
+    out = io.BytesIO()
+    image = picture(width, height, seed=seed)
+    image.save(out, "JPEG", quality=quality, progressive=progressive, exif=exif)
+    return out.getvalue()
+
+
+def png(width: int = 320, height: int = 240, *, seed: int = 1) -> bytes:
+    out = io.BytesIO()
+    picture(width, height, seed=seed).save(out, "PNG")
+    return out.getvalue()
+
+
+def tiff(
+    pages: int = 3, *, compression: str = "tiff_lzw", mode: str = "RGB", seed: int = 1, big: bool = False
+) -> bytes:
+    """A TIFF of several pages; `compression` is Pillow's word for it."""
+    images = [picture(200, 150, mode=mode, seed=seed + number) for number in range(pages)]
+    out = io.BytesIO()
+    images[0].save(out, "TIFF", save_all=True, append_images=images[1:], compression=compression, big_tiff=big)
+    return out.getvalue()
+
+
+def pdf_text(*lines: str, pages: int = 2, object_streams: bool = True, linearize: bool = False) -> bytes:
+    """A PDF of text in Helvetica, as an office program would make one."""
+    document = pikepdf.new()
+    font = document.make_indirect(
+        pikepdf.Dictionary(Type=pikepdf.Name.Font, Subtype=pikepdf.Name.Type1, BaseFont=pikepdf.Name.Helvetica)
+    )
+    for number in range(pages):
+        page = document.add_blank_page(page_size=(595, 842))
+        words = [*lines, f"Page {number + 1}"]
+        drawn = "".join(f"1 0 0 1 72 {770 - 16 * row} Tm ({_escaped(line)}) Tj\n" for row, line in enumerate(words))
+        page.Resources = pikepdf.Dictionary(Font=pikepdf.Dictionary(F1=font))
+        page.Contents = pikepdf.Stream(document, f"BT /F1 12 Tf\n{drawn}ET".encode("latin-1", "replace"))
+    document.docinfo["/Title"] = SECRET
+    mode = pikepdf.ObjectStreamMode.generate if object_streams else pikepdf.ObjectStreamMode.disable
+    return _saved(document, object_stream_mode=mode, linearize=linearize)
+
+
+def pdf_scan(pages: int = 3, *, width: int = 620, height: int = 877, seed: int = 1, quality: int = 75) -> bytes:
+    """A scan: one JPEG a page, and no text at all."""
+    document = pikepdf.new()
+    for number in range(pages):
+        page = document.add_blank_page(page_size=(595, 842))
+        data = jpeg(width, height, seed=seed + number, quality=quality)
+        image = pikepdf.Stream(document, data)
+        image.update(
+            pikepdf.Dictionary(
+                Type=pikepdf.Name.XObject,
+                Subtype=pikepdf.Name.Image,
+                Width=width,
+                Height=height,
+                BitsPerComponent=8,
+                ColorSpace=pikepdf.Name.DeviceRGB,
+                Filter=pikepdf.Name.DCTDecode,
+            )
+        )
+        page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(Im0=image))
+        page.Contents = pikepdf.Stream(document, b"q 595 0 0 842 0 0 cm /Im0 Do Q")
+    return _saved(document)
+
+
+def pdf_encrypted(*, user: str = "open sesame", owner: str = "owner") -> bytes:
+    """A PDF under a password; with `user=""` it opens without one, and only its owner may change it."""
+    with pikepdf.open(io.BytesIO(pdf_text("Locked"))) as document:
+        return _saved(document, encryption=pikepdf.Encryption(user=user, owner=owner))
+
+
+def pdf_without_pages() -> bytes:
+    return _saved(pikepdf.new())
+
+
+def pdf_revised() -> bytes:
+    """A PDF with a second revision appended, as a signing or annotating program leaves it."""
+    first = pdf_text("First", pages=1, object_streams=False)
+    old_table = int(first[first.rindex(b"startxref") + 9 :].split()[0])
+    start = len(first)
+    catalog = first[first.index(b"1 0 obj") : first.index(b"endobj") + 7]
+    table = b"xref\n0 1\n0000000000 65535 f \n1 1\n%010d 00000 n \n" % start
+    size = int(first[first.rindex(b"/Size") + 5 :].split()[0])
+    trailer = b"trailer << /Root 1 0 R /Size %d /Prev %d >>\n" % (size, old_table)
+    return first + catalog + table + trailer + b"startxref\n%d\n%%%%EOF\n" % (start + len(catalog))
+
+
+def pdf_bomb(size: int) -> bytes:
+    """A small PDF whose one page unfolds to `size` bytes."""
+    document = pikepdf.new()
+    document.add_blank_page().Contents = pikepdf.Stream(document, bytes(size))
+    return _saved(document, compress_streams=True)
+
+
+def zip_archive() -> bytes:
+    """A ZIP, for those who rename one to .pdf."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as archive:
+        archive.writestr("plan.pdf", pdf_text("Inside"))
+    return out.getvalue()
+
+
+def truncated(data: bytes, share: float = 0.5) -> bytes:
+    """The first part of a file, as a broken connection or a full disk leaves it."""
+    return data[: int(len(data) * share)]
+
+
+def _escaped(line: str) -> str:
+    return line.replace("\\", "\\\\").replace("(", "\\(").replace(")", "\\)")
+
+
+def _saved(document: pikepdf.Pdf, **options: object) -> bytes:
+    out = io.BytesIO()
+    document.save(out, **options)  # type: ignore[arg-type]
+    return out.getvalue()
