@@ -1,0 +1,129 @@
+"""The embedded RabbitMQ: everything on loopback, management and distribution included, and an epmd of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import requests
+
+from deploy.local.errors import StackError
+from deploy.local.machine import listens
+from deploy.local.packages import rabbit
+from deploy.local.places import Places, Ports, private_folder, write_private
+from deploy.local.processes import Program
+from deploy.rabbitmq.definitions import administrator
+
+_ADMIN = "fmn-admin"
+
+
+def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program:
+    """rabbitmq-server in the foreground, logging to its standard output."""
+    server = rabbit(places.packages, say)
+    data = private_folder(places.servers / "rabbitmq")
+    config = private_folder(places.run / "rabbitmq")
+    password_file = places.admin / "rabbitmq-password"
+    if not password_file.exists():
+        write_private(password_file, secrets.token_urlsafe(32))
+    definitions = write_private(
+        config / "definitions.json", json.dumps(administrator(_ADMIN, password_file.read_text()))
+    )
+    write_private(
+        config / "rabbitmq.conf",
+        f"listeners.tcp.1 = 127.0.0.1:{ports['amqp']}\n"
+        "management.tcp.ip = 127.0.0.1\n"
+        f"management.tcp.port = {ports['rabbitmq-management']}\n"
+        f"management.load_definitions = {definitions}\n"
+        "log.console = true\nlog.console.level = info\nlog.file = false\n"
+        "loopback_users = none\n"
+        # The write-ahead log is written whole before it is cut: at 512 MB it would outlive a day's events.
+        "raft.wal_max_size_bytes = 64000000\n",
+    )
+    write_private(config / "advanced.config", "[{kernel, [{inet_dist_use_interface, {127,0,0,1}}]}].\n")
+    write_private(config / "enabled_plugins", "[rabbitmq_management].\n")
+    env = {
+        "PATH": ":".join([*map(str, server.bin_folders), os.environ.get("PATH", ""), "/usr/sbin:/usr/bin:/sbin:/bin"]),
+        "HOME": str(private_folder(data / "home")),
+        "RABBITMQ_NODENAME": "forgetmenot@localhost",
+        "RABBITMQ_NODE_PORT": str(ports["amqp"]),
+        "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+        "RABBITMQ_DIST_PORT": str(ports["rabbitmq-dist"]),
+        "RABBITMQ_MNESIA_BASE": str(private_folder(data / "mnesia")),
+        "RABBITMQ_LOG_BASE": str(places.logs),
+        "RABBITMQ_CONFIG_FILE": str(config / "rabbitmq.conf"),
+        "RABBITMQ_ADVANCED_CONFIG_FILE": str(config / "advanced.config"),
+        "RABBITMQ_ENABLED_PLUGINS_FILE": str(config / "enabled_plugins"),
+        "RABBITMQ_CONF_ENV_FILE": "/dev/null",
+        "RABBITMQ_GENERATED_CONFIG_DIR": str(private_folder(data / "config")),
+        "RABBITMQ_FEATURE_FLAGS_FILE": str(data / "feature_flags"),
+        "ERL_EPMD_ADDRESS": "127.0.0.1",
+        "ERL_EPMD_PORT": str(ports["epmd"]),
+        "ERL_CRASH_DUMP": "/dev/null",  # a dump holds the node's memory, messages included
+        # The schedulers don't spin while idle, which two cores shared by four services notice.
+        "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +sbwtdcpu none +sbwtdio none",
+        # The script then becomes the Erlang machine, which stops in an orderly way on SIGTERM by itself.
+        "RUNNING_UNDER_SYSTEMD": "true",
+    }
+    if server.library_folders:
+        env["LD_LIBRARY_PATH"] = ":".join(map(str, server.library_folders))
+    return Program(
+        name="rabbitmq",
+        command=[str(server.script)],
+        cwd=data,
+        env=env,
+        ready=lambda: _answers(places, ports),
+        ready_within_s=90,
+    )
+
+
+def _answers(places: Places, ports: Ports) -> bool:
+    if not listens(ports["amqp"]) or not listens(ports["rabbitmq-management"]):
+        return False
+    try:
+        Management.of(places, ports).call("GET", "/api/overview")
+    except (requests.RequestException, StackError):
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Management:
+    """RabbitMQ's management API, as its administrator."""
+
+    url: str
+    password: str
+
+    @classmethod
+    def of(cls, places: Places, ports: Ports) -> Management:
+        password = (places.admin / "rabbitmq-password").read_text()
+        return cls(url=f"http://127.0.0.1:{ports['rabbitmq-management']}", password=password)
+
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, absent_is_fine: bool = False) -> Any:
+        """Call the API; raises StackError with the answer's status, and answers the parsed body."""
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.request(method, self.url + path, json=body, auth=(_ADMIN, self.password), timeout=20)
+        if answer.status_code == 404 and absent_is_fine:
+            return None
+        if not answer.ok:
+            raise StackError(f"RabbitMQ refused {method} {path}: {answer.status_code} {answer.text[:200]}")
+        return answer.json() if answer.content else None
+
+    def apply(self, definitions: Mapping[str, Any]) -> None:
+        self.call("POST", "/api/definitions", definitions)
+
+    def drop(self, vhost: str, accounts: list[str]) -> None:
+        """Drop a vhost with its queues, and the accounts."""
+        self.call("DELETE", f"/api/vhosts/{quote(vhost, safe='')}", absent_is_fine=True)
+        for account in accounts:
+            self.call("DELETE", f"/api/users/{quote(account, safe='')}", absent_is_fine=True)
+
+    def queues(self, vhost: str) -> dict[str, int]:
+        """Messages by queue, unacknowledged ones included."""
+        found = self.call("GET", f"/api/queues/{quote(vhost, safe='')}", absent_is_fine=True) or []
+        return {queue["name"]: int(queue.get("messages", 0)) for queue in found}

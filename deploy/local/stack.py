@@ -1,0 +1,282 @@
+"""The embedded stack: four real servers and the services on them, as child processes of whoever starts it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from types import TracebackType
+
+import requests
+
+from deploy.local import broker, mongo, objects
+from deploy.local.errors import AlreadyRunning, StackError
+from deploy.local.machine import listens, require_free, require_supported
+from deploy.local.places import (
+    DEFAULT_PREFIX,
+    PROJECT,
+    SERVICES,
+    Places,
+    Ports,
+    from_environment,
+    places,
+    private_folder,
+    write_private,
+)
+from deploy.local.processes import Process, Program, stop_leftovers
+from deploy.local.provision import Provision, deprovision, provision
+
+Report = Callable[[str, str], None]
+_API_THREADS = 16
+
+
+def _silent(_part: str, _state: str) -> None:
+    return
+
+
+class Stack:
+    """One embedded stack in one folder.
+
+    `report(part, state)` is told what happens, state being `starting`, `ready`, `stopped` or a sentence. Whoever calls
+    `start_servers` owns the servers; another process of the same user may `attach` to them, provision names of its
+    own and run services of its own.
+    """
+
+    def __init__(
+        self, root: Path, port_base: int, *, world: Path | None = None, report: Report = _silent
+    ) -> None:
+        self.places: Places = places(root, world)
+        self.ports = Ports(base=port_base)
+        self.report = report
+        self.servers: dict[str, Process] = {}
+        self.services: dict[str, Process] = {}
+        self._lock: int | None = None
+
+    @classmethod
+    def from_environment(cls, *, report: Report = _silent) -> Stack:
+        """The stack that FMN_LOCAL and FMN_PORT_BASE name."""
+        root, base = from_environment()
+        return cls(root, base, report=report)
+
+    def __enter__(self) -> Stack:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    # Servers
+
+    def start_servers(self) -> None:
+        """Start the servers in parallel and wait until they do their work.
+
+        Raises UnsupportedMachine, AlreadyRunning, PortTaken or StackError; whatever was started is stopped then.
+        """
+        require_supported()
+        self.places.make()
+        self._take_lock()
+        try:
+            if count := stop_leftovers(self.places.root):
+                self.report("stack", f"stopped {count} processes that a crashed run had left")
+            require_free(self.ports.servers.items())
+            self._empty_temp()
+            starts = (self._start_mongo, self._start_rabbit, self._start_objects, self._start_mail)
+            self._in_parallel(starts)
+            write_private(
+                self.places.run / "stack.json",
+                json.dumps({"pid": os.getpid(), "port_base": self.ports.base, "world": str(self.places.world)}),
+            )
+        except BaseException:
+            self.stop()
+            raise
+
+    def _in_parallel(self, starts: Sequence[Callable[[], None]]) -> None:
+        """Run the starts side by side; the first that fails stops the others, whatever they wait for."""
+        with ThreadPoolExecutor(len(starts)) as pool:
+            for done in as_completed([pool.submit(start) for start in starts]):
+                if error := done.exception():
+                    _stop_all(self.servers.values())
+                    raise error
+
+    def attach(self) -> Stack:
+        """Use the servers that another process started in this folder; raises StackError when there are none."""
+        if not self.is_up():
+            raise StackError(f"No stack is up in {self.places.root} on ports from {self.ports.base}: `make up` starts one.")
+        return self
+
+    def is_up(self) -> bool:
+        return all(listens(self.ports[name]) for name in ("mongodb", "amqp", "s3", "smtp"))
+
+    def _start(self, program: Program) -> None:
+        process = self.servers[program.name] = Process(program, self.places)
+        self.report(program.name, "starting")
+        process.start()
+        process.wait_ready()
+
+    def _start_mongo(self) -> None:
+        self._start(mongo.program(self.places, self.ports, lambda text: self.report("mongodb", text)))
+        mongo.prepare(self.places, self.ports)
+        self.report("mongodb", "ready")
+
+    def _start_rabbit(self) -> None:
+        self._start(broker.program(self.places, self.ports, lambda text: self.report("rabbitmq", text)))
+        self.report("rabbitmq", "ready")
+
+    def _start_objects(self) -> None:
+        self._start(objects.program(self.places, self.ports))
+        self.report("seaweedfs", "ready")
+
+    def _start_mail(self) -> None:
+        port = self.ports["smtp"]
+        self._start(
+            Program(
+                name="mail",
+                command=[sys.executable, "-m", "deploy.local.mailcatcher", str(port), str(self.places.mail)],
+                cwd=PROJECT,
+                ready=lambda: listens(port),
+                grace_s=3,
+            )
+        )
+        self.report("mail", "ready")
+
+    # Names and services
+
+    def provision(self, prefix: str = DEFAULT_PREFIX, service_ports: Mapping[str, int] | None = None) -> Provision:
+        """Accounts, vhost, buckets, secrets and settings for `prefix`, made or completed (see provision.py)."""
+        return provision(self.places, self.ports, prefix, service_ports)
+
+    def deprovision(self, prefix: str) -> None:
+        """Drop everything that `provision(prefix)` made."""
+        deprovision(self.places, self.ports, prefix)
+
+    def start_services(
+        self,
+        provided: Provision,
+        only: Iterable[str] | None = None,
+        extra_env: Mapping[str, str] | None = None,
+    ) -> dict[str, Process]:
+        """Start the services and wait until they are ready; answers the processes by name (`case-api`, `case-worker`).
+
+        `only` takes names of services (`case`: both its processes) or of processes. Raises PortTaken or StackError.
+        """
+        chosen = set(only) if only is not None else set(SERVICES)
+        programs = {}
+        for service in SERVICES:
+            for role in ("api", "worker"):
+                if chosen & {service, f"{service}-{role}"}:
+                    programs[f"{service}-{role}"] = self._service(provided, service, role, extra_env or {})
+        require_free((name, provided.ports[name[:-4]]) for name in programs if name.endswith("-api"))
+        started = {name: Process(program, self.places) for name, program in programs.items()}
+        self.services |= {process.name: process for process in started.values()}
+        try:
+            for name, process in started.items():
+                self.report(name, "starting")
+                process.start()
+            for name, process in started.items():
+                process.wait_ready()
+                self.report(name, "ready")
+        except BaseException:
+            _stop_all(started.values())
+            raise
+        return started
+
+    def _service(self, provided: Provision, service: str, role: str, extra: Mapping[str, str]) -> Program:
+        name = f"{service}-{role}" if provided.prefix == DEFAULT_PREFIX else f"{provided.prefix}-{service}-{role}"
+        ready_file = provided.run / "ready" / f"{service}-{role}"
+        private_folder(ready_file.parent)
+        temp = private_folder(self.places.temp / name)
+        port = provided.ports[service]
+        env = dict(provided.env[service]) | {"TMPDIR": str(temp), "HOME": str(provided.run)} | dict(extra)
+        if role == "api":
+            command = [
+                sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads",
+                str(_API_THREADS), "--bind", f"127.0.0.1:{port}", "--worker-tmp-dir", str(temp), "--no-control-socket",
+                "--graceful-timeout", "4",
+                # A warning quotes the malformed request it is about, which may hold anything.
+                "--log-level", "error",
+                f"services.{service}.main:create_api()",
+            ]  # fmt: skip
+            ready = _api_ready(port)
+        else:
+            ready_file.unlink(missing_ok=True)
+            env["FMN_READY_FILE"] = str(ready_file)
+            command = [sys.executable, "-m", f"services.{service}.main", "worker"]
+            ready = ready_file.exists
+        return Program(name=name, command=command, cwd=PROJECT, env=env, ready=ready, ready_within_s=45, grace_s=6)
+
+    # Ending
+
+    def wait(self) -> None:
+        """Wait until a part ends that nobody asked to end, and raise StackError saying which."""
+        while True:
+            for process in [*self.servers.values(), *self.services.values()]:
+                if not process.running:
+                    raise StackError(
+                        f"{process.name} ended (code {process.exit_code}); the end of its log is in {process.log}."
+                    )
+            time.sleep(0.3)
+
+    def stop_services(self) -> None:
+        """Stop the services that this object started."""
+        _stop_all(self.services.values())
+        self.services = {}
+
+    def stop(self) -> None:
+        """Stop everything that this object started, services first, and nothing else."""
+        self.stop_services()
+        if self.servers:
+            _stop_all(self.servers.values())
+            self.servers = {}
+        if self._lock is not None:
+            (self.places.run / "stack.json").unlink(missing_ok=True)
+            os.close(self._lock)
+            self._lock = None
+
+    def _take_lock(self) -> None:
+        path = self.places.run / "lock"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(handle, 20).decode() or "another"
+            os.close(handle)
+            raise AlreadyRunning(
+                f"A stack is already up in {self.places.root} (process {holder}). Stop that one, or set FMN_LOCAL and "
+                "FMN_PORT_BASE to run a second beside it."
+            ) from None
+        os.ftruncate(handle, 0)
+        os.write(handle, str(os.getpid()).encode())
+        self._lock = handle
+
+    def _empty_temp(self) -> None:
+        """Scratch files of an earlier run are of no use to this one."""
+        shutil.rmtree(self.places.temp, ignore_errors=True)
+        private_folder(self.places.temp)
+
+
+def _api_ready(port: int) -> Callable[[], bool]:
+    def ready() -> bool:
+        with requests.Session() as session:
+            session.trust_env = False
+            with contextlib.suppress(requests.RequestException):
+                return session.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
+        return False
+
+    return ready
+
+
+def _stop_all(processes: Iterable[Process]) -> None:
+    """Ask all to stop, then wait for each."""
+    processes = list(processes)
+    for process in processes:
+        process.ask_to_stop()
+    for process in processes:
+        process.stop()

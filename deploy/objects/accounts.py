@@ -1,0 +1,134 @@
+"""Buckets and key pairs on the object store: one of each per service, and each pair opens its own bucket only.
+
+Identities go through the store's IAM API (Signature Version 4), which SeaweedFS and AWS share.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlencode, urlsplit
+
+import requests
+from minio import Minio
+from minio.credentials import Credentials
+from minio.signer import _sign_v4  # type: ignore[attr-defined]  (the public ones sign for s3 and sts only)
+from minio.versioningconfig import ENABLED, VersioningConfig
+
+# What a service does with its bucket: no making or dropping buckets, no switching versions off.
+_ALLOWED = (
+    "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucket",
+    "s3:ListBucketVersions", "s3:AbortMultipartUpload", "s3:ListParts", "s3:GetBucketVersioning", "s3:GetBucketLocation",
+)  # fmt: skip
+_REGION = "us-east-1"
+
+
+class StoreRefused(Exception):
+    """The object store answered an administrative call with an error code."""
+
+    def __init__(self, action: str, code: str) -> None:
+        super().__init__(f"The object store refused {action}: {code}.")
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPair:
+    access: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectAdmin:
+    """The administrator's view of the object store at `endpoint` (host:port)."""
+
+    endpoint: str
+    keys: KeyPair
+    secure: bool = False
+
+    @property
+    def s3(self) -> Minio:
+        return Minio(self.endpoint, self.keys.access, self.keys.secret, secure=self.secure, region=_REGION)
+
+    def iam(self, action: str, **values: str) -> ElementTree.Element:
+        """Call the IAM API; raises StoreRefused with the API's error code."""
+        body = urlencode({"Action": action, "Version": "2010-05-08", **values})
+        digest = hashlib.sha256(body.encode()).hexdigest()
+        url = f"{'https' if self.secure else 'http'}://{self.endpoint}/"
+        now = datetime.now(UTC)
+        headers = _sign_v4(
+            service_name="iam",
+            method="POST",
+            url=urlsplit(url),
+            region=_REGION,
+            headers={
+                "Content-Type": "application/x-www-form-urlencoded",
+                "Host": self.endpoint,
+                "x-amz-date": now.strftime("%Y%m%dT%H%M%SZ"),
+                "x-amz-content-sha256": digest,
+            },
+            credentials=Credentials(self.keys.access, self.keys.secret),
+            content_sha256=digest,
+            date=now,
+        )
+        with requests.Session() as session:
+            session.trust_env = False
+            answer = session.post(url, data=body, headers=headers, timeout=10)
+        root = ElementTree.fromstring(answer.content) if answer.content else ElementTree.Element("empty")  # noqa: S314
+        if answer.status_code >= 300:
+            raise StoreRefused(action, _text(root, "Code") or str(answer.status_code))
+        return root
+
+    def ensure_bucket(self, bucket: str) -> None:
+        """Make the bucket and keep every version in it."""
+        store = self.s3
+        if not store.bucket_exists(bucket):
+            store.make_bucket(bucket)
+        store.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+
+    def ensure_identity(self, name: str, bucket: str, known: KeyPair | None) -> KeyPair:
+        """Make the identity with rights to its bucket alone; keeps the known key pair where the store still has it."""
+        try:
+            self.iam("CreateUser", UserName=name)
+        except StoreRefused as error:
+            if error.code != "EntityAlreadyExists":
+                raise
+        resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+        policy = {
+            "Version": "2012-10-17",
+            "Statement": [{"Effect": "Allow", "Action": list(_ALLOWED), "Resource": resources}],
+        }
+        self.iam("PutUserPolicy", UserName=name, PolicyName="own-bucket", PolicyDocument=json.dumps(policy))
+        held = self._access_keys(name)
+        if known and known.access in held:
+            return known
+        for access in held:
+            self.iam("DeleteAccessKey", UserName=name, AccessKeyId=access)
+        made = self.iam("CreateAccessKey", UserName=name)
+        return KeyPair(access=_text(made, "AccessKeyId"), secret=_text(made, "SecretAccessKey"))
+
+    def drop(self, name: str, bucket: str) -> None:
+        """Drop the identity, and the bucket with every version in it."""
+        store = self.s3
+        if store.bucket_exists(bucket):
+            for item in store.list_objects(bucket, recursive=True, include_version=True):
+                store.remove_object(bucket, str(item.object_name), version_id=item.version_id)
+            store.remove_bucket(bucket)
+        try:
+            for access in self._access_keys(name):
+                self.iam("DeleteAccessKey", UserName=name, AccessKeyId=access)
+            self.iam("DeleteUserPolicy", UserName=name, PolicyName="own-bucket")
+            self.iam("DeleteUser", UserName=name)
+        except StoreRefused as error:
+            if error.code != "NoSuchEntity":
+                raise
+
+    def _access_keys(self, name: str) -> list[str]:
+        answer = self.iam("ListAccessKeys", UserName=name)
+        return [element.text or "" for element in answer.iter() if element.tag.rpartition("}")[2] == "AccessKeyId"]
+
+
+def _text(root: ElementTree.Element, tag: str) -> str:
+    return next((element.text or "" for element in root.iter() if element.tag.rpartition("}")[2] == tag), "")

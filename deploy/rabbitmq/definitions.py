@@ -1,0 +1,47 @@
+"""The broker's topology and permissions from their one template, `definitions.json`.
+
+In it `@prefix@` is the vhost and the beginning of each account's name, `@hash_<service>@` the hash of that account's
+password. A rendered file can be imported while the broker runs, as often as one likes, or loaded when it starts.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_TEMPLATE = Path(__file__).with_name("definitions.json")
+
+
+def password_hash(password: str) -> str:
+    """RabbitMQ's salted SHA-256: base64 of a 4-byte salt and the digest of salt + password."""
+    salt = os.urandom(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def account(prefix: str, service: str) -> str:
+    """The name of a service's account, which is also the `user_id` its messages carry."""
+    return f"{prefix}-{service}"
+
+
+def render(prefix: str, passwords: Mapping[str, str]) -> dict[str, Any]:
+    """The definitions of one vhost; `passwords` by service."""
+    text = _TEMPLATE.read_text().replace("@prefix@", prefix)
+    for service, password in passwords.items():
+        text = text.replace(f"@hash_{service}@", password_hash(password))
+    return dict(json.loads(text))
+
+
+def administrator(name: str, password: str) -> dict[str, Any]:
+    """Definitions that hold one administrator and nothing else: loaded at start, so that no `guest` is ever made."""
+    user = {
+        "name": name,
+        "password_hash": password_hash(password),
+        "hashing_algorithm": "rabbit_password_hashing_sha256",
+        "tags": "administrator",
+    }
+    return {"users": [user], "vhosts": [], "permissions": []}
