@@ -15,6 +15,9 @@ BLANK: Final = "\u25a1"
 #: Characters; a line of the letter holds about 95.
 _LONGEST_WORD: Final = 40
 
+#: Characters; a longer one would push the address out of the window.
+_LONGEST_WINDOW_NAME: Final = 90
+
 #: Where a complaint about data goes in the last resort (P31): name, address, phone, page.
 REGULATOR: Final[Mapping[str, str]] = {
     "name": "Information Commissioner’s Office (ICO)",
@@ -52,6 +55,8 @@ class Recipient:
         """What stands in the envelope's window: the name (once), and the address."""
         lines = [clean(line) for line in self.address]
         name = clean(self.name)
+        if len(name) > _LONGEST_WINDOW_NAME:
+            name = name[:_LONGEST_WINDOW_NAME] + "…"
         return lines if lines and lines[0].casefold() == name.casefold() else [name, *lines]
 
 
@@ -73,7 +78,7 @@ def clean(text: str) -> str:
 
 def breakable(text: str) -> str:
     """The text with a place to break a line in each word that is longer than a line could be."""
-    return re.sub(rf"\S{{{_LONGEST_WORD},}}", lambda long: "\u200b".join(re.findall(r".{1,20}", long[0])), text)
+    return re.sub(rf"[^\s\-]{{{_LONGEST_WORD},}}", lambda long: "\u200b".join(re.findall(r".{1,20}", long[0])), text)
 
 
 def day_in_words(day: date) -> str:

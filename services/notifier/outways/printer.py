@@ -12,7 +12,7 @@ from services.notifier.outways.errors import TryAgain, Unknown
 def printer_folder(printer_url: str) -> Path:
     """The folder that `file:///dir` names. Raises ValueError for any other printer."""
     parts = urlsplit(printer_url)
-    if parts.scheme != "file" or parts.netloc or parts.query or parts.fragment or len(parts.path) < 2:
+    if parts.scheme != "file" or parts.netloc or parts.query or parts.fragment or not re.match("/[^/]", parts.path):
         raise ValueError("The printer must be a folder, as file:///folder.")
     return Path(unquote(parts.path))
 
