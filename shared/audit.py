@@ -1,0 +1,111 @@
+"""Audit: who saw or changed what, in rows that hold ids, enums and times, written before the answer goes out."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from pymongo.errors import PyMongoError
+
+from shared.fields import Count, Digest, Enum, Field, Id, Name, Optional, Subject, Time, one_of
+from shared.ids import new_id
+from shared.logs import log, where
+from shared.stores import KeptRows, Register
+
+ANONYMOUS = "anonymous"
+OUTCOMES = one_of("done", "refused", "denied", "failed")
+_ROLES = Enum(
+    frozenset(
+        {
+            "caseworker",
+            "manager",
+            "data_protection",
+            "safeguarding_lead",
+            "auditor",
+            "app",
+            "service",
+            "none",
+        }
+    )
+)
+CLEAR: Mapping[str, Field] = {
+    "at": Time(),
+    "sub": Subject(),
+    # The role that opened the door, or the highest the caller has where none did.
+    "role": _ROLES,
+    "action": Name(),
+    "case_id": Optional(Id()),
+    "record_id": Optional(Id()),
+    "outcome": OUTCOMES,
+    "status": Count(),
+    "trace_id": Optional(Digest()),
+}
+_RETENTION = timedelta(days=6 * 365)
+_WHY = "Accountability (UK GDPR Art. 5(2)): who saw or changed what; ids, enums and times alone."
+_LATE_AT_MOST = 10_000
+
+
+class Audit:
+    """The audit rows of one service."""
+
+    def __init__(self, register: Register) -> None:
+        self.store: KeptRows = register.keep(
+            "audit",
+            clear=CLEAR,
+            retention=_RETENTION,
+            why=_WHY,
+            indexes=(("case_id", "_id"),),
+        )
+        self._late: deque[dict[str, Any]] = deque(maxlen=_LATE_AT_MOST)
+        self._lock = threading.Lock()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Write a row, and with it those that had to wait. Raises PyMongoError when it can't be written."""
+        self.store.insert({"_id": new_id(), **row})
+        self.catch_up()
+
+    def write_or_keep(self, row: Mapping[str, Any]) -> bool:
+        """Write a row, or keep it until the database is back (safeguarding); whether it was written now.
+
+        What is kept is logged too, whole: it is ids, enums and times, and would otherwise go with the process.
+        """
+        kept = {"_id": new_id(), **row}
+        try:
+            self.store.insert(kept)
+        except PyMongoError as error:
+            with self._lock:
+                self._late.append(kept)
+            told = {"record_id": row.get("record_id"), "case_id": row.get("case_id")}
+            log.warning(
+                "audit-late",
+                sub=row["sub"],
+                action=row["action"],
+                outcome=row["outcome"],
+                status=row["status"],
+                type=where(error)["type"],
+                **{name: value for name, value in told.items() if value is not None},
+            )
+            return False
+        return True
+
+    def catch_up(self) -> None:
+        """Write what had to wait. Raises PyMongoError; what wasn't written goes on waiting."""
+        while self._late:
+            with self._lock:
+                row = self._late.popleft() if self._late else None
+            if row is None:
+                return
+            try:
+                self.store.insert(row)
+            except PyMongoError:
+                with self._lock:
+                    self._late.appendleft(row)
+                raise
+
+    def of(self, where_: Mapping[str, Any], *, after: str | None, limit: int) -> list[dict[str, Any]]:
+        """Rows oldest first, from after that id."""
+        query = dict(where_) if after is None else {"$and": [dict(where_), {"_id": {"$gt": after}}]}
+        return list(self.store.rows.find(query).sort("_id", 1).limit(limit))

@@ -1,0 +1,57 @@
+"""HTTP for every service: who may, strict bodies, problems, idempotency, ETags, pages, audit.
+
+A service's api.py needs what is exported here, and nothing from the modules behind it.
+"""
+
+from shared.http.answers import Answer, PageArgs, check_if_match, created, etag_of, ok, page
+from shared.http.app import make_app
+from shared.http.body import BodyReader, body_reader, json_body
+from shared.http.fields import Body, Choice, DayField, IdField, Line, Moment, Text
+from shared.http.idempotency import AlreadyMade
+from shared.http.kernel import (
+    KernelStores,
+    audit_case,
+    audit_no_case,
+    audit_record,
+    current_caller,
+    current_kernel,
+    open_kernel_stores,
+)
+from shared.http.making import claim_upload, forget_answer, making
+from shared.http.pages import JWKS_PATH
+from shared.http.routes import Blueprint, allow
+
+__all__ = [
+    "JWKS_PATH",
+    "AlreadyMade",
+    "Answer",
+    "Blueprint",
+    "Body",
+    "BodyReader",
+    "Choice",
+    "DayField",
+    "IdField",
+    "KernelStores",
+    "Line",
+    "Moment",
+    "PageArgs",
+    "Text",
+    "allow",
+    "audit_case",
+    "audit_no_case",
+    "audit_record",
+    "body_reader",
+    "check_if_match",
+    "claim_upload",
+    "created",
+    "current_caller",
+    "current_kernel",
+    "etag_of",
+    "forget_answer",
+    "json_body",
+    "make_app",
+    "making",
+    "ok",
+    "open_kernel_stores",
+    "page",
+]

@@ -1,0 +1,182 @@
+"""The Flask app of a service: what happens to every request before its view and after it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import pymongo
+import structlog
+from flask import Flask, Response, g, request
+from flask_smorest import Api  # type: ignore[import-untyped]
+from pymongo.errors import PyMongoError
+
+from shared.auth import Doorkeeper
+from shared.clock import utc_now
+from shared.errors import Forbidden, Invalid, NotFound, Unavailable
+from shared.http.audit_trail import audit_routes, audit_row
+from shared.http.body import DropsUnreadBodies
+from shared.http.kernel import Kernel, KernelStores, install
+from shared.http.making import idempotency_key
+from shared.http.pages import PUBLIC_PATHS, add_pages
+from shared.http.problems import ProblemSchema, field_errors, problem_response, register_problems
+from shared.http.routes import Blueprint, Door, door_of, takes_query
+from shared.http.trace import child_of
+from shared.ids import is_id, new_id
+from shared.logs import log, where
+from shared.metrics import Metrics
+from shared.settings import Settings
+from shared.signing import PublicKeys
+from shared.stores import Register
+from shared.work import traceparent
+
+_AUDIT_SECONDS = 5
+_NO_AUDIT = "This couldn't be written to the audit, so it can't be answered. Try again shortly."
+_WRONG_ROLE = "Your role may not do this. Ask someone whose role may."
+
+
+class _Api(Api):  # type: ignore[misc]
+    """flask-smorest, with our shape of errors in the description, and without its own handler."""
+
+    ERROR_SCHEMA = ProblemSchema
+
+    def _register_error_handlers(self) -> None:
+        """None: see shared.http.problems."""
+
+
+def make_app(
+    *,
+    settings: Settings,
+    register: Register,
+    stores: KernelStores,
+    blueprints: Sequence[Blueprint],
+    checks: Mapping[str, Callable[[], object]],
+    metrics: Metrics | None = None,
+) -> Flask:
+    """The app of one service.
+
+    stores: what `open_kernel_stores(register, settings)` gave. checks: by server, a call that raises while that
+      server is away (`/readyz`). Raises ValueError for a route without `@allow`.
+    """
+    app = Flask(f"forgetmenot-{settings.service}", static_folder=None)
+    app.config.update(
+        API_TITLE=f"Forget-me-not: {settings.service} service",
+        API_VERSION="v1",
+        OPENAPI_VERSION="3.1.0",
+        OPENAPI_URL_PREFIX="/",
+        PROVIDE_AUTOMATIC_OPTIONS=False,
+        # Lists and objects as the schemas order them.
+        JSON_SORT_KEYS=False,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.json.ensure_ascii = False  # type: ignore[attr-defined]
+    app.url_map.merge_slashes = False
+    kernel = Kernel(
+        service=settings.service,
+        settings=settings,
+        work=register.work,
+        stores=stores,
+        doorkeeper=Doorkeeper(settings, PublicKeys.load(settings.public_keys)),
+        metrics=metrics or Metrics(),
+    )
+    install(app.extensions, kernel)
+    register.work.before_commit = stores.idempotency.before_commit
+    register_problems(app, register.work)
+    app.before_request(lambda: _arrive(app, kernel))
+    app.after_request(lambda answer: _leave(app, kernel, answer))
+    app.teardown_request(lambda _: _clear())
+    api = _Api(app)
+    api.spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
+    api.spec.options["security"] = [{"bearer": []}]
+    for blueprint in [*blueprints, audit_routes()]:
+        api.register_blueprint(blueprint)
+    add_pages(app, api, kernel, checks)
+    _refuse_open_routes(app)
+    app.wsgi_app = DropsUnreadBodies(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def _refuse_open_routes(app: Flask) -> None:
+    """Every route has a door, or is on the short list of public ones; nothing lies outside /v1 by surprise."""
+    for rule in app.url_map.iter_rules():
+        if rule.rule in PUBLIC_PATHS:
+            continue
+        if door_of(app.view_functions[rule.endpoint]) is None:
+            raise ValueError(f"the route {rule.rule} ({rule.endpoint}) doesn't say whom it serves: add @allow")
+        if not rule.rule.startswith("/v1/"):
+            raise ValueError(f"the route {rule.rule} ({rule.endpoint}) doesn't lie under /v1")
+
+
+def _door(app: Flask) -> Door | None:
+    """The door of the route that was matched; None for a public one, or where nothing matched."""
+    if request.url_rule is None or request.url_rule.rule in PUBLIC_PATHS:
+        return None
+    return door_of(app.view_functions[request.url_rule.endpoint])
+
+
+def _arrive(app: Flask, kernel: Kernel) -> None:
+    """Token, role, ids, key, query: each refusal before the body is read."""
+    g.started = time.monotonic()
+    g.request_id = new_id()
+    traceparent.set(child_of(request.headers.get("traceparent")))
+    structlog.contextvars.bind_contextvars(request_id=g.request_id)
+    door = _door(app)
+    if door is None:
+        return
+    ids = {name: text for name, text in (request.view_args or {}).items() if name.endswith("_id")}
+    if is_id(ids.get("case_id")):
+        g.case_id = ids["case_id"]
+    if others := [text for name, text in ids.items() if name != "case_id" and is_id(text)]:
+        g.record_id = others[-1]
+    g.caller = kernel.doorkeeper.admit(request.headers.get("Authorization"), utc_now())
+    if not door.allowed.admits(g.caller):
+        raise Forbidden(_WRONG_ROLE)
+    if not all(is_id(text) for text in ids.values()):
+        raise NotFound("There is no such thing here.")
+    if request.method == "POST":
+        g.idempotency_key = idempotency_key()
+    view = app.view_functions[str(request.endpoint)]
+    if request.args and not takes_query(view):
+        errors = field_errors({name: ["Unknown field."] for name in request.args})
+        raise Invalid("This path takes no query. Nothing was stored.", errors=errors)
+
+
+def _leave(app: Flask, kernel: Kernel, answer: Response) -> Response:
+    """Audit, then the headers every answer has, then the log and the metrics."""
+    door = _door(app)
+    if door is not None and door.audited:
+        answer = _audited(kernel, door, answer)
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Content-Type-Options"] = "nosniff"
+    answer.headers["X-Request-Id"] = g.request_id
+    rule = request.url_rule.rule if request.url_rule is not None else "none"
+    seconds = time.monotonic() - g.started
+    method = request.method if request.method in _METHODS else "OTHER"
+    kernel.metrics.answered(method=method, route=rule, status=answer.status_code, seconds=seconds)
+    log.info("answered", route=rule, method=method, status=answer.status_code, ms=round(seconds * 1000))
+    return answer
+
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def _audited(kernel: Kernel, door: Door, answer: Response) -> Response:
+    row = audit_row(door, answer.status_code)
+    audit = kernel.stores.audit
+    with pymongo.timeout(_AUDIT_SECONDS):
+        if door.audit_late:
+            if not audit.write_or_keep(row):
+                kernel.metrics.audit_late.inc()
+            return answer
+        try:
+            audit.write(row)
+        except PyMongoError as error:
+            log.error("audit-not-written", **where(error))
+            answer.close()
+            return problem_response(Unavailable(_NO_AUDIT))
+    return answer
+
+
+def _clear() -> None:
+    traceparent.set(None)
+    structlog.contextvars.clear_contextvars()

@@ -1,0 +1,105 @@
+"""The audit of a request, and `GET /v1/audit/{service}`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+from flask import g, request
+
+from shared.audit import ANONYMOUS
+from shared.auth import Caller
+from shared.clock import utc_now
+from shared.errors import NotFound
+from shared.http.answers import PageArgs, page
+from shared.http.fields import IdField, Moment
+from shared.http.kernel import current_kernel
+from shared.http.routes import Blueprint, Door, allow
+from shared.http.trace import trace_id_of
+from shared.work import traceparent
+
+
+def audit_row(door: Door, status: int) -> dict[str, Any]:
+    """What this request did, in ids, enums and times."""
+    caller: Caller | None = g.get("caller")
+    unnamed = g.get("audit_unnamed", False)
+    return {
+        "at": utc_now(),
+        "sub": ANONYMOUS if caller is None else caller.sub,
+        "role": _role(caller, door),
+        "action": request.endpoint,
+        "case_id": None if unnamed else g.get("case_id"),
+        "record_id": None if unnamed else g.get("record_id"),
+        "outcome": _outcome(status),
+        "status": status,
+        "trace_id": trace_id_of(traceparent.get()),
+    }
+
+
+def _role(caller: Caller | None, door: Door) -> str:
+    if caller is None or not caller.roles:
+        return "none"
+    opened = caller.roles & door.allowed.roles
+    return min(opened or caller.roles)
+
+
+def _outcome(status: int) -> str:
+    if status < 400:
+        return "done"
+    if status in (401, 403):
+        return "denied"
+    return "refused" if status < 500 else "failed"
+
+
+class AuditQuery(PageArgs):
+    case_id = IdField(load_default=None)
+    from_ = Moment(data_key="from", load_default=None, metadata={"description": "inclusive"})
+    to = Moment(load_default=None, metadata={"description": "exclusive"})
+
+
+class AuditRow(ma.Schema):
+    id = IdField(attribute="_id", required=True)
+    at = Moment(required=True)
+    sub = ma.fields.String(required=True)
+    role = ma.fields.String(required=True)
+    action = ma.fields.String(required=True)
+    case_id = IdField(allow_none=True)
+    record_id = IdField(allow_none=True)
+    outcome = ma.fields.String(required=True)
+    status = ma.fields.Integer(required=True)
+
+
+class AuditPage(ma.Schema):
+    items = ma.fields.List(ma.fields.Nested(AuditRow), required=True)
+    next = ma.fields.String(allow_none=True, required=True)
+
+
+def audit_routes() -> Blueprint:
+    """The one route that every service has under /v1."""
+    blp = Blueprint("audit", description="Who saw or changed what.")
+
+    @blp.route("/audit/<service>")
+    @allow("auditor", "data_protection")
+    @blp.arguments(AuditQuery, location="query")
+    @blp.response(200, AuditPage)
+    def read_audit(query: Mapping[str, Any], service: str) -> dict[str, Any]:
+        """The audit of this service, oldest first."""
+        kernel = current_kernel()
+        if service != kernel.service:
+            raise NotFound("This service keeps only its own audit.")
+        where: dict[str, Any] = {}
+        if query["case_id"] is not None:
+            where["case_id"] = query["case_id"]
+        times = {"$gte": query["from_"], "$lt": query["to"]}
+        if asked := {name: moment for name, moment in times.items() if moment is not None}:
+            where["at"] = asked
+        audit = kernel.stores.audit
+        return page(
+            query,
+            lambda after, limit: audit.of(where, after=after, limit=limit),
+            lambda row: row,
+            id_of=lambda row: str(row["_id"]),
+        )
+
+    return blp

@@ -1,0 +1,221 @@
+"""Request bodies: read as a stream, never spooled; JSON taken strictly; what nobody read is dropped."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+import time
+import unicodedata
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from flask import g, request
+from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
+
+from shared.errors import Invalid, TooLarge, UnsupportedMediaType
+
+JSON_LIMIT_BYTES = 1024 * 1024
+_PIECE_BYTES = 64 * 1024
+# Enough for the largest upload and its envelope; what is longer ends with its connection.
+_DROP_LIMIT_BYTES = 256 * 1024 * 1024
+_DROP_SECONDS = 30
+_STALL_SECONDS = 30
+_JSON_SECONDS = 60
+_DEEPEST = 20
+_LARGEST_WHOLE = 2**53
+_ENVIRON_KEY = "forgetmenot.body"
+
+_CUT = "The body ended before it was whole. Nothing was stored; send it again."
+_NOT_JSON = "The body must be one JSON object in UTF-8."
+
+
+class Source(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class BodyReader:
+    """A request's body, as bytes in order. Raises Invalid when it ends early or stalls."""
+
+    def __init__(self, source: Source, *, length: int | None, sock: socket.socket | None) -> None:
+        self._source = source
+        self._left = length
+        self._sock = sock
+        self._ended = length == 0
+
+    @property
+    def length(self) -> int | None:
+        """Bytes still to come where the caller said so; None when chunked."""
+        return self._left
+
+    def read(self, size: int = -1) -> bytes:
+        """Up to `size` bytes; b"" at the end. Without a size, a piece of 64 kB at most."""
+        size = _PIECE_BYTES if size is None or size < 0 else min(size, _PIECE_BYTES)
+        if self._ended or size == 0:
+            return b""
+        if self._left is not None:
+            size = min(size, self._left)
+        piece = self._receive(size)
+        if not piece:
+            self._ended = True
+            if self._left:
+                raise Invalid(_CUT)
+        elif self._left is not None:
+            self._left -= len(piece)
+            self._ended = self._left == 0
+        return piece
+
+    def pieces(self, *, limit: int, too_large: str, seconds: float = math.inf) -> Iterable[bytes]:
+        """The body piece by piece. Raises TooLarge past `limit` bytes, before reading any where its length was told."""
+        if self._left is not None and self._left > limit:
+            raise TooLarge(too_large)
+        deadline = time.monotonic() + seconds
+        total = 0
+        while piece := self.read():
+            total += len(piece)
+            if total > limit:
+                raise TooLarge(too_large)
+            if time.monotonic() > deadline:
+                self._ended = True
+                raise Invalid(_CUT)
+            yield piece
+
+    def drop_rest(self) -> None:
+        """Read and drop what is left, so that the answer reaches a caller who is still sending."""
+        if self._left is not None and self._left > _DROP_LIMIT_BYTES:
+            return
+        try:
+            for _ in self.pieces(limit=_DROP_LIMIT_BYTES, too_large="", seconds=_DROP_SECONDS):
+                pass
+        except (Invalid, TooLarge):
+            # The caller is gone, or sends for ever: the server closes a connection that has bytes left.
+            self._ended = True
+
+    def _receive(self, size: int) -> bytes:
+        before = self._sock.gettimeout() if self._sock is not None else None
+        try:
+            if self._sock is not None:
+                self._sock.settimeout(_STALL_SECONDS)
+            return self._source.read(size)
+        except (OSError, ParseException, ValueError) as error:
+            self._ended = True
+            raise Invalid(_CUT) from error
+        finally:
+            if self._sock is not None:
+                self._sock.settimeout(before)
+
+
+class DropsUnreadBodies:
+    """WSGI middleware: the app reads the body through a BodyReader; what it leaves is dropped before the answer."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        reader = BodyReader(environ["wsgi.input"], length=_length(environ), sock=environ.get("gunicorn.socket"))
+        environ["wsgi.input"] = environ[_ENVIRON_KEY] = reader
+        answer = self._app(environ, start_response)
+        reader.drop_rest()
+        return answer
+
+
+def _length(environ: dict[str, Any]) -> int | None:
+    if "chunked" in environ.get("HTTP_TRANSFER_ENCODING", "").lower():
+        return None
+    text = environ.get("CONTENT_LENGTH") or "0"
+    return int(text) if text.isdecimal() else 0
+
+
+def body_reader() -> BodyReader:
+    """The body of the request being answered, for routes that stream it."""
+    reader: BodyReader = request.environ[_ENVIRON_KEY]
+    return reader
+
+
+def json_body() -> dict[str, Any]:
+    """The request's JSON object, read once. Raises UnsupportedMediaType, TooLarge or Invalid."""
+    if "json_body" not in g:
+        g.json_body = _read_json()
+    body: dict[str, Any] = g.json_body
+    return body
+
+
+def _read_json() -> dict[str, Any]:
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if request.mimetype != "application/json" or charset not in ("utf-8", "utf8"):
+        raise UnsupportedMediaType("Send JSON in UTF-8, with Content-Type: application/json.")
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise UnsupportedMediaType("Send JSON as it is, without a Content-Encoding.")
+    too_large = "A JSON body may have 1 MiB at most. Nothing was stored."
+    pieces = body_reader().pieces(limit=JSON_LIMIT_BYTES, too_large=too_large, seconds=_JSON_SECONDS)
+    return parse_object(b"".join(pieces))
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """One JSON object with strict rules, its strings normalised to NFC. Raises Invalid, never with any of it.
+
+    Refused: invalid UTF-8, duplicate names, NaN and infinities, whole numbers past 2^53, lone surrogates, control
+    characters but for line breaks and tabs, nesting past 20.
+    """
+    try:
+        value = json.loads(
+            raw.decode("utf-8"),
+            object_pairs_hook=_unique,
+            parse_constant=_no_constant,
+            parse_int=_whole,
+            parse_float=_finite,
+        )
+    except (ValueError, RecursionError) as error:
+        raise Invalid(_NOT_JSON) from error
+    if not isinstance(value, dict):
+        raise Invalid(_NOT_JSON)
+    return {_clean(name, 1): _clean(item, 1) for name, item in value.items()}
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise Invalid("The body names a field twice. Nothing was stored.")
+    return made
+
+
+def _no_constant(_: str) -> float:
+    raise ValueError("not a JSON number")
+
+
+def _whole(text: str) -> int:
+    # Checked by length first: turning very many digits into a number is slow.
+    if len(text) > 17 or abs(int(text)) > _LARGEST_WHOLE:
+        raise Invalid("A whole number in the body is too large. Nothing was stored.")
+    return int(text)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError("not finite")
+    return number
+
+
+def _clean(value: Any, depth: int) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    if depth > _DEEPEST:
+        raise Invalid("The body is nested too deeply. Nothing was stored.")
+    if isinstance(value, dict):
+        return {clean_text(name): _clean(item, depth + 1) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_clean(item, depth + 1) for item in value]
+    return value
+
+
+def clean_text(text: str) -> str:
+    """The text in NFC, line breaks as one character. Raises Invalid for what no text holds."""
+    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+    for character in text:
+        if character in "\n\t":
+            continue
+        # Cc: control characters, NUL among them. Cs: a surrogate without its other half.
+        if unicodedata.category(character) in ("Cc", "Cs"):
+            raise Invalid("A text that was sent holds a control character. Nothing was stored.")
+    return text

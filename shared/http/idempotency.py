@@ -1,0 +1,223 @@
+"""Idempotency keys: the first 2xx answer is repeated for a day; the same key with another body, or in use, is 409.
+
+A claim is written before the action and settled inside the action's own transaction, so the answer is kept exactly
+when the change is. The row is digests under a key of ours; the answer is sealed under the case's key.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from pymongo.errors import DuplicateKeyError
+
+from shared.clock import utc_now
+from shared.errors import Conflict, Erased
+from shared.fields import Count, Digest, Field, Id, Optional, Time, one_of
+from shared.gates import CLOSED, ERASED_SENTENCE
+from shared.http.answers import Answer
+from shared.ids import new_id
+from shared.stores import Disposal, Register
+from shared.vault import OFFICE_KEY, KeyGone
+from shared.work import Tx
+
+KEPT = timedelta(hours=24)
+LEASE = timedelta(seconds=60)
+_LABEL = b"forgetmenot idempotency"
+_IN_USE, _DONE = "in_use", "done"
+CLEAR: Mapping[str, Field] = {
+    "at": Time(),
+    "body": Digest(),
+    "state": one_of(_IN_USE, _DONE),
+    "status": Optional(Count()),
+    # Who holds it, and until when nobody else may take it over.
+    "claim": Id(),
+    "until": Time(),
+}
+_IN_USE_SENTENCE = "This Idempotency-Key is in use by a request that hasn't been answered yet. Try again shortly."
+_OTHER_BODY = "This Idempotency-Key was used with another body. Nothing was stored; use a new key."
+_LOST = "Another request with this Idempotency-Key took over while this one was slow. Nothing was stored."
+
+
+@dataclass(slots=True, kw_only=True)
+class Claim:
+    """One request's hold on its key. `token` is None until it is claimed (an upload claims once its body is known)."""
+
+    row_id: str
+    render: Callable[[Any], Answer]
+    office: bool
+    token: str | None = None
+    body: str | None = None
+    settled: bool = False
+    forgotten: bool = False
+
+
+class AlreadyMade(Exception):
+    """An upload's key turned out to be settled while the body came in: undo, and give the first answer again."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__("already made")
+        self.answer = answer
+
+
+_current: ContextVar[Claim | None] = ContextVar("idempotency_claim", default=None)
+
+
+class Idempotency:
+    """The rows of one service."""
+
+    def __init__(self, register: Register, secret: bytes) -> None:
+        self._work = register.work
+        self._vault = register.vault
+        self._key = HKDF(SHA256(), 32, salt=None, info=_LABEL).derive(secret)
+        self.store = register.collection(
+            "idempotency", clear=CLEAR, disposal=Disposal.ERASE, expire_after=KEPT
+        )
+
+    def digest(self, *parts: bytes) -> str:
+        """HMAC of the parts, each with its length before it, as hex."""
+        mac = hmac.new(self._key, digestmod="sha256")
+        for part in parts:
+            mac.update(len(part).to_bytes(8, "big") + part)
+        return mac.hexdigest()
+
+    def hold(self, claim: Claim) -> None:
+        """Make this claim the one that transactions of this request settle."""
+        _current.set(claim)
+
+    def let_go(self) -> None:
+        _current.set(None)
+
+    def finished(self, row_id: str) -> bool:
+        """Whether there is an answer to repeat. Raises Conflict while the key is in use."""
+        row = self.store.rows.find_one({"_id": row_id})
+        if row is not None and row["state"] == _IN_USE and row["until"] > utc_now():
+            raise Conflict(_IN_USE_SENTENCE)
+        return row is not None and row["state"] == _DONE and row["at"] + KEPT > utc_now()
+
+    def claim(self, claim: Claim, body: str) -> Answer | None:
+        """Take the key for this request and this body's digest; or the answer it already had.
+
+        Raises Conflict when it is in use or was used with another body, Erased when its case is gone.
+        """
+        while True:
+            token, now = new_id(), utc_now()
+            clear = {
+                "at": now,
+                "body": body,
+                "state": _IN_USE,
+                "status": None,
+                "claim": token,
+                "until": now + LEASE,
+            }
+            try:
+                self._work.run(
+                    lambda tx, clear=clear: self.store.insert(  # type: ignore[misc]
+                        tx, id=claim.row_id, case_id=None, clear=clear
+                    ),
+                    answers=False,
+                )
+            except DuplicateKeyError:
+                row = self.store.rows.find_one({"_id": claim.row_id})
+                if row is None:
+                    continue
+                if row["state"] == _DONE:
+                    answer = self._repeated(row, body)
+                    if answer is not None:
+                        return answer
+                    self.store.rows.delete_one({"_id": claim.row_id, "claim": row["claim"]})
+                    continue
+                if row["until"] > now:
+                    raise Conflict(_IN_USE_SENTENCE) from None
+                taken = self.store.rows.update_one(
+                    {"_id": claim.row_id, "state": _IN_USE, "claim": row["claim"]}, {"$set": clear}
+                )
+                if taken.modified_count != 1:
+                    continue
+            claim.token, claim.body = token, body
+            return None
+
+    def _repeated(self, row: Mapping[str, Any], body: str) -> Answer | None:
+        """The first answer; None when it can't be opened or has outlived its day."""
+        case_id = row["case_id"]
+        if case_id is not None and self._work.gates.state(case_id) == CLOSED:
+            raise Erased(ERASED_SENTENCE)
+        # The index that removes old rows comes by once a minute.
+        if row["at"] + KEPT <= utc_now():
+            return None
+        if not hmac.compare_digest(row["body"], body):
+            raise Conflict(_OTHER_BODY)
+        record = self.store.get(row["_id"])
+        if record is None:
+            return None
+        kept = record.personal
+        return Answer(
+            status=int(kept["status"]), body=kept["body"], headers=kept["headers"], case_id=record.case_id
+        )
+
+    def before_commit(self, tx: Tx, result: Any) -> None:
+        """Settle this request's claim with what the action gave, in its transaction (`Work.before_commit`)."""
+        claim = _current.get()
+        if claim is None or claim.forgotten or claim.token is None:
+            return
+        self._settle(tx, claim, result if isinstance(result, Answer) else claim.render(result))
+
+    def settle_after(self, claim: Claim, answer: Answer) -> None:
+        """Settle a claim whose action ran no transaction that answers (it joined, or found, what was there)."""
+        if claim.settled or claim.forgotten or claim.token is None:
+            return
+
+        def settle(tx: Tx) -> None:
+            if answer.case_id is not None and not claim.office:
+                tx.enter(answer.case_id, frozen_too=True)
+            self._settle(tx, claim, answer)
+
+        self._work.run(settle, answers=False)
+
+    def _settle(self, tx: Tx, claim: Claim, answer: Answer) -> None:
+        if not 200 <= answer.status < 300:
+            return
+        if claim.office == (answer.case_id is not None):
+            raise RuntimeError("an answer that is kept names its case, or its route says `office=True`; never both")
+        held = {"_id": claim.row_id, "claim": claim.token, "state": _IN_USE}
+        if self.store.rows.delete_one(held, session=tx.session).deleted_count != 1:
+            raise Conflict(_LOST)
+        if claim.office:
+            self._vault.create_key(OFFICE_KEY) if not self._vault.has_key(OFFICE_KEY) else None
+        try:
+            self.store.insert(
+                tx,
+                id=claim.row_id,
+                case_id=answer.case_id,
+                clear={
+                    "at": tx.now,
+                    "body": claim.body,
+                    "state": _DONE,
+                    "status": answer.status,
+                    "claim": claim.token,
+                    "until": tx.now,
+                },
+                personal={
+                    "status": answer.status,
+                    "body": dict(answer.body),
+                    "headers": dict(answer.headers),
+                },
+            )
+        except KeyGone as error:
+            raise Erased(ERASED_SENTENCE) from error
+        claim.settled = True
+
+    def give_up(self, claim: Claim) -> None:
+        """Free the key after a failure, or where the answer is to be forgotten; a settled one stays."""
+        if claim.token is not None:
+            self.store.rows.delete_one({"_id": claim.row_id, "claim": claim.token, "state": _IN_USE})
+
+
+def current_claim() -> Claim | None:
+    return _current.get()

@@ -1,0 +1,73 @@
+"""What every request of one app shares, and what one request knows about itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import current_app, g
+
+from shared.audit import Audit
+from shared.auth import Caller, Doorkeeper
+from shared.http.idempotency import Idempotency
+from shared.ids import is_id
+from shared.metrics import Metrics
+from shared.settings import Settings
+from shared.stores import Register
+from shared.work import Work
+
+_EXTENSION = "forgetmenot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelStores:
+    """The stores that every service has for its HTTP side; the worker opens them too, so that erasure walks them."""
+
+    audit: Audit
+    idempotency: Idempotency
+
+
+def open_kernel_stores(register: Register, settings: Settings) -> KernelStores:
+    """Open both through the register. Call it once wherever a service's register is put together."""
+    return KernelStores(audit=Audit(register), idempotency=Idempotency(register, settings.search_key))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kernel:
+    service: str
+    settings: Settings
+    work: Work
+    stores: KernelStores
+    doorkeeper: Doorkeeper
+    metrics: Metrics
+
+
+def install(app_extensions: dict[str, object], kernel: Kernel) -> None:
+    app_extensions[_EXTENSION] = kernel
+
+
+def current_kernel() -> Kernel:
+    kernel: Kernel = current_app.extensions[_EXTENSION]
+    return kernel
+
+
+def current_caller() -> Caller:
+    """Who is calling; only inside a route that has `@allow`."""
+    caller: Caller = g.caller
+    return caller
+
+
+def audit_case(case_id: str) -> None:
+    """Name the case that this request is about, where neither its path, query nor body does."""
+    if is_id(case_id):
+        g.case_id = case_id
+
+
+def audit_record(record_id: str) -> None:
+    """Name the record that this request is about, where its path doesn't."""
+    if is_id(record_id):
+        g.record_id = record_id
+
+
+def audit_no_case() -> None:
+    """Name no case and no record in this request's audit: a decline keeps neither."""
+    g.audit_unnamed = True

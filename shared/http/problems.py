@@ -1,0 +1,151 @@
+"""Errors as application/problem+json (RFC 9457). No sentence ever repeats what was sent."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+import requests
+import urllib3
+from flask import Flask, Response, g
+from minio.error import MinioException
+from pymongo.errors import (
+    ConfigurationError,
+    DocumentTooLarge,
+    DuplicateKeyError,
+    EncryptionError,
+    InvalidOperation,
+    PyMongoError,
+)
+from werkzeug.exceptions import HTTPException
+
+from shared import errors
+from shared.errors import Problem
+from shared.gates import CLOSED, ERASED_SENTENCE
+from shared.ids import new_id
+from shared.logs import log, where
+from shared.stores import Orphan
+from shared.vault import KeyGone
+from shared.work import Work
+
+# Faults of ours, not of a server that is away.
+_BUGS = (DuplicateKeyError, DocumentTooLarge, InvalidOperation, ConfigurationError)
+_AWAY = (PyMongoError, MinioException, urllib3.exceptions.HTTPError, requests.RequestException)
+_AWAY_SENTENCE = "A server that this needs is away or slow. Nothing was kept; try again shortly."
+_FIELD = re.compile(r"[a-z][a-z0-9_]{0,39}|[0-9]{1,4}")
+
+
+class ProblemSchema(ma.Schema):
+    """For the API's description: what every error looks like."""
+
+    type = ma.fields.String(required=True, metadata={"description": "urn:fmn:problem:<name>"})
+    title = ma.fields.String(required=True)
+    status = ma.fields.Integer(required=True)
+    detail = ma.fields.String(required=True)
+    errors = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.List(ma.fields.String()))
+
+
+def register_problems(app: Flask, work: Work) -> None:
+    """Make every error of this app a problem."""
+
+    def known(problem: Problem) -> Response:
+        return problem_response(problem)
+
+    def http_error(error: HTTPException) -> Response:
+        return problem_response(_of_status(error.code or 500))
+
+    def unexpected(error: Exception) -> Response:
+        return problem_response(problem_of(error, work))
+
+    app.register_error_handler(Problem, known)
+    app.register_error_handler(HTTPException, http_error)
+    app.register_error_handler(Exception, unexpected)
+
+
+def problem_of(error: Exception, work: Work) -> Problem:
+    """The problem that an error amounts to; what nobody foresaw is logged under an id and becomes a 500."""
+    if isinstance(error, Problem):
+        return error
+    if isinstance(error, KeyGone | Orphan):
+        case_id = g.get("case_id")
+        if case_id is not None and work.gates.state(case_id) == CLOSED:
+            return errors.Erased(ERASED_SENTENCE)
+        return errors.NotFound("There is no such thing here.")
+    if (isinstance(error, _AWAY) and not isinstance(error, _BUGS)) or _encryption_away(error):
+        log.warning("server-away", **where(error))
+        return errors.Unavailable(_AWAY_SENTENCE)
+    error_id = new_id()
+    log.error("failed", error_id=error_id, **where(error))
+    return _Internal(error_id)
+
+
+class _Internal(Problem):
+    """A fault of ours."""
+
+    def __init__(self, error_id: str) -> None:
+        super().__init__(f"This is a fault of ours; tell the operator its number, {error_id}.")
+
+
+def _encryption_away(error: Exception) -> bool:
+    return isinstance(error, EncryptionError) and isinstance(error.__cause__, PyMongoError)
+
+
+def _of_status(status: int) -> Problem:
+    if status == 404:
+        return errors.NotFound("There is nothing at this path.")
+    if status == 405:
+        return errors.MethodNotAllowed("See /docs for what this path takes.")
+    if status == 413:
+        return errors.TooLarge("What was sent is too large. Nothing was stored.")
+    if status == 415:
+        return errors.UnsupportedMediaType("This kind of content isn't taken here. Nothing was stored.")
+    if status == 416:
+        return _RangeNotSatisfiable("The range asked for lies outside the content.")
+    if 400 <= status < 500:
+        return errors.Invalid("The request can't be read. Nothing was stored.")
+    return errors.Unavailable(_AWAY_SENTENCE)
+
+
+class _RangeNotSatisfiable(Problem):
+    name, status, title = "range-not-satisfiable", 416, "There is no such part of it"
+
+
+def problem_response(problem: Problem) -> Response:
+    """The answer that says so."""
+    said: dict[str, Any] = {
+        "type": f"urn:fmn:problem:{problem.name}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    if problem.errors:
+        said["errors"] = problem.errors
+    return Response(
+        json.dumps(said, ensure_ascii=False),
+        status=problem.status,
+        content_type="application/problem+json",
+        headers=dict(problem.headers),
+    )
+
+
+def field_errors(messages: Any) -> dict[str, list[str]]:
+    """marshmallow's messages as {path of the field: sentences}.
+
+    A name that doesn't look like one of our fields may be somebody's data, so it is not repeated.
+    """
+    found: dict[str, list[str]] = {}
+    _flatten(messages, (), found)
+    return found
+
+
+def _flatten(messages: Any, path: tuple[str, ...], found: dict[str, list[str]]) -> None:
+    if isinstance(messages, Mapping):
+        for name, inner in messages.items():
+            shown = "" if name == "_schema" else str(name) if _FIELD.fullmatch(str(name)) else "other"
+            _flatten(inner, (*path, shown) if shown else path, found)
+    else:
+        sentences = [messages] if isinstance(messages, str) else [str(item) for item in messages]
+        found.setdefault(".".join(path) or "body", []).extend(sentences)

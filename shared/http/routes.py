@@ -1,0 +1,129 @@
+"""Routes: who may use one, and bodies and queries taken in strictly.
+
+A route reads, from the top: `@blp.route`, `@allow`, `@blp.arguments`, `@blp.response`, `@making`, the view. Views are
+functions; ids in a path are named `<case_id>`, `<person_id>`, … and one that is no id is 404 before the view runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+import flask
+import flask_smorest  # type: ignore[import-untyped]
+import marshmallow as ma
+from webargs.flaskparser import FlaskParser
+
+from shared.auth import ROLES, Allowed
+from shared.errors import Invalid
+from shared.events import SERVICES
+from shared.http.body import clean_text, json_body
+from shared.http.kernel import audit_case
+from shared.http.problems import field_errors
+from shared.ids import is_id
+
+View = TypeVar("View", bound=Callable[..., Any])
+_DOESNT_FIT = "What was sent doesn't fit the contract. Nothing was stored."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """Who may use a route, and how its use is audited."""
+
+    allowed: Allowed
+    audited: bool
+    audit_late: bool
+
+
+def allow(
+    *roles: str, services: tuple[str, ...] = (), audited: bool = True, audit_late: bool = False
+) -> Callable[[View], View]:
+    """Who may use the route below: roles of people and apps, and services by name.
+
+    audited: False only where nothing of a case is read or changed (the privacy statement).
+    audit_late: the answer goes out even when the audit can't be written now (safeguarding).
+    """
+    if unknown := (set(roles) - ROLES) | (set(services) - set(SERVICES)):
+        raise ValueError(f"no such role or service: {', '.join(sorted(unknown))}")
+    door = Door(
+        allowed=Allowed(frozenset(roles), frozenset(services)), audited=audited, audit_late=audit_late
+    )
+
+    def mark(view: View) -> View:
+        view.__dict__["door"] = door
+        return view
+
+    return mark
+
+
+def door_of(view: Callable[..., Any]) -> Door | None:
+    """The door of a view, None for one that has none: public, or a mistake that `make_app` refuses."""
+    door = getattr(view, "door", None)
+    return door if isinstance(door, Door) else None
+
+
+def takes_query(view: Callable[..., Any]) -> bool:
+    """Whether the view reads its query through a schema."""
+    documented: Mapping[str, Any] = getattr(view, "_apidoc", {})
+    parameters = documented.get("arguments", {}).get("parameters", [])
+    return any(item["in"] in ("query", "querystring") for item in parameters)
+
+
+class Parser(FlaskParser):
+    """Bodies and queries into schemas; whatever doesn't fit is `invalid`, never with a value."""
+
+    DEFAULT_VALIDATION_STATUS = 400
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(
+        ("json", "query", "querystring"), ma.RAISE
+    )
+
+    def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:
+        return json_body()
+
+    def load_querystring(self, req: flask.Request, schema: ma.Schema) -> Any:
+        given = {name: [clean_text(text) for text in texts] for name, texts in req.args.lists()}
+        if twice := [name for name, texts in given.items() if len(texts) > 1]:
+            raise Invalid(_DOESNT_FIT, errors=field_errors({name: ["Given twice."] for name in twice}))
+        return {name: texts[0] for name, texts in given.items()}
+
+    def parse(self, *args: Any, **kwargs: Any) -> Any:
+        loaded = super().parse(*args, **kwargs)
+        case_id = loaded.get("case_id") if isinstance(loaded, Mapping) else getattr(loaded, "case_id", None)
+        if is_id(case_id):
+            audit_case(str(case_id))
+        return loaded
+
+    def handle_error(self, error: ma.ValidationError, *args: Any, **kwargs: Any) -> NoReturn:
+        messages = error.messages
+        if isinstance(messages, dict) and len(messages) == 1:
+            # webargs files everything under the place it was read from.
+            messages = messages.get("json", messages.get("query", messages))
+        raise Invalid(_DOESNT_FIT, errors=field_errors(messages)) from None
+
+
+class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
+    """A set of routes under `/v1`, described in OpenAPI. Its decorators are flask-smorest's, with types."""
+
+    ARGUMENTS_PARSER = Parser()
+
+    def __init__(self, name: str, *, description: str, url_prefix: str | None = "/v1") -> None:
+        super().__init__(name, name, url_prefix=url_prefix, description=description)
+
+    def route(self, rule: str, *, methods: Sequence[str] = ("GET",), **more: Any) -> Callable[[View], View]:
+        mark: Callable[[View], View] = super().route(rule, methods=list(methods), **more)
+        return mark
+
+    def arguments(
+        self, schema: type[ma.Schema] | ma.Schema, *, location: str = "json", **more: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = super().arguments(
+            schema, location=location, **more
+        )
+        return wrap
+
+    def response(
+        self, status_code: int, schema: Any = None, **more: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = super().response(status_code, schema, **more)
+        return wrap

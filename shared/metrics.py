@@ -1,0 +1,34 @@
+"""Metrics for Prometheus: labels are route patterns, methods and statuses; never an id."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """The metrics of one process. Services add their own to `registry`."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        self._answers = Histogram(
+            "fmn_http_answer_seconds",
+            "Time to answer a request",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self.audit_late = Counter(
+            "fmn_audit_late_total", "Audit rows of safeguarding that had to be written late", registry=self.registry
+        )
+        self.ready = Gauge("fmn_ready", "1 while every server it needs answers", registry=self.registry)
+
+    def answered(self, *, method: str, route: str, status: int, seconds: float) -> None:
+        self._answers.labels(method, route, str(status)).observe(seconds)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)
