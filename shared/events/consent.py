@@ -53,3 +53,11 @@ VERIFIED = define(
     EventType(name="erasure.verified", publishers=("consent",), fields={**_REQUEST, "due_at": Time()})
 )
 COMPLETED = define(EventType(name="erasure.completed", publishers=("consent",), fields=_REQUEST))
+# A manager has settled how the last letter ended: what is sealed, now or later, is destroyed.
+SETTLED = define(
+    EventType(
+        name="erasure.settled",
+        publishers=("consent",),
+        fields={**_REQUEST, "outcome": one_of("unknown", "undeliverable", "nobody")},
+    )
+)

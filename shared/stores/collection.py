@@ -116,6 +116,21 @@ class Collection:
             raise Changed(CHANGED_SENTENCE)
         return new
 
+    def change_clear(self, tx: Tx, *, id: str, version: int, clear: Mapping[str, Any]) -> None:
+        """Change these clear fields and leave the sealed part as it is, whoever can still open it.
+
+        Raises Changed when it isn't the version that was read.
+        """
+        if wrong := misfits({name: field for name, field in self.clear.items() if name in clear}, clear):
+            raise ValueError(f"{self.name} doesn't keep in clear, or wants otherwise: {', '.join(wrong)}")
+        done = self.rows.update_one(
+            {"_id": id, "version": version},
+            {"$set": {**clear, "version": version + 1}},
+            session=tx.session,
+        )
+        if done.matched_count != 1:
+            raise Changed(CHANGED_SENTENCE)
+
     def remove(self, tx: Tx, record: Record) -> None:
         """Delete this version of the record. Raises Changed when it isn't the version that was read."""
         done = self.rows.delete_one({"_id": record.id, "version": record.version}, session=tx.session)
@@ -180,7 +195,10 @@ class Collection:
             try:
                 personal = self._vault.open(row["personal"])
             except KeyGone:
-                return None
+                if self.disposal is not Disposal.STRIP:
+                    return None
+                # The key went before the row was stripped: the rest of the row is still true.
+                personal = {"_id": row["_id"]}
             if personal.pop("_id", None) != row["_id"]:
                 return None
         return Record(

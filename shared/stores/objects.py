@@ -94,7 +94,7 @@ class ObjectStore:
         return len(items)
 
     def _uploads(self, key: str) -> list[str]:
-        # The S3 call is public; minio-py keeps its wrapper private. The prefix is the exact key: MinIO lists by no other.
+        # The S3 call is public, minio-py's wrapper isn't. The prefix is the exact key: MinIO lists by no other.
         result = self.client._list_multipart_uploads(self.bucket, prefix=key)
         return [str(upload.upload_id) for upload in result.uploads if upload.object_name == key]
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from minio import Minio
+from pymongo.database import Database
 
 from shared.fields import Field
 
@@ -104,13 +105,17 @@ class Register:
         why: str,
         indexes: tuple[tuple[str, ...], ...] = (),
         expires_on: str = "at",
+        database: Database[dict[str, Any]] | None = None,
     ) -> KeptRows:
-        """Open a collection that an erasure leaves: a closed list of clear fields, a retention, a reason."""
+        """Open a collection that an erasure leaves: a closed list of clear fields, a retention, a reason.
+
+        database: another than the service's own (the ledger lies outside the backups).
+        """
         from shared.stores.keep import KeptRows
 
         store = KeptRows(
             name,
-            rows=self.work.db[name],
+            rows=(self.work.db if database is None else database)[name],
             clear=clear,
             retention=retention,
             why=why,

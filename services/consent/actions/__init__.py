@@ -1,0 +1,1 @@
+"""The use cases of the consent service: load, decide with the model, save, emit."""

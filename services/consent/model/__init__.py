@@ -1,0 +1,1 @@
+"""States and rules of the consent service; pure Python."""

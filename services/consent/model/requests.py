@@ -1,0 +1,196 @@
+"""Requests of the family, and the erasure as a state machine that only reads what it is handed.
+
+`DESIGN.md`, "Erasure, the heart": asked, preparing, begun, verified, completed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+
+KINDS = ("access", "erasure", "rectification", "restriction", "objection", "complaint")
+AUTHORITIES = ("self", "parental_responsibility", "representative")
+PARTICIPANTS = ("case", "document", "consent", "notifier")
+CHECKS = frozenset({"family", "authority", "safeguarding"})
+GROUNDS = ("legal_claim", "safeguarding", "legal_duty", "open_access_request")
+SETTLEMENTS = ("unknown", "undeliverable", "nobody")
+PAPER_STORE = "papers_to_certify"
+ERASURE_WORKING_DAYS = 2
+
+
+class Status(StrEnum):
+    RECEIVED = "received"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    REFUSED = "refused"
+    WITHDRAWN = "withdrawn"
+    VOID = "void"
+
+
+class Phase(StrEnum):
+    """How far an erasure has come. From `begun` on it can't be undone."""
+
+    ASKED = "asked"
+    PREPARING = "preparing"
+    BEGUN = "begun"
+    VERIFIED = "verified"
+    DONE = "done"
+    STOPPED = "stopped"
+
+
+class Move(StrEnum):
+    """What happens next."""
+
+    PREPARE = "prepare"
+    BEGIN = "begin"
+    VERIFY = "verify"
+    COMPLETE = "complete"
+
+
+STANDING = frozenset({Status.RECEIVED, Status.IN_PROGRESS})
+NOT_BEGUN = frozenset({Phase.ASKED, Phase.PREPARING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One request. `personal` is {made_by, note?, late_reason?, ...}: empty once the case is erased."""
+
+    id: str
+    kind: str
+    case_id: str
+    status: Status
+    phase: Phase
+    received_at: datetime
+    logged_at: datetime
+    logged_by: str
+    channel: str
+    due_on: date
+    due_at: datetime
+    about: tuple[str, ...]
+    identity_settled: bool
+    confirmed_by: str | None
+    confirmed_at: datetime | None
+    letter: str | None
+    attempts: Mapping[str, int]
+    elsewhere: tuple[str, ...]
+    elsewhere_certified: tuple[str, ...]
+    verified_at: datetime | None
+    completed_at: datetime | None
+    certificate: str | None
+    personal: Mapping[str, Any]
+    version: int
+
+    @property
+    def stands(self) -> bool:
+        return self.status in STANDING
+
+    @property
+    def begun(self) -> bool:
+        return self.phase not in NOT_BEGUN and self.phase is not Phase.STOPPED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """A receipt that was checked and kept. stores: [{store, found, deleted, remaining}]."""
+
+    service: str
+    attempt: int
+    outcome: str
+    stores: Sequence[Mapping[str, Any]]
+    late: Sequence[str]
+    signed_at: datetime
+    jws: str
+    last_letter: str | None = None
+    paper: Sequence[Mapping[str, Any]] = ()
+
+    @property
+    def clean(self) -> bool:
+        """Nothing was left that has a personal part, but for what is late."""
+        return self.outcome in ("erased", "nothing_held") and not any(s["remaining"] for s in self.stores)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A recorded legal ground on which an erasure waits, until a date that is included."""
+
+    id: str
+    case_id: str
+    ground: str
+    until: date
+    reason: str
+    placed_by: str
+    placed_at: datetime
+    version: int
+
+    def holds_on(self, day: date) -> bool:
+        return day <= self.until
+
+
+def latest(request: Request, receipts: Iterable[Receipt]) -> dict[str, Receipt]:
+    """The last clean receipt of each service at its latest attempt."""
+    found: dict[str, Receipt] = {}
+    for receipt in receipts:
+        if receipt.clean and receipt.attempt == request.attempts.get(receipt.service):
+            found[receipt.service] = receipt
+    return found
+
+
+def silent(request: Request, receipts: Iterable[Receipt]) -> list[str]:
+    """The participants that have not yet answered with everything gone."""
+    answered = latest(request, receipts)
+    return [service for service in PARTICIPANTS if service not in answered]
+
+
+def waiting_on(request: Request, receipts: Sequence[Receipt], *, held: bool) -> list[str]:
+    """What stands between now and the next step: nothing that a later step waits for."""
+    if not request.stands:
+        return []
+    if request.phase in NOT_BEGUN:
+        reasons = [] if request.confirmed_at else ["confirmation"]
+        reasons += [] if request.identity_settled else ["identity"]
+        reasons += ["hold"] if held else []
+        if request.phase is Phase.PREPARING and request.letter is None:
+            reasons.append("letter")
+        return reasons
+    if request.phase is Phase.VERIFIED:
+        return [] if _told(request, receipts) else ["letter"]
+    if request.phase is Phase.BEGUN:
+        return silent(request, receipts) or _outside(request, receipts)
+    return []
+
+
+def next_move(request: Request, receipts: Sequence[Receipt], *, held: bool) -> Move | None:
+    """The step that nothing stands in the way of any more; None while something does."""
+    if not request.stands or waiting_on(request, receipts, held=held):
+        return None
+    return {
+        Phase.ASKED: Move.PREPARE,
+        Phase.PREPARING: Move.BEGIN,
+        Phase.BEGUN: Move.VERIFY,
+        Phase.VERIFIED: Move.COMPLETE,
+    }.get(request.phase)
+
+
+def _outside(request: Request, receipts: Sequence[Receipt]) -> list[str]:
+    """Paper, and the places outside the software, still to be certified."""
+    answered = latest(request, receipts)
+    waits = ["paper"] if PAPER_STORE in answered["document"].late else []
+    if set(request.elsewhere) - set(request.elsewhere_certified):
+        waits.append("elsewhere")
+    return waits
+
+
+def _told(request: Request, receipts: Sequence[Receipt]) -> bool:
+    """Every service has said that nothing is late, and the notifier how the last letter ended."""
+    answered = latest(request, receipts)
+    if len(answered) < len(PARTICIPANTS) or any(receipt.late for receipt in answered.values()):
+        return False
+    return answered["notifier"].last_letter is not None
+
+
+def kept_promise(*, completed_at: datetime, due_at: datetime, paper: Iterable[Mapping[str, Any]]) -> bool:
+    """P24: in time, and no paper file went missing."""
+    return completed_at <= due_at and not any(item["method"] == "not_found" for item in paper)

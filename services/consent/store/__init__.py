@@ -1,0 +1,157 @@
+"""The consent service's stores, opened through the register."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from services.consent.model import consents as c
+from services.consent.model import requests as r
+from services.consent.store.fields import (
+    ADULTS,
+    CONSENT,
+    HOLD,
+    ORGANISATION_KINDS,
+    PEOPLE,
+    RECEIPT,
+    REQUEST,
+    WITHDRAWAL,
+)
+from services.consent.store.records import (
+    consent,
+    grants_out,
+    hold,
+    receipt,
+    request,
+    request_out,
+    withdrawal,
+)
+from shared.fields import one_of
+from shared.stores import Collection, Disposal, KeptRows, Register
+from shared.work import Tx, Work
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """Every store of the service, opened through the register once."""
+
+    work: Work
+    organisations: Collection
+    consents: Collection
+    withdrawals: Collection
+    requests: Collection
+    receipts: KeptRows
+    holds: Collection
+    people: Collection
+
+    @classmethod
+    def open(cls, work: Work, register: Register) -> Stores:
+        erase, strip = Disposal.ERASE, Disposal.STRIP
+        return cls(
+            work=work,
+            organisations=register.collection(
+                "organisations",
+                clear={"kind": one_of(*ORGANISATION_KINDS)},
+                disposal=Disposal.KEEP,
+            ),
+            consents=register.collection("consents", clear=CONSENT, disposal=erase),
+            withdrawals=register.collection("withdrawals", clear=WITHDRAWAL, disposal=erase),
+            requests=register.collection(
+                "requests", clear=REQUEST, disposal=strip, indexes=(("status", "due_at"), ("case_id", "status"))
+            ),
+            receipts=register.keep(
+                "receipts",
+                clear=RECEIPT,
+                retention=None,
+                why="a certificate is proven by them",
+                indexes=(("request", "at"),),
+            ),
+            holds=register.collection("holds", clear=HOLD, disposal=erase),
+            people=register.collection("people", clear=PEOPLE, disposal=erase),
+        )
+
+    # Consents
+
+    def consents_of(self, case_id: str, tx: Tx | None = None) -> list[c.Consent]:
+        return [consent(record) for record in self.consents.of_case(case_id, tx=tx)]
+
+    def standing(self, case_id: str, tx: Tx | None = None) -> tuple[c.Standing, ...]:
+        ends = [withdrawal(record) for record in self.withdrawals.of_case(case_id, tx=tx)]
+        return c.standing(self.consents_of(case_id, tx), ends)
+
+    def add_consent(self, tx: Tx, given: c.Consent) -> None:
+        clear = {
+            "capacity": given.given_by["capacity"],
+            "person_id": given.person_id,
+            "channel": given.channel,
+            "informed_at": given.informed_at,
+            "given_at": given.given_at,
+            "statement_version": int(given.statement_version),
+            "grants": grants_out(given.grants),
+            "recorded_at": given.recorded_at,
+            "recorded_by": given.recorded_by,
+        }
+        personal = {"name": given.given_by["name"], "basis": given.given_by.get("basis"), "evidence": given.evidence}
+        self.consents.insert(tx, id=given.id, case_id=given.case_id, clear=clear, personal=personal)
+
+    def add_withdrawal(self, tx: Tx, end: c.Withdrawal) -> None:
+        clear = {
+            "consent_id": end.consent_id,
+            "channel": end.channel,
+            "grants": None if end.grants is None else grants_out(end.grants),
+            "recorded_at": end.at,
+        }
+        self.withdrawals.insert(tx, id=end.id, case_id=end.case_id, clear=clear, personal={"by": end.by})
+
+    # People, as the case service last told it: ids and roles, in the order they were added
+
+    def people_of(self, case_id: str, tx: Tx | None = None) -> list[Mapping[str, Any]]:
+        record = self.people.get(case_id, tx=tx)
+        return [] if record is None else list(record.clear["people"])
+
+    def first_adult(self, case_id: str, tx: Tx | None = None) -> str | None:
+        return next((p["person"] for p in self.people_of(case_id, tx) if p["role"] in ADULTS), None)
+
+    def put_people(self, tx: Tx, case_id: str, people: Sequence[Mapping[str, Any]]) -> None:
+        clear = {"people": [{"person": p["person"], "role": p["role"]} for p in people]}
+        record = self.people.get(case_id, tx=tx)
+        if record is None:
+            self.people.insert(tx, id=case_id, case_id=case_id, clear=clear)
+        else:
+            self.people.change(tx, record, clear=clear)
+
+    # Requests
+
+    def request(self, id: str, tx: Tx | None = None) -> r.Request | None:
+        record = self.requests.get(id, tx=tx)
+        return None if record is None else request(record)
+
+    def requests_of(self, case_id: str, tx: Tx | None = None) -> list[r.Request]:
+        return [request(record) for record in self.requests.of_case(case_id, tx=tx)]
+
+    def add_request(self, tx: Tx, new: r.Request, *, key: str | None) -> None:
+        """key: the name of the key it is sealed under, where that isn't the case's (an erased case has none)."""
+        self.requests.insert(tx, id=new.id, case_id=new.case_id, clear=request_out(new), personal=new.personal, key=key)
+
+    def change_request(self, tx: Tx, before: r.Request, after: r.Request) -> r.Request:
+        """Write what changed in clear; the sealed part is left as it is, or absent once stripped."""
+        clear = {name: value for name, value in request_out(after).items() if value != request_out(before)[name]}
+        self.requests.change_clear(tx, id=before.id, version=before.version, clear=clear)
+        return r.Request(
+            **{**{name: getattr(after, name) for name in r.Request.__slots__}, "version": before.version + 1}
+        )
+
+    def receipts_of(self, request_id: str, tx: Tx | None = None) -> list[r.Receipt]:
+        session = None if tx is None else tx.session
+        rows = self.receipts.rows.find({"request": request_id}, session=session).sort([("at", 1), ("_id", 1)])
+        return [receipt(row) for row in rows]
+
+    # Holds
+
+    def holds_of(self, case_id: str, tx: Tx | None = None) -> list[r.Hold]:
+        return [hold(record) for record in self.holds.of_case(case_id, tx=tx)]
+
+    def is_held(self, case_id: str, day: date, tx: Tx | None = None) -> bool:
+        return any(hold.holds_on(day) for hold in self.holds_of(case_id, tx))

@@ -1,0 +1,140 @@
+"""What every service is put together from, once: settings, databases, vault, register, steps, calls, erasing.
+
+A service's main.py opens its own stores on a `Kit` and adds its routes, handlers and steps; nothing else is wired there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from flask import Flask
+
+from shared.bus import Publisher
+from shared.calls import Calls
+from shared.erasing import Erasing
+from shared.errors import Erased
+from shared.events import Event
+from shared.fields import Count, Optional, Table, one_of
+from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN, OPEN
+from shared.http import Blueprint, KernelStores, make_app, open_kernel_stores
+from shared.inbox import Handler
+from shared.logs import configure
+from shared.outbox import Outbox
+from shared.settings import Settings, SettingsError, load
+from shared.signing import PublicKeys, Signer
+from shared.steps import Every, Run, Steps
+from shared.stores import Register
+from shared.vault import OFFICE_KEY, Vault, master_keys
+from shared.work import Tx, Work, connect
+from shared.worker import run_worker
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kit:
+    """One process of one service, before its own stores are opened."""
+
+    settings: Settings
+    work: Work
+    vault: Vault
+    register: Register
+    kernel_stores: KernelStores
+    steps: Steps
+    calls: Calls
+    public_keys: PublicKeys
+    erasing: Erasing
+
+    def known(self, case_id: str) -> None:
+        """Make sure that this case is one we know of, asking the case service where we haven't heard of it yet.
+
+        Raises NotFound when it doesn't know it either, Erased, or Unavailable when it is away.
+        """
+        state = self.work.gates.state(case_id)
+        if state == CLOSED:
+            raise Erased(ERASED_SENTENCE)
+        if state is None:
+            self.calls.get("case", f"/cases/{case_id}")
+            self.work.gates.prepare(self.vault, [case_id])
+
+
+def build(service: str) -> Kit:
+    """Connect and open what every service has. Raises SettingsError with one sentence for what is wrong."""
+    configure(service)
+    settings = load()
+    if settings.service != service:
+        raise SettingsError(f"FMN_SERVICE says {settings.service}, but this is the {service} service.")
+    client = connect(settings.mongo_url)
+    work = Work(client, names=settings.names, service=service)
+    vault = Vault(client, work.vault_db.name, master_keys(settings.master_keys))
+    vault.prepare()
+    vault.create_key(OFFICE_KEY)
+    register = Register(work, vault)
+    register.keep(
+        "gates",
+        clear={
+            "state": one_of(OPEN, FROZEN, CLOSED),
+            "writes": Optional(Count()),
+            "seq": Count(),
+            "applied": Optional(Table(Count())),
+        },
+        retention=None,
+        why="a closed gate is the tombstone: a late message must not bring anyone back",
+    )
+    steps = Steps(register)
+    return Kit(
+        settings=settings,
+        work=work,
+        vault=vault,
+        register=register,
+        kernel_stores=open_kernel_stores(register, settings),
+        steps=steps,
+        calls=Calls(settings, Signer(settings.token_jwk)),
+        public_keys=PublicKeys.load(settings.public_keys),
+        erasing=Erasing(work=work, register=register, steps=steps, signer=Signer(settings.receipt_jwk)),
+    )
+
+
+def api(
+    kit: Kit,
+    blueprints: Sequence[Blueprint],
+    *,
+    checks: Mapping[str, Callable[[], object]] | None = None,
+) -> Flask:
+    """The app of the api process. checks: servers besides MongoDB that must answer for it to be ready."""
+    settings = kit.settings
+    Outbox(kit.register, Publisher(settings.amqp_url, f"{settings.names}-{settings.service} api"))
+    return make_app(
+        settings=settings,
+        register=kit.register,
+        stores=kit.kernel_stores,
+        blueprints=blueprints,
+        checks={"mongodb": lambda: kit.work.client.admin.command("ping"), **(checks or {})},
+    )
+
+
+def worker(
+    kit: Kit,
+    handlers: Mapping[str, Handler],
+    kinds: Mapping[str, Run],
+    periodic: Sequence[Every] = (),
+) -> int:
+    """Run the worker process until it is told to stop; its exit code."""
+    kit.steps.serve({**kinds, **kit.erasing.step_kinds()})
+    return run_worker(kit.settings, kit.register, merged(kit.erasing.handlers(), handlers), kit.steps, periodic)
+
+
+def merged(*several: Mapping[str, Handler]) -> dict[str, Handler]:
+    """One handler a type: where two want the same event, both are run, in this order."""
+    together: dict[str, Handler] = {}
+    for handlers in several:
+        for name, handler in handlers.items():
+            together[name] = handler if name not in together else _both(together[name], handler)
+    return together
+
+
+def _both(first: Handler, second: Handler) -> Handler:
+    def run(tx: Tx, event: Event) -> None:
+        first(tx, event)
+        second(tx, event)
+
+    return run
