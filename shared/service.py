@@ -1,6 +1,6 @@
 """What every service is put together from, once: settings, databases, vault, register, steps, calls, erasing.
 
-A service's main.py opens its own stores on a `Kit` and adds its routes, handlers and steps; nothing else is wired there.
+A service's main.py opens its own stores on a `Kit` and adds its routes, handlers and steps: nothing else.
 """
 
 from __future__ import annotations
@@ -57,9 +57,12 @@ class Kit:
             self.work.gates.prepare(self.vault, [case_id])
 
 
-def build(service: str) -> Kit:
-    """Connect and open what every service has. Raises SettingsError with one sentence for what is wrong."""
-    configure(service)
+def build(service: str, process: str) -> Kit:
+    """Connect and open what every service has, for its `api` or `worker`.
+
+    Raises SettingsError with one sentence for what is wrong.
+    """
+    configure(service=service, process=process)
     settings = load()
     if settings.service != service:
         raise SettingsError(f"FMN_SERVICE says {settings.service}, but this is the {service} service.")

@@ -7,13 +7,13 @@ import binascii
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from typing import Any
 
 from environs import Env, EnvError
 
 from shared.events import SERVICES
+from shared.working_days import WorkingDays
 
 
 class SettingsError(Exception):
@@ -31,14 +31,6 @@ class Office:
     controller: str
     dpo_contact: str
     helpline: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closure:
-    """A day the office is closed; `published` is the day that was made known, None where it always was."""
-
-    day: date
-    published: date | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +55,7 @@ class Settings:
     ledger_copy: Path | None
 
     elsewhere: tuple[str, ...]
-    closures: tuple[Closure, ...]
+    calendar: WorkingDays
     office: Office
     shell_days: int
     upload_limit_bytes: int
@@ -129,7 +121,7 @@ def _read(env: Env) -> Settings:
         printer=env.str("PRINTER", None),
         ledger_copy=Path(ledger_copy) if ledger_copy else None,
         elsewhere=_words(env.str("ELSEWHERE", "")),
-        closures=tuple(_closure(text) for text in _words(env.str("OFFICE_CLOSURES", ""))),
+        calendar=_closures(_words(env.str("OFFICE_CLOSURES", ""))),
         office=_office(env),
         shell_days=_positive(env, "SHELL_DAYS", 7),
         upload_limit_bytes=_positive(env, "UPLOAD_LIMIT_BYTES", 100 * 1024 * 1024),
@@ -170,12 +162,9 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _closure(text: str) -> Closure:
-    day, _, published = text.partition("@")
+def _closures(entries: tuple[str, ...]) -> WorkingDays:
     try:
-        return Closure(
-            day=date.fromisoformat(day), published=date.fromisoformat(published) if published else None
-        )
+        return WorkingDays.parse(entries)
     except ValueError as error:
         raise SettingsError(
             "FMN_OFFICE_CLOSURES must be dates (YYYY-MM-DD, or YYYY-MM-DD@YYYY-MM-DD when it was published)."

@@ -131,6 +131,10 @@ class Collection:
         if done.matched_count != 1:
             raise Changed(CHANGED_SENTENCE)
 
+    def strip(self, tx: Tx, id: str) -> None:
+        """Take the sealed part off one record, and leave the row."""
+        self.rows.update_one({"_id": id}, {"$unset": {"personal": ""}}, session=tx.session)
+
     def remove(self, tx: Tx, record: Record) -> None:
         """Delete this version of the record. Raises Changed when it isn't the version that was read."""
         done = self.rows.delete_one({"_id": record.id, "version": record.version}, session=tx.session)

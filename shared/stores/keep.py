@@ -30,6 +30,7 @@ class KeptRows:
         retention: timedelta | None,
         why: str,
         indexes: tuple[tuple[str, ...], ...],
+        unique: tuple[tuple[str, ...], ...],
         expires_on: str,
     ) -> None:
         self.name = name
@@ -39,11 +40,14 @@ class KeptRows:
         self.retention = retention
         self.why = why
         self._indexes = indexes
+        self._unique = unique
         self._expires_on = expires_on
 
     def prepare(self) -> None:
         for fields in self._indexes:
             self.rows.create_index([(name, ASCENDING) for name in fields])
+        for fields in self._unique:
+            self.rows.create_index([(name, ASCENDING) for name in fields], unique=True)
         if self.retention is not None:
             self.rows.create_index(
                 self._expires_on, expireAfterSeconds=int(self.retention.total_seconds())

@@ -104,6 +104,7 @@ class Register:
         retention: timedelta | None,
         why: str,
         indexes: tuple[tuple[str, ...], ...] = (),
+        unique: tuple[tuple[str, ...], ...] = (),
         expires_on: str = "at",
         database: Database[dict[str, Any]] | None = None,
     ) -> KeptRows:
@@ -120,6 +121,7 @@ class Register:
             retention=retention,
             why=why,
             indexes=indexes,
+            unique=unique,
             expires_on=expires_on,
         )
         self._add(store)

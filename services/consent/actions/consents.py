@@ -142,9 +142,7 @@ def decision(stores: Stores, *, case_id: str, asked: Grant, person_id: str | Non
     return decide(stands, asked, person_id=person_id, first_adult=stores.first_adult(case_id))
 
 
-def _tell(
-    tx: Tx, event_type: events.EventType, consent_id: str, stands: Sequence[Standing], case_id: str
-) -> None:
+def _tell(tx: Tx, event_type: events.EventType, consent_id: str, stands: Sequence[Standing], case_id: str) -> None:
     tx.emit(
         event_type,
         {

@@ -48,8 +48,8 @@ def log_erasure(
 ) -> tuple[Request, bool]:
     """Log that an erasure was asked for, and freeze the case; or join the one that is open (P24, P25).
 
-    Returns the request, and whether it is new. `personal`: {made_by, note?, late_reason?}. The caller has settled that the
-    case is one we know of.
+    Returns the request, and whether it is new. `personal`: {made_by, note?, late_reason?}. The caller has settled
+    that the case is one we know of.
     """
     received_on = london_day(received_at)
     if london_day(now) > received_on and not personal.get("late_reason"):

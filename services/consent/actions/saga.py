@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from services.consent.model.consents import Withdrawal
 from services.consent.model.requests import (
@@ -108,9 +107,8 @@ def ask_again(stores: Stores, request_id: str) -> datetime | None:
             tx.emit(events.consent.PREPARING, _ids(request))
         elif request.phase is Phase.BEGUN:
             _ask_the_silent(stores, tx, request)
-        elif request.phase is Phase.VERIFIED:
-            if (answer := _notifiers(stores, tx, request)) is None or answer.last_letter is None:
-                _tell_verified(stores, tx, request)
+        elif request.phase is Phase.VERIFIED and not _letter_told(stores, tx, request):
+            _tell_verified(stores, tx, request)
         moved = stores.request(request_id, tx)
         if moved is not None:
             # What held it may have passed by itself: a hold ends with its day.
@@ -134,8 +132,9 @@ def _ask_the_silent(stores: Stores, tx: Tx, request: Request) -> None:
         _start(tx, request, services, attempt)
 
 
-def _notifiers(stores: Stores, tx: Tx, request: Request) -> Any:
-    return latest(request, stores.receipts_of(request.id, tx)).get("notifier")
+def _letter_told(stores: Stores, tx: Tx, request: Request) -> bool:
+    answer = latest(request, stores.receipts_of(request.id, tx)).get("notifier")
+    return answer is not None and answer.last_letter is not None
 
 
 def after_a_failure(stores: Stores, tx: Tx, request: Request) -> None:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from pymongo.database import Database
+
 from services.consent.model import consents as c
 from services.consent.model import requests as r
 from services.consent.store.fields import (
     ADULTS,
     CONSENT,
     HOLD,
+    LEDGER,
     ORGANISATION_KINDS,
     PEOPLE,
     RECEIPT,
@@ -29,8 +32,11 @@ from services.consent.store.records import (
     withdrawal,
 )
 from shared.fields import one_of
+from shared.steps import Steps
 from shared.stores import Collection, Disposal, KeptRows, Register
+from shared.vault import Vault
 from shared.work import Tx, Work
+from shared.working_days import WorkingDays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +44,9 @@ class Stores:
     """Every store of the service, opened through the register once."""
 
     work: Work
+    vault: Vault
+    steps: Steps
+    calendar: WorkingDays
     organisations: Collection
     consents: Collection
     withdrawals: Collection
@@ -45,12 +54,16 @@ class Stores:
     receipts: KeptRows
     holds: Collection
     people: Collection
+    ledger: KeptRows
 
     @classmethod
-    def open(cls, work: Work, register: Register) -> Stores:
+    def open(cls, register: Register, *, steps: Steps, calendar: WorkingDays, ledger_db: Database[Any]) -> Stores:
         erase, strip = Disposal.ERASE, Disposal.STRIP
         return cls(
-            work=work,
+            work=register.work,
+            vault=register.vault,
+            steps=steps,
+            calendar=calendar,
             organisations=register.collection(
                 "organisations",
                 clear={"kind": one_of(*ORGANISATION_KINDS)},
@@ -70,6 +83,14 @@ class Stores:
             ),
             holds=register.collection("holds", clear=HOLD, disposal=erase),
             people=register.collection("people", clear=PEOPLE, disposal=erase),
+            ledger=register.keep(
+                "ledger",
+                clear=LEDGER,
+                retention=None,
+                why="what was ended, for ever, so that no restored backup brings it back",
+                unique=(("kind", "about"),),
+                database=ledger_db,
+            ),
         )
 
     # Consents

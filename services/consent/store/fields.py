@@ -10,6 +10,7 @@ from shared.events.consent import DOCUMENT_KINDS, PURPOSES
 from shared.fields import (
     Count,
     Day,
+    Digest,
     Field,
     Flag,
     Group,
@@ -94,3 +95,14 @@ HOLD: dict[str, Field] = {
 }
 PEOPLE: dict[str, Field] = {"people": List(Group({"person": Id(), "role": one_of(*ROLES)}))}
 ADULTS = frozenset({"parent", "carer", "young_person"})
+LEDGER_KINDS = ("erasure", "withdrawal", "shell_ended")
+LEDGER: dict[str, Field] = {
+    "kind": one_of(*LEDGER_KINDS),
+    # The request, the withdrawal or the shell that it is about.
+    "about": Id(),
+    "case_id": Id(),
+    "at": Time(),
+    "before": Digest(),
+    "hash": Digest(),
+    "signature": Signed(),
+}

@@ -1,0 +1,42 @@
+"""The privacy statement, and the public keys that receipts and certificates are checked with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, jsonify
+
+from services.consent.statements import latest, text_of
+from shared.errors import NotFound
+from shared.http import JWKS_PATH, Answer, Blueprint, allow, ok
+from shared.signing import PublicKeys
+
+_ANYONE = ("caseworker", "manager", "data_protection", "safeguarding_lead", "auditor", "app")
+
+
+def statement_routes() -> Blueprint:
+    blp = Blueprint("statement", description="The privacy statement that families are shown, by version (P2)")
+
+    @blp.route("/statement")
+    @allow(*_ANYONE, services=("notifier",), audited=False)
+    def get_statement() -> Any:
+        return _shown(latest()).response()
+
+    @blp.route("/statement/<version>")
+    @allow(*_ANYONE, services=("notifier",), audited=False)
+    def get_statement_version(version: str) -> Any:
+        return _shown(version).response()
+
+    return blp
+
+
+def add_jwks(app: Flask, keys: PublicKeys) -> None:
+    """Serve the keys of all services' receipts and certificates, past ones too; no token."""
+    app.add_url_rule(JWKS_PATH, view_func=lambda: jsonify(keys=keys.published("receipt", "certificate")))
+
+
+def _shown(version: str) -> Answer:
+    statement = text_of(version)
+    if statement is None:
+        raise NotFound("There is no such version of the statement.")
+    return ok({"version": version, "text": statement.text, "sha256": statement.sha256})

@@ -1,0 +1,50 @@
+"""What the consent service does with what others say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from services.consent.actions.consents import LEDGER_STEP
+from services.consent.actions.receipts import letter_sealed, take_receipt
+from services.consent.store import Stores
+from shared.events import Event, case, erasure
+from shared.signing import PublicKeys
+from shared.work import Tx
+
+
+def handlers(stores: Stores, keys: PublicKeys) -> dict[str, Callable[[Tx, Event], None]]:
+    """Event type to action."""
+
+    def on_people(tx: Tx, event: Event) -> None:
+        tx.enter(event.case, frozen_too=True)
+        stores.put_people(tx, event.case, event.data["people"])
+
+    def on_ended(tx: Tx, event: Event) -> None:
+        stores.steps.add(tx, LEDGER_STEP, f"shell_ended:{event.case}", event.case)
+
+    def on_sealed(tx: Tx, event: Event) -> None:
+        letter_sealed(
+            stores,
+            tx,
+            request_id=str(event.data["request"]),
+            case_id=event.case,
+            outcome=str(event.data["outcome"]),
+        )
+
+    def on_receipt(tx: Tx, event: Event) -> None:
+        take_receipt(
+            stores,
+            tx,
+            keys,
+            event=event,
+            request_id=str(event.data["request"]),
+            service=str(event.data["service"]),
+            jws=str(event.data["receipt"]),
+        )
+
+    return {
+        case.PEOPLE.type: on_people,
+        case.ENDED.type: on_ended,
+        erasure.LETTER_SEALED.type: on_sealed,
+        erasure.RECEIPT.type: on_receipt,
+    }
