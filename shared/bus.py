@@ -7,7 +7,6 @@ account is in the URL, and its name is every message's `user_id`, which the brok
 from __future__ import annotations
 
 import os
-import queue
 import random
 import threading
 import time
@@ -20,33 +19,17 @@ from typing import Any, Literal
 import pika  # type: ignore[import-untyped]
 import pika.exceptions  # type: ignore[import-untyped]
 
+from shared.deliveries import Delivery, Worker
 from shared.logs import log, where
 
 EXCHANGE = "fmn.events"
 CONTENT_TYPE = "application/cloudevents+json"
-BATCH_SIZE = 50
 _HEARTBEAT_SECONDS = 20
 _SLOWEST_RECONNECT_SECONDS = 5.0
-_SLOWEST_RETRY_SECONDS = 5.0
 
 # refused: the broker closed the channel over one of the messages then in flight (permission, user id, no exchange).
 # unknown: the channel or connection died, or time ran out: it may or may not be in a queue.
 Outcome = Literal["ok", "nacked", "returned", "refused", "unknown"]
-
-
-class Hold(Exception):
-    """The handler can't record anything now: keep the batch in hand, unacked, and give it again in a while."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
-    """One message as it came. delivery_count: how often the broker took it back from a consumer before."""
-
-    body: bytes
-    user_id: str | None
-    message_id: str | None
-    delivery_count: int
-    routing_key: str
 
 
 @dataclass(slots=True)
@@ -108,7 +91,7 @@ class Publisher:
         """
         if not rows:
             return {}
-        batch = _Batch(rows)
+        batch = _Batch(list({str(row["_id"]): row for row in rows}.values()))
         self._start()
         self._waiting.append(batch)
         connection = self._connection
@@ -275,7 +258,7 @@ class Publisher:
 
 @dataclass(slots=True)
 class _Generation:
-    """One channel's life: a delivery can be acked only on the channel that brought it."""
+    """One channel's life (see `shared.deliveries.Channel`)."""
 
     connection: Any
     channel: Any
@@ -304,11 +287,7 @@ class _Generation:
 
 
 class Consumer:
-    """One durable queue, manual acks: an I/O thread that talks to the broker, and a worker that handles batches.
-
-    handle: gets up to 50 deliveries in order. When it returns, all of them are acked, so it must have recorded what
-      became of each. When it raises (Hold, or by a bug anything else) they are kept in hand and given to it again.
-    """
+    """One durable queue, manual acks: an I/O thread that talks to the broker, and a `Worker` that calls `handle`."""
 
     def __init__(
         self,
@@ -321,27 +300,20 @@ class Consumer:
     ) -> None:
         self._parameters = _parameters(amqp_url, f"{queue_name} consumer")
         self._queue = queue_name
-        self._handle = handle
         self._prefetch = prefetch
         self._on_consuming = on_consuming
-        self._arrived: queue.SimpleQueue[tuple[_Generation, int, Delivery]] = queue.SimpleQueue()
         self._current: _Generation | None = None
         self._stopping = threading.Event()
-        self._cancelled = threading.Event()
-        self._drained = threading.Event()
-        self._drain_until = 0.0
-        self._threads = [
-            threading.Thread(target=self._talk, name="consumer-io", daemon=True),
-            threading.Thread(target=self._work, name="consumer-worker", daemon=True),
-        ]
+        self._worker = Worker(handle)
+        self._thread = threading.Thread(target=self._talk, name="consumer-io", daemon=True)
 
     def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
+        self._worker.start()
+        self._thread.start()
 
     def request_stop(self, finish_within: float = 3.0) -> None:
         """Take no more; finish what is in hand if that takes no longer than these seconds."""
-        self._drain_until = time.monotonic() + finish_within
+        self._worker.request_stop(finish_within)
         self._stopping.set()
         generation = self._current
         if generation is not None:
@@ -350,11 +322,11 @@ class Consumer:
     def join(self, timeout: float) -> None:
         """Wait for both threads, at most these seconds; what isn't acked by then comes again from the broker."""
         deadline = time.monotonic() + timeout
-        for thread in self._threads:
-            if thread.is_alive():
-                thread.join(max(0.0, deadline - time.monotonic()))
+        self._worker.join(timeout)
+        if self._thread.is_alive():
+            self._thread.join(max(0.0, deadline - time.monotonic()))
 
-    # The I/O thread.
+    # The I/O thread
 
     def _talk(self) -> None:
         wait = 0.1
@@ -367,7 +339,7 @@ class Consumer:
             lasted = time.monotonic() - started
             wait = 0.1 if lasted > 10 else min(wait * 2, _SLOWEST_RECONNECT_SECONDS)
             self._stopping.wait(random.uniform(wait / 2, wait))  # noqa: S311 - spreads load, guards nothing
-        self._cancelled.set()
+        self._worker.no_more()
 
     def _consume(self) -> None:
         connection = pika.BlockingConnection(self._parameters)
@@ -384,8 +356,8 @@ class Consumer:
                 connection.process_data_events(time_limit=1)
             if generation.alive and channel.is_open:
                 channel.basic_cancel(tag)
-                self._cancelled.set()
-                while channel.is_open and not self._drained.wait(0.02):
+                self._worker.no_more()
+                while channel.is_open and not self._worker.finished.wait(0.02):
                     connection.process_data_events(time_limit=0)
                 connection.process_data_events(time_limit=0)
         finally:
@@ -405,48 +377,4 @@ class Consumer:
             delivery_count=count if isinstance(count, int) else 1,
             routing_key=method.routing_key,
         )
-        self._arrived.put((generation, method.delivery_tag, delivery))
-
-    # The worker thread.
-
-    def _work(self) -> None:
-        while not self._is_finished():
-            batch = self._gather()
-            if batch:
-                self._settle(batch)
-        self._drained.set()
-
-    def _is_finished(self) -> bool:
-        if not self._stopping.is_set():
-            return False
-        return time.monotonic() >= self._drain_until or (self._cancelled.is_set() and self._arrived.empty())
-
-    def _gather(self) -> list[tuple[_Generation, int, Delivery]]:
-        """What has arrived, up to a batch, without waiting for more; of a channel that still lives."""
-        batch: list[tuple[_Generation, int, Delivery]] = []
-        try:
-            batch.append(self._arrived.get(timeout=0.05))
-            while len(batch) < BATCH_SIZE:
-                batch.append(self._arrived.get_nowait())
-        except queue.Empty:
-            pass
-        return [item for item in batch if item[0].alive]
-
-    def _settle(self, batch: list[tuple[_Generation, int, Delivery]]) -> None:
-        generation, last_tag, _ = batch[-1]
-        deliveries = [delivery for of, _, delivery in batch if of is generation]
-        wait = 0.1
-        # Held, not given back: every requeue would count against innocent messages.
-        while generation.alive:
-            try:
-                self._handle(deliveries)
-            except Hold as hold:
-                log.warning("consumer.holding", count=len(deliveries), reason=type(hold.__cause__).__name__)
-            except Exception as error:  # noqa: BLE001 - a bug here must not lose or ack the batch
-                log.error("consumer.handler_failed", count=len(deliveries), **where(error))
-            else:
-                generation.ack(last_tag)
-                return
-            wait = min(wait * 2, _SLOWEST_RETRY_SECONDS)
-            if self._stopping.wait(random.uniform(wait / 2, wait)):  # noqa: S311 - spreads load, guards nothing
-                return
+        self._worker.bring(generation, method.delivery_tag, delivery)

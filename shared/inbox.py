@@ -16,8 +16,8 @@ from prometheus_client import Counter
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from shared.arrivals import is_never_dropped, passes_closed_gate, verify
-from shared.bus import Delivery, Hold
 from shared.clock import utc_now
+from shared.deliveries import Delivery, Hold
 from shared.errors import Erased, Frozen, Permanent, Problem, Temporary, Unavailable
 from shared.events import Event, UnknownType, all_types
 from shared.fields import Id, Name, Time
@@ -64,7 +64,7 @@ class Inbox:
         self._handlers = handlers
         self._names = names
         self._without_gate = without_gate
-        # Redelivered messages that were marked by this process, which is evidently still alive.
+        # What this process marked and hasn't settled yet: it is evidently still alive.
         self._marked: set[str] = set()
         self.shelf = Shelf(register)
         self._rows = register.keep(
@@ -92,12 +92,14 @@ class Inbox:
         self.shelf.observe()
         while (row := self.shelf.claim(now)) is not None:
             tried += 1
-            if row["marks"] >= _MARKS_BEFORE_PARKED:
+            if row["marks"] >= _MARKS_BEFORE_PARKED and row["_id"] not in self._marked:
                 self._park(row, "killed-its-process")
                 continue
-            event = self._opened(bytes(row["body"]), row["user_id"], row)
+            self._marked.add(row["_id"])
+            event = self._opened(bytes(row["body"]), row["user_id"], row, now)
             if event is not None:
-                self._take_event(event, row)
+                self._take_event(event, row, now)
+            self._marked.discard(row["_id"])
         return tried
 
     # One delivery after another
@@ -105,7 +107,7 @@ class Inbox:
     def _take_together(self, deliveries: Sequence[Delivery]) -> None:
         taken: list[tuple[Event, Delivery]] = []
         for delivery in deliveries:
-            event = self._opened(delivery.body, delivery.user_id, self._message(delivery))
+            event = self._opened(delivery.body, delivery.user_id, self._message(delivery), utc_now())
             if event is not None:
                 taken.append((event, delivery))
         if not taken:
@@ -117,7 +119,7 @@ class Inbox:
             if isinstance(error, ConnectionFailure) and not self._mongo_answers():
                 raise
             for event, delivery in taken:
-                self._take_event(event, self._message(delivery, event))
+                self._take_event(event, self._message(delivery, event), utc_now())
 
     def _take_alone(self, delivery: Delivery) -> None:
         """A redelivered message: it may be what killed its process, so it is marked before it is even read."""
@@ -129,20 +131,20 @@ class Inbox:
                 self.shelf.unmark(key)
                 return
             self._marked.add(key)
-        event = self._opened(delivery.body, delivery.user_id, self._message(delivery))
+        event = self._opened(delivery.body, delivery.user_id, self._message(delivery), utc_now())
         if event is not None:
-            self._take_event(event, self._message(delivery, event))
+            self._take_event(event, self._message(delivery, event), utc_now())
         self.shelf.unmark(key)
         self._marked.discard(key)
 
-    def _opened(self, body: bytes, user_id: str | None, message: Row) -> Event | None:
+    def _opened(self, body: bytes, user_id: str | None, message: Row, now: datetime) -> Event | None:
         """The event, if it is to be handled here; otherwise the message is settled already."""
         try:
             event = verify(body, user_id, names=self._names)
         except UnknownType as unknown:
             named = {**message, **self._named(unknown.type_name)}
             if is_never_dropped(str(unknown.type_name)):
-                self._defer(named, "unknown-version", alarm=True)
+                self._defer(named, "unknown-version", now, alarm=True)
             else:
                 self._park(named, "unknown-version")
             return None
@@ -156,7 +158,7 @@ class Inbox:
             return None
         return event
 
-    def _take_event(self, event: Event, message: Row) -> None:
+    def _take_event(self, event: Event, message: Row, now: datetime) -> None:
         """One verified event in a transaction of its own; settled whatever its handler raises."""
         try:
             self._commit([event], worked_off=message)
@@ -169,9 +171,9 @@ class Inbox:
             else:
                 self._park(message, "key-gone")
         except Temporary as temporary:
-            self._defer(message, temporary.reason)
+            self._defer(message, temporary.reason, now)
         except (Frozen, Unavailable) as problem:
-            self._defer(message, problem.name)
+            self._defer(message, problem.name, now)
         except Permanent as permanent:
             self._park(message, permanent.reason)
         except Problem as problem:
@@ -179,19 +181,19 @@ class Inbox:
         except ConnectionFailure:
             if not self._mongo_answers():
                 raise
-            self._defer(message, "database-away")
+            self._defer(message, "database-away", now)
         except OSError:
             # Another server of ours is away (requests and urllib3 raise these).
-            self._defer(message, "server-away")
+            self._defer(message, "server-away", now)
         except Exception as error:  # noqa: BLE001 - a bug in a handler: recorded, retried, then parked
-            self._give_up_slowly(message, error)
+            self._give_up_slowly(message, error, now)
 
-    def _give_up_slowly(self, message: Row, error: Exception) -> None:
+    def _give_up_slowly(self, message: Row, error: Exception, now: datetime) -> None:
         log.error("message.failed", event_type=message["type"], record_id=message["_id"], **where(error))
         reason = f"failed.{type(error).__name__.lower()}"
         serious = is_never_dropped(message["type"])
         if serious or int(message.get("attempts", 0)) < _FAILURES_BEFORE_PARKED:
-            self._defer(message, reason, alarm=serious)
+            self._defer(message, reason, now, alarm=serious)
         else:
             self._park(message, reason)
 
@@ -267,8 +269,8 @@ class Inbox:
     def _named(type_name: object) -> Row:
         return {"type": type_name} if Name().accepts(type_name) else {}
 
-    def _defer(self, message: Row, reason: str, *, alarm: bool = False) -> None:
-        attempts = self.shelf.defer(message, reason, utc_now())
+    def _defer(self, message: Row, reason: str, now: datetime, *, alarm: bool = False) -> None:
+        attempts = self.shelf.defer(message, reason, now)
         self._count(message["type"], "deferred")
         say = log.error if alarm else log.warning
         say("message.deferred", event_type=message["type"], record_id=message["_id"], attempt=attempts, reason=reason)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import queue
-import random
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from prometheus_client import Counter, Gauge
 from pymongo import DeleteMany, ReturnDocument, UpdateMany, UpdateOne
 from pymongo.errors import PyMongoError
 
+from shared.backoff import full_jitter
 from shared.bus import Outcome, Publisher
 from shared.clock import utc_now
 from shared.fields import Count, Flag, Id, Name, Optional, Sealed, Time
@@ -30,7 +30,7 @@ _LEASE = timedelta(seconds=10)
 _PUBLISH_SECONDS = 5.0
 _BATCH = 200
 _HANDED_OVER_AT_MOST = 1_000
-_SLOWEST_SECONDS = 300.0
+_SLOWEST = timedelta(minutes=5)
 # About five minutes of refusals: no longer the broker's passing trouble.
 _FAILING_AFTER = 8
 
@@ -170,13 +170,12 @@ class Outbox:
 
     def _back_off(self, row: Row, outcome: Outcome, now: datetime) -> UpdateOne:
         attempts = int(row["attempts"]) + 1
-        seconds = min(_SLOWEST_SECONDS, 2.0**attempts) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load
         failing = attempts >= _FAILING_AFTER
         if failing:
             log.error("outbox.failing", event_id=row["_id"], event_type=row["key"], outcome=outcome)
         return UpdateOne(
             {"_id": row["_id"]},
-            {"$set": {"attempts": attempts, "due": now + timedelta(seconds=seconds), "failing": failing}},
+            {"$set": {"attempts": attempts, "due": now + full_jitter(attempts, _SLOWEST), "failing": failing}},
         )
 
     def _observe(self, now: datetime) -> None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import random
 import re
 from datetime import datetime, timedelta
 
 from prometheus_client import Gauge
 from pymongo import ReturnDocument
 
+from shared.backoff import full_jitter
 from shared.fields import Count, Field, Id, Name, Optional, Sealed, Subject, Time
 from shared.ids import new_id
 from shared.logs import log
 from shared.stores import Register
 from shared.work import Row, Tx
 
-_SLOWEST_SECONDS = 3_600.0
+_SLOWEST = timedelta(hours=1)
 # Longer than any handler may take: a row claimed by a process that died comes due again after it.
 _LEASE = timedelta(seconds=60)
 _REASON = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
@@ -72,13 +72,11 @@ class Shelf:
     def defer(self, message: Row, reason: str, now: datetime) -> int:
         """Keep the message to be tried again later; how often it has been tried."""
         attempts = int(message.get("attempts", 0)) + 1
-        # Full jitter, from a second to an hour.
-        seconds = max(1.0, random.uniform(0, min(_SLOWEST_SECONDS, 2.0**attempts)))  # noqa: S311 - spreads load
         row = {
             **message,
             "reason": _word(reason),
             "at": message.get("at", now),
-            "due": now + timedelta(seconds=seconds),
+            "due": now + full_jitter(attempts, _SLOWEST),
             "attempts": attempts,
             "marks": 0,
         }

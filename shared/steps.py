@@ -6,7 +6,6 @@ again; so what it does is idempotent. A step whose process died is run by anothe
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +16,7 @@ from prometheus_client import Counter
 from pymongo import ReturnDocument
 from pymongo.errors import PyMongoError
 
+from shared.backoff import full_jitter
 from shared.clock import utc_now
 from shared.errors import Temporary, Unavailable
 from shared.fields import Count, Id, Name, Optional, Subject, Time
@@ -28,7 +28,7 @@ from shared.work import Row, Tx
 LEASE = timedelta(seconds=5)
 _HEARTBEAT_SECONDS = 1.5
 _POLL_SECONDS = 0.25
-_SLOWEST_SECONDS = 300.0
+_SLOWEST = timedelta(minutes=5)
 _AT_ONCE = 4
 _LONG_AGO = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 
@@ -191,8 +191,7 @@ class Steps:
         except Exception as error:  # noqa: BLE001 - recorded, and tried again: a step is never dropped
             log.error("step.failed", kind=step.kind, attempt=attempts, **where(error))
         _FAILURES.labels(self._service, step.kind).inc()
-        seconds = max(1.0, random.uniform(0, min(_SLOWEST_SECONDS, 2.0**attempts)))  # noqa: S311 - spreads load
-        return utc_now() + timedelta(seconds=seconds), attempts
+        return utc_now() + full_jitter(attempts, _SLOWEST), attempts
 
     def _settle(self, row: Row, outcome: tuple[datetime | None, int]) -> None:
         again, attempts = outcome

@@ -17,6 +17,7 @@ from shared.outbox import Outbox
 from shared.steps import Every, Periodic, Steps
 from shared.stores import Register
 
+_READY_FILE = "FMN_READY_FILE"
 _STOP_SECONDS = 4.5
 _SWEEP_SECONDS = 1.0
 _DEFERRED_SECONDS = 1.0
@@ -44,6 +45,8 @@ def run_worker(
 
     FMN_READY_FILE, where set, is touched once the queue is being consumed.
     """
+    if ready_file := os.environ.get(_READY_FILE):
+        Path(ready_file).unlink(missing_ok=True)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -79,6 +82,6 @@ def run_worker(
 
 
 def _say_ready() -> None:
-    ready_file = os.environ.get("FMN_READY_FILE")
+    ready_file = os.environ.get(_READY_FILE)
     if ready_file:
         Path(ready_file).touch()
