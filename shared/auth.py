@@ -131,7 +131,7 @@ class Doorkeeper:
             if head.get("typ") == SERVICE_TYP:
                 return self._service_caller(token, head, now)
             return self._person(token, head, now)
-        except (BadSignature, jwt.PyJWTError, ValueError) as error:
+        except (BadSignature, jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
             raise Unauthorised(_REFUSED) from error
 
     def _service_caller(self, token: str, head: Mapping[str, Any], now: datetime) -> Caller:

@@ -7,8 +7,10 @@ cut down to where they said it, since their sentences may quote what was sent.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ import structlog
 from gunicorn import glogging  # type: ignore[import-untyped]
 
 from shared.fields import Count, Day, Digest, Field, Flag, Id, Subject, Time
+from shared.settings import SettingsError
 
 _EVENT = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 
@@ -94,6 +97,9 @@ class _WhereOnly(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, SettingsError):
+            _ended_by(error)
+            return
         log.log(
             record.levelno,
             "library",
@@ -124,6 +130,19 @@ def configure(*, service: str, process: str) -> None:
         root.removeHandler(handler)
     root.addHandler(_WhereOnly(logging.WARNING))
     root.setLevel(logging.WARNING)
+    # Python's own hooks would print a traceback, whose last line is an exception's text.
+    sys.excepthook = lambda kind, error, trace: _ended_by(error)
+    threading.excepthook = lambda ended: _ended_by(ended.exc_value)
+    sys.unraisablehook = lambda ended: _ended_by(ended.exc_value)
+
+
+def _ended_by(error: BaseException | None) -> None:
+    if isinstance(error, KeyboardInterrupt | SystemExit) or error is None:
+        return
+    if isinstance(error, SettingsError):
+        # A sentence of ours about a setting: what the operator needs, and nobody's data.
+        sys.stderr.write(f"{error}\n")
+    log.critical("stopped-by", **where(error))
 
 
 def _named(service: str, process: str) -> structlog.typing.Processor:
@@ -139,6 +158,7 @@ class GunicornLogger(glogging.Logger):  # type: ignore[misc]
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
+        configure(service=os.environ.get("FMN_SERVICE", "unknown"), process="api")
         for logger in (self.error_log, self.access_log):
             for handler in list(logger.handlers):
                 logger.removeHandler(handler)

@@ -115,7 +115,7 @@ def verify(
         raise BadSignature("key-validity")
     try:
         claims = jwt.decode(jws, key.key, algorithms=[ALGORITHM], options=_SIGNATURE_ONLY)
-    except (jwt.PyJWTError, ValueError) as error:
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
         raise BadSignature("signature") from error
     return dict(claims)
 
@@ -124,7 +124,7 @@ def header_of(jws: str) -> dict[str, Any]:
     """The unverified header: for choosing a key, and for nothing else. Raises BadSignature("malformed")."""
     try:
         return dict(jwt.get_unverified_header(jws))
-    except (jwt.PyJWTError, ValueError, TypeError, AttributeError) as error:
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise BadSignature("malformed") from error
 
 

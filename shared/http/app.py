@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import pymongo
 import structlog
@@ -14,6 +15,7 @@ from pymongo.errors import PyMongoError
 from shared.auth import Doorkeeper
 from shared.clock import utc_now
 from shared.errors import Forbidden, Invalid, NotFound, Unavailable
+from shared.http.answers import Answer
 from shared.http.audit_trail import audit_routes, audit_row
 from shared.http.body import DropsUnreadBodies
 from shared.http.kernel import Kernel, KernelStores, install
@@ -33,6 +35,13 @@ from shared.work import traceparent
 _AUDIT_SECONDS = 5
 _NO_AUDIT = "This couldn't be written to the audit, so it can't be answered. Try again shortly."
 _WRONG_ROLE = "Your role may not do this. Ask someone whose role may."
+
+
+class _App(Flask):
+    """Flask, whose views may also return an Answer."""
+
+    def make_response(self, rv: Any) -> Response:
+        return super().make_response(rv.response() if isinstance(rv, Answer) else rv)
 
 
 class _Api(Api):  # type: ignore[misc]
@@ -58,7 +67,7 @@ def make_app(
     stores: what `open_kernel_stores(register, settings)` gave. checks: by server, a call that raises while that
       server is away (`/readyz`). Raises ValueError for a route without `@allow`.
     """
-    app = Flask(f"forgetmenot-{settings.service}", static_folder=None)
+    app = _App(f"forgetmenot-{settings.service}", static_folder=None)
     app.config.update(
         API_TITLE=f"Forget-me-not: {settings.service} service",
         API_VERSION="v1",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import socket
 import time
 import unicodedata
@@ -24,6 +25,8 @@ _STALL_SECONDS = 30
 _JSON_SECONDS = 60
 _DEEPEST = 20
 _LARGEST_WHOLE = 2**53
+# Control characters but for line breaks and tabs, NUL among them; and surrogates without their other half.
+_UNTEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _ENVIRON_KEY = "forgetmenot.body"
 
 _CUT = "The body ended before it was whole. Nothing was stored; send it again."
@@ -212,10 +215,6 @@ def _clean(value: Any, depth: int) -> Any:
 def clean_text(text: str) -> str:
     """The text in NFC, line breaks as one character. Raises Invalid for what no text holds."""
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
-    for character in text:
-        if character in "\n\t":
-            continue
-        # Cc: control characters, NUL among them. Cs: a surrogate without its other half.
-        if unicodedata.category(character) in ("Cc", "Cs"):
-            raise Invalid("A text that was sent holds a control character. Nothing was stored.")
+    if _UNTEXT.search(text):
+        raise Invalid("A text that was sent holds a control character. Nothing was stored.")
     return text

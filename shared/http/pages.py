@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pymongo
 from flask import Flask, Response, send_from_directory
 from flask_smorest import Api  # type: ignore[import-untyped]
 from swagger_ui_bundle import swagger_ui_path
@@ -19,6 +20,7 @@ JWKS_PATH = "/.well-known/jwks.json"
 PUBLIC_PATHS = frozenset(
     {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/<asset>", JWKS_PATH}
 )
+_CHECK_SECONDS = 2
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js")
 _CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -77,7 +79,9 @@ def add_pages(app: Flask, api: Api, kernel: Kernel, checks: Mapping[str, Callabl
 
 def _answers(server: str, check: Callable[[], object]) -> bool:
     try:
-        check()
+        # A server that hangs is as away as one that refuses; this bounds what is asked of MongoDB.
+        with pymongo.timeout(_CHECK_SECONDS):
+            check()
     except Exception as error:  # noqa: BLE001 (whatever a client library raises, that server isn't ready)
         log.warning("server-away", server=server, **where(error))
         return False

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
 import flask
@@ -18,6 +19,7 @@ from webargs.flaskparser import FlaskParser
 from shared.auth import ROLES, Allowed
 from shared.errors import Invalid
 from shared.events import SERVICES
+from shared.http.answers import Answer
 from shared.http.body import clean_text, json_body
 from shared.http.kernel import audit_case
 from shared.http.problems import field_errors
@@ -125,5 +127,15 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def response(
         self, status_code: int, schema: Any = None, **more: Any
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """As flask-smorest's; a view that returns an Answer has said it all, and the schema only describes it."""
         wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = super().response(status_code, schema, **more)
-        return wrap
+
+        def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(view)
+            def answered(*args: Any, **kwargs: Any) -> Any:
+                result = view(*args, **kwargs)
+                return result.response() if isinstance(result, Answer) else result
+
+            return wrap(answered)
+
+        return decorate

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -17,7 +19,7 @@ from typing import Any
 import marshmallow as ma
 import pytest
 import requests
-from flask import Flask, Response
+from flask import Flask
 
 from shared import logs
 from shared.auth import local_token, service_token
@@ -137,13 +139,14 @@ def create_api() -> Flask:
     @blp.route("/notes/<note_id>", methods=["PATCH"])
     @allow("caseworker")
     @blp.arguments(Change)
-    def change_note(body: dict[str, Any], note_id: str) -> Response:
+    @blp.response(200)
+    def change_note(body: dict[str, Any], note_id: str) -> Answer:
         record = notes.get(note_id)
         if record is None:
             raise NotFound("There is no such note.")
         check_if_match(record.version)
         new = work.run(lambda tx: notes.change(tx, record, personal={"text": body["text"]}))
-        return ok(show(new), etag=new.version).response()
+        return ok(show(new), etag=new.version)
 
     @blp.route("/decisions", methods=["POST"])
     @allow("caseworker")
@@ -239,9 +242,6 @@ class Keys:
     """Secrets and public keys as the set-up would make them."""
 
     def __init__(self, folder: Path, mongo_url: str) -> None:
-        import base64
-        import secrets
-
         now = datetime.now(UTC)
         self.private: dict[tuple[str, str], dict[str, Any]] = {}
         public = []
@@ -326,7 +326,7 @@ def served(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         sys.executable,
         "-m",
         "gunicorn",
-        "--worker-class=gthread",
+        "--worker-class=shared.http.server.Worker",
         "--threads=8",
         f"--bind=127.0.0.1:{port}",
         "--logger-class=shared.logs.GunicornLogger",
@@ -406,6 +406,7 @@ def test_a_token_of_another_audience_issuer_time_or_kind_is_401(served: Served) 
         Signer(served.keys.private["case", "receipt"]).sign(good, typ="JWT"),
         "eyJhbGciOiJub25lIn0.e30.",
         "x",
+        base64.urlsafe_b64encode(b"[" * 4000).decode() + ".e30.AA",
     ]
     for token in bad:
         answer = served.ask(
@@ -527,6 +528,26 @@ def test_text_is_kept_in_nfc_with_plain_line_breaks(served: Served) -> None:
     path = f"/v1/cases/{served.a_case()}/notes"
     answer = served.ask("POST", path, json={"text": "Zoe\u0308\r\nnext\tline"})
     assert answer.json()["text"] == "Zoë\nnext\tline"
+
+
+@pytest.mark.parametrize(
+    ("raw", "status"),
+    [
+        (b"Tomasz\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nTomasz\r\n\r\n", 400),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 431),
+    ],
+)
+def test_what_is_no_http_gets_a_problem_and_is_not_repeated(served: Served, raw: bytes, status: int) -> None:
+    host, port = served.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as odd:
+        odd.sendall(raw)
+        head, _, body = b"".join(iter(lambda: odd.recv(4096), b"")).partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status}".encode())
+    assert b"application/problem+json" in head
+    assert json.loads(body)["status"] == status
+    assert b"Tomasz" not in body
+    assert "Tomasz" not in served.log()
 
 
 # Things, ids, versions, pages
