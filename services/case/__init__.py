@@ -1,0 +1,6 @@
+"""The case service: shells and cases, the people of a case, and the entries of its timeline.
+
+It owns whether a case exists, its reference and its state, and the search that finds it. It tells the others of
+each change (`case.created`, `case.state`, `case.people`, `case.ended`) and hears of consents: without a standing
+consent to casework it takes nothing personal (P4). It never knows who agreed to what beyond that projection.
+"""

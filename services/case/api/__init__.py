@@ -1,0 +1,15 @@
+"""The routes of the case service: parse, authorise, call an action, dump."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from services.case.api.cases import case_routes
+from services.case.api.entries import entry_routes
+from services.case.api.people import people_routes
+from services.case.store import CaseStores
+from shared.http import Blueprint
+
+
+def blueprints(stores: CaseStores, *, shell_life: timedelta) -> list[Blueprint]:
+    return [case_routes(stores, shell_life=shell_life), people_routes(stores), entry_routes(stores)]

@@ -1,0 +1,115 @@
+"""Cases: shells, their state, and the search that finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from flask import Response
+
+from services.case import schemas
+from services.case.actions import cases as actions
+from services.case.actions import search
+from services.case.api.callers import READERS, SERVICES, WRITERS, audit_found, by_manager
+from services.case.model.cases import CaseView
+from services.case.store import CaseStores
+from shared.clock import utc_now
+from shared.http import Answer, Blueprint, allow, check_if_match, created, making, ok, page
+
+_SHOW = schemas.CaseOut()
+
+
+def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
+    blp = Blueprint("cases", description="Cases, from the shell to the end.")
+
+    @blp.route("/cases", methods=["POST"])
+    @allow(*WRITERS)
+    @blp.arguments(schemas.NewCase)
+    @blp.response(201, schemas.CaseOut)
+    @making(_made)
+    def start_case(body: Mapping[str, Any]) -> CaseView:
+        """Make a shell: a reference, and nothing personal."""
+        return actions.start_case(stores, channel=body["channel"], life=shell_life, now=utc_now())
+
+    @blp.route("/cases")
+    @allow(*READERS)
+    @blp.arguments(schemas.CaseQuery, location="query")
+    @blp.response(200, schemas.CasePage)
+    def list_cases(query: Mapping[str, Any]) -> Response:
+        """Cases, oldest first."""
+        now = utc_now()
+        found = page(
+            query,
+            lambda after, limit: actions.list_cases(
+                stores, state=query["state"], after=after, limit=limit, now=now
+            ),
+            _shown,
+            id_of=lambda view: view.case.id,
+        )
+        audit_found("cases.list_cases", [item["id"] for item in found["items"]])
+        return ok(found).response()
+
+    @blp.route("/cases/<case_id>")
+    @allow(*READERS, services=SERVICES)
+    @blp.response(200, schemas.CaseOut)
+    def read_case(case_id: str) -> Response:
+        """One case with its people."""
+        view = actions.read_case(stores, case_id=case_id, now=utc_now())
+        return ok(_shown(view), etag=view.etag).response()
+
+    # Not audited: an expired shell leaves no row, so a declined one may not either (P8).
+    @blp.route("/cases/<case_id>/ending", methods=["POST"])
+    @allow(services=("consent",), audited=False)
+    @blp.response(204)
+    def end_shell(case_id: str) -> Response:
+        """End a shell exactly as its expiry does."""
+        actions.end_shell(stores, case_id=case_id)
+        return Response(status=204)
+
+    @blp.route("/cases/<case_id>/state", methods=["PUT"])
+    @allow(*WRITERS)
+    @blp.arguments(schemas.NewState)
+    @blp.response(200, schemas.CaseOut)
+    def set_state(body: Mapping[str, Any], case_id: str) -> Response:
+        """Open, inactive or closed; closing wants an outcome, reopening a manager."""
+        view = actions.set_state(
+            stores,
+            case_id=case_id,
+            state=body["state"],
+            by_manager=by_manager(),
+            if_match=check_if_match,
+            now=utc_now(),
+        )
+        return ok(_shown(view), etag=view.etag).response()
+
+    @blp.route("/cases/search", methods=["POST"])
+    @allow(*READERS)
+    @blp.arguments(schemas.Search)
+    @blp.response(200, schemas.FoundItems)
+    def search_cases(body: Mapping[str, Any]) -> Response:
+        """Find cases by one thing that a family says."""
+        now = utc_now()
+        match body:
+            case {"reference": reference}:
+                found = search.by_reference(stores, reference=reference, now=now)
+            case {"family_name": name, "date_of_birth": born}:
+                found = search.by_name(stores, family_name=name, date_of_birth=born, now=now)
+            case {"postcode": postcode}:
+                found = search.by_postcode(stores, postcode=postcode, now=now)
+            case {"email": email}:
+                found = search.by_email(stores, email=email, now=now)
+            case _:
+                found = search.by_phone(stores, phone=body["phone"], now=now)
+        audit_found("cases.search_cases", [one.case_id for one in found])
+        return ok(schemas.FoundItems().dump({"items": found})).response()
+
+    return blp
+
+
+def _shown(view: CaseView) -> dict[str, Any]:
+    return dict(_SHOW.dump(view))
+
+
+def _made(view: CaseView) -> Answer:
+    return created(_shown(view), location=f"/v1/cases/{view.case.id}", etag=view.etag, case_id=view.case.id)

@@ -1,0 +1,48 @@
+"""Wiring alone: the api as `create_api()`, the worker as `python -m services.case.main worker`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from typing import Final
+
+from flask import Flask
+
+from services.case.actions.cases import end_expired_shells
+from services.case.api import blueprints
+from services.case.consumer import handlers
+from services.case.store import CaseStores
+from shared.service import Kit, api, build, worker
+from shared.settings import SettingsError
+from shared.steps import Every
+
+_SWEEP_SECONDS: Final = 60.0
+
+
+def stores(kit: Kit) -> CaseStores:
+    """The stores of this service, in the register."""
+    return CaseStores(kit.register, kit.steps, search_key=kit.settings.search_key)
+
+
+def create_api() -> Flask:
+    kit = build("case", "api")
+    return api(kit, blueprints(stores(kit), shell_life=timedelta(days=kit.settings.shell_days)))
+
+
+def main(arguments: list[str]) -> int:
+    """Run the worker until it is told to stop; its exit code. 2 for a setting that is wrong, said in one sentence."""
+    if arguments != ["worker"]:
+        sys.stderr.write("This runs `worker`; the api runs under gunicorn as services.case.main:create_api().\n")
+        return 2
+    try:
+        kit = build("case", "worker")
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    kept = stores(kit)
+    sweep = Every(seconds=_SWEEP_SECONDS, run=lambda now: end_expired_shells(kept, now=now), name="shells")
+    return worker(kit, handlers(kept), {}, [sweep])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

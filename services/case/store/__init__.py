@@ -1,0 +1,33 @@
+"""The case service's stores: records to model and back. All of them go when the case does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.case.store.cases import Cases, Projections
+from services.case.store.entries import Entries
+from services.case.store.people import People, SearchHashes
+from shared.erasing import AddsSteps
+from shared.gates import CLOSED
+from shared.stores import Register
+
+__all__ = ["CaseStores"]
+
+
+class CaseStores:
+    """What the case service keeps, opened through the register; and the steps that its transactions leave."""
+
+    def __init__(self, register: Register, steps: AddsSteps, *, search_key: bytes) -> None:
+        self.work = register.work
+        self.vault = register.vault
+        self.steps = steps
+        self.cases = Cases(register)
+        self.people = People(register)
+        self.entries = Entries(register)
+        self.projections = Projections(register)
+        self.search_hashes = SearchHashes(register, search_key)
+
+    def gates_of(self, case_ids: Sequence[str]) -> dict[str, str]:
+        """What the gate of each of these cases is, without those that are closed or were never made."""
+        rows = self.work.gates.rows.find({"_id": {"$in": list(case_ids)}, "state": {"$ne": CLOSED}}, {"state": 1})
+        return {str(row["_id"]): str(row["state"]) for row in rows}
