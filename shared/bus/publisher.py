@@ -1,31 +1,17 @@
-"""RabbitMQ, behind a publisher and a consumer. The one file that imports pika.
-
-Topology and permissions come from the definitions file that the broker starts with; here they are only checked. The
-account is in the URL, and its name is every message's `user_id`, which the broker verifies.
-"""
+"""The publisher: batches go out, and each message's confirm comes back."""
 
 from __future__ import annotations
 
 import os
-import random
 import threading
-import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Literal
 
-import pika  # type: ignore[import-untyped]
-import pika.exceptions  # type: ignore[import-untyped]
-
-from shared.deliveries import Delivery, Worker
+from shared.bus import amqp
 from shared.logs import log, where
-
-EXCHANGE = "fmn.events"
-CONTENT_TYPE = "application/cloudevents+json"
-_HEARTBEAT_SECONDS = 20
-_SLOWEST_RECONNECT_SECONDS = 5.0
 
 # refused: the broker closed the channel over one of the messages then in flight (permission, user id, no exchange).
 # unknown: the channel or connection died, or time ran out: it may or may not be in a queue.
@@ -52,20 +38,11 @@ class _Sent:
     returned: bool = False
 
 
-def _parameters(amqp_url: str, name: str) -> Any:
-    parameters = pika.URLParameters(amqp_url)
-    if parameters.heartbeat is None:
-        parameters.heartbeat = _HEARTBEAT_SECONDS
-    parameters.connection_attempts = 1
-    parameters.client_properties = {"connection_name": name}
-    return parameters
-
-
 class Publisher:
     """One connection and thread per process, started by the first `publish` (so after any fork)."""
 
     def __init__(self, amqp_url: str, app_name: str) -> None:
-        self._parameters = _parameters(amqp_url, f"{app_name} publisher")
+        self._parameters = amqp.parameters(amqp_url, f"{app_name} publisher")
         self._app_name = app_name
         self._user_id = str(self._parameters.credentials.username)
         self._starting = threading.Lock()
@@ -137,20 +114,15 @@ class Publisher:
             self._connection = None
             self._lose("unknown")
             self._ready.clear()
-            wait = 0.1 if was_ready else min(wait * 2, _SLOWEST_RECONNECT_SECONDS)
-            self._stopping.wait(random.uniform(wait / 2, wait))  # noqa: S311 - spreads load, guards nothing
+            wait, pause = amqp.next_wait(wait, was_well=was_ready)
+            self._stopping.wait(pause)
         while self._waiting:
             batch = self._waiting.popleft()
             for row in batch.rows:
                 batch.settle(str(row["_id"]), "unknown")
 
     def _talk(self) -> None:
-        connection = pika.SelectConnection(
-            self._parameters,
-            on_open_callback=self._on_open,
-            on_open_error_callback=self._on_gone,
-            on_close_callback=self._on_gone,
-        )
+        connection = amqp.dial(self._parameters, on_open=self._on_open, on_gone=self._on_gone)
         self._connection = connection
         connection.ioloop.start()
         connection.ioloop.close()
@@ -178,7 +150,7 @@ class Publisher:
         self._send_waiting()
 
     def _on_channel_close(self, channel: Any, reason: Any) -> None:
-        by_broker = isinstance(reason, pika.exceptions.ChannelClosedByBroker)
+        by_broker = isinstance(reason, amqp.ClosedByBroker)
         self._lose("refused" if by_broker else "unknown")
         connection = channel.connection
         if by_broker and connection.is_open:
@@ -211,16 +183,10 @@ class Publisher:
             self._in_flight[self._next_tag] = _Sent(event_id, batch)
             self._next_tag += 1
             self._channel.basic_publish(
-                EXCHANGE,
+                amqp.EXCHANGE,
                 str(row["key"]),
                 bytes(row["body"]),
-                pika.BasicProperties(
-                    content_type=CONTENT_TYPE,
-                    delivery_mode=2,
-                    message_id=event_id,
-                    user_id=self._user_id,
-                    app_id=self._app_name,
-                ),
+                amqp.persistent(message_id=event_id, user_id=self._user_id, app_id=self._app_name),
                 mandatory=True,
             )
 
@@ -235,7 +201,7 @@ class Publisher:
         tags = [method.delivery_tag]
         if method.multiple:
             tags = [tag for tag in self._in_flight if tag <= method.delivery_tag]
-        acked = isinstance(method, pika.spec.Basic.Ack)
+        acked = amqp.is_ack(method)
         for tag in tags:
             sent = self._in_flight.pop(tag, None)
             if sent is not None:
@@ -254,127 +220,3 @@ class Publisher:
             connection.close()
         elif not connection.is_closing:
             connection.ioloop.stop()
-
-
-@dataclass(slots=True)
-class _Generation:
-    """One channel's life (see `shared.deliveries.Channel`)."""
-
-    connection: Any
-    channel: Any
-    alive: bool = True
-
-    def die(self) -> None:
-        self.alive = False
-
-    def wake(self) -> None:
-        """Make the I/O thread look up, from any thread."""
-        self._call(lambda: None)
-
-    def ack(self, tag: int) -> None:
-        """Ack this delivery and all before it, from any thread; a dead channel's come again from the broker."""
-        self._call(partial(self._ack, tag))
-
-    def _call(self, callback: Callable[[], None]) -> None:
-        try:
-            self.connection.add_callback_threadsafe(callback)
-        except pika.exceptions.ConnectionWrongStateError:
-            self.die()
-
-    def _ack(self, tag: int) -> None:
-        if self.channel.is_open:
-            self.channel.basic_ack(tag, multiple=True)
-
-
-class Consumer:
-    """One durable queue, manual acks: an I/O thread that talks to the broker, and a `Worker` that calls `handle`."""
-
-    def __init__(
-        self,
-        amqp_url: str,
-        queue_name: str,
-        handle: Callable[[Sequence[Delivery]], None],
-        *,
-        prefetch: int = 200,
-        on_consuming: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._parameters = _parameters(amqp_url, f"{queue_name} consumer")
-        self._queue = queue_name
-        self._prefetch = prefetch
-        self._on_consuming = on_consuming
-        self._current: _Generation | None = None
-        self._stopping = threading.Event()
-        self._worker = Worker(handle)
-        self._thread = threading.Thread(target=self._talk, name="consumer-io", daemon=True)
-
-    def start(self) -> None:
-        self._worker.start()
-        self._thread.start()
-
-    def request_stop(self, finish_within: float = 3.0) -> None:
-        """Take no more; finish what is in hand if that takes no longer than these seconds."""
-        self._worker.request_stop(finish_within)
-        self._stopping.set()
-        generation = self._current
-        if generation is not None:
-            generation.wake()
-
-    def join(self, timeout: float) -> None:
-        """Wait for both threads, at most these seconds; what isn't acked by then comes again from the broker."""
-        deadline = time.monotonic() + timeout
-        self._worker.join(timeout)
-        if self._thread.is_alive():
-            self._thread.join(max(0.0, deadline - time.monotonic()))
-
-    # The I/O thread
-
-    def _talk(self) -> None:
-        wait = 0.1
-        while not self._stopping.is_set():
-            started = time.monotonic()
-            try:
-                self._consume()
-            except (pika.exceptions.AMQPError, OSError) as error:
-                log.warning("consumer.connection_lost", reason=type(error).__name__)
-            lasted = time.monotonic() - started
-            wait = 0.1 if lasted > 10 else min(wait * 2, _SLOWEST_RECONNECT_SECONDS)
-            self._stopping.wait(random.uniform(wait / 2, wait))  # noqa: S311 - spreads load, guards nothing
-        self._worker.no_more()
-
-    def _consume(self) -> None:
-        connection = pika.BlockingConnection(self._parameters)
-        channel = connection.channel()
-        generation = _Generation(connection, channel)
-        self._current = generation
-        try:
-            channel.basic_qos(prefetch_count=self._prefetch)
-            channel.queue_declare(self._queue, passive=True)
-            channel.add_on_cancel_callback(lambda _frame: generation.die())
-            tag = channel.basic_consume(self._queue, partial(self._on_delivery, generation))
-            self._on_consuming()
-            while generation.alive and channel.is_open and not self._stopping.is_set():
-                connection.process_data_events(time_limit=1)
-            if generation.alive and channel.is_open:
-                channel.basic_cancel(tag)
-                self._worker.no_more()
-                while channel.is_open and not self._worker.finished.wait(0.02):
-                    connection.process_data_events(time_limit=0)
-                connection.process_data_events(time_limit=0)
-        finally:
-            generation.die()
-            self._current = None
-            if connection.is_open:
-                connection.close()
-
-    def _on_delivery(
-        self, generation: _Generation, _channel: Any, method: Any, properties: Any, body: bytes
-    ) -> None:
-        count = (properties.headers or {}).get("x-delivery-count", 0)
-        delivery = Delivery(
-            body=body,
-            user_id=properties.user_id,
-            message_id=properties.message_id,
-            delivery_count=count if isinstance(count, int) else 1,
-            routing_key=method.routing_key,
-        )
-        self._worker.bring(generation, method.delivery_tag, delivery)
