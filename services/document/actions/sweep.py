@@ -1,0 +1,60 @@
+"""What the worker looks for from time to time: uploads that died, objects without a record, records without one."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from services.document.actions.forgetting import bury
+from services.document.model.documents import object_key
+from services.document.store.stores import Stores
+from shared.gates import CLOSED
+from shared.ids import is_id
+from shared.logs import log, where
+
+# Of an open case: more than any upload's row could be behind its object. Of an erased one nothing may lie there.
+_ORPHAN_AFTER = timedelta(hours=1)
+
+
+def bury_dead_uploads(stores: Stores) -> int:
+    """Purge the objects of uploads that stopped beating; how many there were."""
+    dead = stores.receiving.lapsed()
+    for upload in dead:
+        try:
+            bury(stores, upload)
+        except Exception as error:  # noqa: BLE001 - the row stays, and is met again; the others must not wait for it
+            log.warning("upload.not_buried", record_id=upload.id, **where(error))
+    return len(dead)
+
+
+def reconcile(stores: Stores, now: datetime) -> None:
+    """Make objects and records agree: an object without a record goes, a record without an object is reported."""
+    for upload in stores.receiving.abandoned_uploads():
+        stores.files.purge(upload.object_key)
+    orphans = {key for key, at in stores.files.objects_and_times() if _is_orphan(stores, key, at, now)}
+    for key in sorted(orphans):
+        stores.files.purge(key)
+    missing = 0
+    for case_id, document_id, number in stores.documents.all_versions():
+        there = stores.files.exists(object_key(case_id, document_id, number))
+        # Asked again: it may have been removed between the two questions.
+        if not there and stores.documents.has_object(document_id, number):
+            missing += 1
+            log.error("record.without_object", case_id=case_id, record_id=document_id, count=number)
+    if orphans or missing:
+        log.warning("objects.reconciled", count=len(orphans), outcome="missing" if missing else "purged")
+
+
+def _is_orphan(stores: Stores, key: str, at: datetime | None, now: datetime) -> bool:
+    case_id, _, rest = key.partition("/")
+    document_id, _, number = rest.partition("/")
+    if not (is_id(case_id) and is_id(document_id) and number.isascii() and number.isdecimal()):
+        log.error("object.not_ours", store="objects")
+        return False
+    if stores.work.gates.state(case_id) == CLOSED:
+        return True
+    if at is not None and now - at < _ORPHAN_AFTER:
+        return False
+    # In this order: an upload's row goes in the transaction that writes its version.
+    if stores.receiving.is_receiving(document_id, int(number)):
+        return False
+    return not stores.documents.has_object(document_id, int(number))

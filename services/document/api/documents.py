@@ -1,0 +1,86 @@
+"""Documents: filing, listing, reading what is known of one, removing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response
+
+from services.document import schemas
+from services.document.actions import documents as actions
+from services.document.api.callers import PEOPLE, READERS, WRITERS
+from services.document.api.described import described
+from services.document.api.incoming import IncomingForm, intake_told
+from services.document.model.documents import Document
+from services.document.store.stores import Stores
+from shared.http import Answer, Blueprint, allow, audit_case, check_if_match, created, current_kernel, making, ok, page
+from shared.service import Kit
+
+_SHOW = schemas.DocumentOut()
+
+
+def shown(document: Document) -> dict[str, Any]:
+    body: dict[str, Any] = _SHOW.dump(document)
+    return body
+
+
+def _filed(document: Document) -> Answer:
+    location = f"/v1/documents/{document.id}"
+    return created(shown(document), location=location, etag=document.etag, case_id=document.case_id)
+
+
+def _identity_of_upload() -> bytes:
+    return IncomingForm(current_kernel().settings.upload_limit_bytes).read_without_keeping()
+
+
+def document_routes(kit: Kit, stores: Stores) -> Blueprint:
+    blp = Blueprint("documents", description="The files a case has: scans, plans, letters.")
+    form = {"multipart/form-data": {"schema": schemas.DocumentForm}}
+
+    @blp.route("/cases/<case_id>/documents", methods=["POST"])
+    @allow(*WRITERS)
+    @described(blp, requestBody={"required": True, "content": form})
+    @blp.response(201, schemas.DocumentOut)
+    @making(_filed, upload=_identity_of_upload)
+    def file_document(case_id: str) -> Document:
+        """File a document. From others than the family it is quarantined unless they agreed to have it."""
+        kit.known(case_id)
+        with intake_told():
+            incoming = IncomingForm(stores.upload_limit)
+            return actions.file_document(stores, case_id=case_id, incoming=incoming)
+
+    @blp.route("/cases/<case_id>/documents")
+    @allow(*READERS)
+    @blp.arguments(schemas.PageArgs, location="query")
+    @blp.response(200, schemas.DocumentPage)
+    def list_documents(query: Mapping[str, Any], case_id: str) -> Response:
+        """The case's documents, each with its newest version."""
+        kit.known(case_id)
+
+        def find(after: str | None, limit: int) -> list[Document]:
+            return actions.list_documents(stores, case_id=case_id, after=after, limit=limit)
+
+        return ok(page(query, find, shown)).response()
+
+    @blp.route("/documents/<document_id>")
+    @allow(*READERS)
+    @blp.response(200, schemas.DocumentOut)
+    def read_document(document_id: str) -> Response:
+        """What is known of a document and its newest version."""
+        document = actions.living(stores, document_id)
+        audit_case(document.case_id)
+        return ok(shown(document), etag=document.etag).response()
+
+    @blp.route("/documents/<document_id>", methods=["DELETE"])
+    @allow(*PEOPLE)
+    @blp.response(204)
+    def remove_document(document_id: str) -> Response:
+        """Forget a document and all its versions."""
+        audit_case(actions.living(stores, document_id).case_id)
+        actions.remove_document(
+            stores, document_id=document_id, check=lambda document: check_if_match(document.etag)
+        )
+        return Response(status=204)
+
+    return blp

@@ -1,0 +1,114 @@
+"""A document's bytes on their way in: the request's body as intake reads it, and intake's refusals as problems."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import marshmallow as ma
+from flask import request
+
+from services.document.actions.documents import About
+from services.document.intake import errors as intake
+from services.document.intake.form import Form, Limits, read_form
+from services.document.intake.readable import CHUNK
+from services.document.schemas import FIELDS, DocumentFields
+from shared.errors import Invalid, Problem, TooLarge, UnreadableFile, UnsupportedMediaType
+from shared.http import BodyReader, body_reader, claim_upload
+from shared.http.body import clean_text
+from shared.http.problems import field_errors
+
+# What a form needs beside its file: boundaries, headers and a few fields.
+_ENVELOPE_BYTES = 1024 * 1024
+_DOESNT_FIT = "What was sent doesn't fit the contract. Nothing was stored."
+_PROBLEMS: Mapping[str, type[Problem]] = {
+    problem.name: problem for problem in (Invalid, TooLarge, UnsupportedMediaType, UnreadableFile)
+}
+
+
+@contextmanager
+def intake_told() -> Iterator[None]:
+    """Turn intake's refusals into problems of the contract."""
+    try:
+        yield
+    except intake.IntakeError as error:
+        said = {} if error.field is None else {error.field: [error.sentence]}
+        raise _PROBLEMS[error.problem](error.sentence, errors=said) from None
+
+
+class IncomingForm:
+    """The form of the request being answered, for `actions.documents.file_document`."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._socket = request.environ.get("gunicorn.socket")
+
+    def open(self) -> Form:
+        """The body read up to its file. One whose told length is over the limit is refused unread."""
+        body = whole_body(self._limit + _ENVELOPE_BYTES, limit=self._limit)
+        limits = Limits(file_bytes=self._limit)
+        return read_form(body, request.headers.get("Content-Type", ""), allowed=FIELDS, limits=limits)
+
+    def early(self, fields: Mapping[str, str]) -> About | None:
+        """What came before the file, refused at once where it is wrong; None while kind or source is missing."""
+        loaded = _load(fields, partial=True)
+        return _about(loaded) if {"kind", "source"} <= loaded.keys() else None
+
+    def about(self, fields: Mapping[str, str]) -> About:
+        return _about(_load(fields, partial=False))
+
+    def claim(self, fields: Mapping[str, str], sha256: str) -> None:
+        claim_upload(_identity(fields, sha256))
+
+    def hang_up(self) -> None:
+        hang_up(self._socket)
+
+    def read_without_keeping(self) -> bytes:
+        """What identifies this upload: for one whose key already has an answer."""
+        with intake_told():
+            form = self.open()
+            digest = hashlib.sha256()
+            while piece := form.file.read(CHUNK):
+                digest.update(piece)
+            return _identity(form.finish(), digest.hexdigest())
+
+
+def whole_body(most: int, *, limit: int) -> BodyReader:
+    """The request's body. Raises intake's TooLarge when it says it has more than `most` bytes."""
+    body = body_reader()
+    if body.length is not None and body.length > most:
+        raise intake.TooLarge(limit)
+    return body
+
+
+def hang_up(connection: socket.socket | None) -> None:
+    """End the reading side of a connection, so that a read that waits on it returns. The answer can still be sent."""
+    if connection is not None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RD)
+
+
+def _load(fields: Mapping[str, str], *, partial: bool) -> dict[str, Any]:
+    cleaned = {name: clean_text(text) for name, text in fields.items()}
+    try:
+        loaded: dict[str, Any] = DocumentFields().load(cleaned, partial=partial)
+    except ma.ValidationError as error:
+        raise Invalid(_DOESNT_FIT, errors=field_errors(error.messages)) from None
+    return loaded
+
+
+def _about(loaded: Mapping[str, Any]) -> About:
+    return About(
+        kind=loaded["kind"],
+        source=loaded["source"],
+        title=loaded.get("title"),
+        paper_file_id=loaded.get("paper_file_id"),
+    )
+
+
+def _identity(fields: Mapping[str, str], sha256: str) -> bytes:
+    return json.dumps([dict(fields), sha256], sort_keys=True, ensure_ascii=False).encode()

@@ -1,0 +1,1 @@
+"""What documents and paper files are, their states and their rules; pure Python."""

@@ -1,0 +1,143 @@
+"""What comes in and goes out over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import marshmallow as ma
+
+from services.document.model.documents import FAMILY, KINDS
+from services.document.model.papers import METHODS, STATES
+from shared.http import Body, Choice, IdField, Line, Moment, PageArgs, Text
+from shared.ids import is_id
+
+FIELDS = ("kind", "source", "title", "paper_file_id")
+_MOST_PAGES = 100_000
+
+
+class Source(ma.fields.String):
+    """`family`, or the id of an organisation."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
+        if value != FAMILY and not is_id(value):
+            raise ma.ValidationError("This is either the word family or an organisation's id.")
+        return str(value)
+
+
+class DocumentFields(Body):
+    """The form's fields beside its file."""
+
+    kind = Choice(*KINDS, required=True)
+    source = Source(required=True)
+    title = Line(most=200)
+    paper_file_id = IdField()
+
+
+class DocumentForm(DocumentFields):
+    """For the API's description: the whole form."""
+
+    file = ma.fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
+
+
+class DocumentOut(ma.Schema):
+    id = ma.fields.String()
+    case_id = ma.fields.String()
+    version = ma.fields.Integer(attribute="number")
+    kind = ma.fields.String()
+    media_type = ma.fields.String(attribute="content.media_type")
+    size = ma.fields.Integer(attribute="content.size", metadata={"description": "bytes"})
+    sha256 = ma.fields.String(attribute="content.sha256")
+    pages = ma.fields.Integer(attribute="content.pages")
+    state = Choice("accepted", "quarantined")
+    source = ma.fields.String()
+    title = ma.fields.String(allow_none=True)
+    paper_file_id = ma.fields.String(allow_none=True)
+    created_at = Moment()
+
+
+class DocumentPage(ma.Schema):
+    items = ma.fields.List(ma.fields.Nested(DocumentOut))
+    next = ma.fields.String(allow_none=True)
+
+
+class ContentQuery(ma.Schema):
+    class Meta:
+        unknown = ma.RAISE
+
+    version = ma.fields.Integer(load_default=None, validate=ma.validate.Range(min=1, max=2**31))
+
+
+class PaperFileIn(Body):
+    location = Line(most=200, required=True)
+    description = Text(most=2_000, required=True)
+    pages = ma.fields.Integer(strict=True, load_default=None, validate=ma.validate.Range(min=1, max=_MOST_PAGES))
+
+
+class MovementIn(Body):
+    direction = Choice("out", "in", required=True)
+    who = Line(most=200, required=True)
+    reason = Text(most=2_000, load_default=None)
+
+
+class DisposalIn(Body):
+    method = Choice(*METHODS, required=True)
+    by = Line(most=200, required=True)
+    witnessed_by = Line(most=200, required=True)
+    to = Line(most=200, load_default=None)
+    reason = Text(most=2_000, load_default=None)
+
+
+class MovementOut(ma.Schema):
+    direction = ma.fields.String()
+    who = ma.fields.String()
+    reason = ma.fields.String(allow_none=True)
+    at = Moment()
+
+
+class DisposalOut(ma.Schema):
+    method = ma.fields.String()
+    by = ma.fields.String()
+    witnessed_by = ma.fields.String()
+    to = ma.fields.String(allow_none=True)
+    reason = ma.fields.String(allow_none=True)
+    at = Moment()
+
+
+class PaperFileOut(ma.Schema):
+    """Once its case is erased, only what certifying it needs; once it is certified too, its id, state and time."""
+
+    id = ma.fields.String()
+    case_id = ma.fields.String()
+    label = ma.fields.String(allow_none=True)
+    state = Choice(*STATES)
+    location = ma.fields.String(allow_none=True)
+    description = ma.fields.String(allow_none=True)
+    pages = ma.fields.Integer(allow_none=True)
+    out_with = ma.fields.String(allow_none=True)
+    scanned = ma.fields.Function(lambda paper: bool(paper.scans), metadata={"type": "boolean"})
+    scans = ma.fields.List(ma.fields.String())
+    registered_at = Moment(allow_none=True)
+    disposed_at = Moment(allow_none=True)
+    movements = ma.fields.List(ma.fields.Nested(MovementOut))
+    disposal = ma.fields.Nested(DisposalOut, allow_none=True)
+
+
+class PaperFilePage(ma.Schema):
+    items = ma.fields.List(ma.fields.Nested(PaperFileOut))
+    next = ma.fields.String(allow_none=True)
+
+
+__all__ = [
+    "FIELDS",
+    "ContentQuery",
+    "DisposalIn",
+    "DocumentFields",
+    "DocumentForm",
+    "DocumentOut",
+    "DocumentPage",
+    "MovementIn",
+    "PageArgs",
+    "PaperFileIn",
+    "PaperFileOut",
+    "PaperFilePage",
+]

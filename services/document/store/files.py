@@ -1,0 +1,150 @@
+"""The bucket, with every failure of the object store told in our own words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import BinaryIO, cast
+
+from minio import Minio
+from minio.error import MinioException, S3Error
+from urllib3 import PoolManager, Retry, Timeout
+from urllib3.exceptions import HTTPError
+from urllib3.response import BaseHTTPResponse
+
+from services.document.intake.crypt import DecryptingReader
+from services.document.intake.readable import Readable
+from services.document.model.documents import Version
+from shared.errors import Unavailable
+from shared.settings import Settings
+from shared.stores import ObjectStore, Register
+
+_AWAY = "The store of files is away or slow. Nothing was kept; try again shortly."
+_NOT_THERE = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")
+_CONNECTIONS = 32
+_CONNECT_SECONDS = 3
+_READ_SECONDS = 30
+
+
+class StoreAway(Unavailable):
+    """The object store didn't do what it was asked, or whether it did isn't known."""
+
+    def __init__(self) -> None:
+        super().__init__(_AWAY)
+
+
+class NoObject(Exception):
+    """A record speaks of an object that isn't there."""
+
+
+def connect(settings: Settings) -> Minio:
+    """A client for the document service's bucket."""
+    http = PoolManager(
+        timeout=Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
+        maxsize=_CONNECTIONS,
+        retries=Retry(total=2, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
+    )
+    return Minio(
+        settings.s3_endpoint or "",
+        access_key=settings.s3_access_key,
+        secret_key=settings.s3_secret_key,
+        secure=settings.s3_secure,
+        region=settings.s3_region,
+        http_client=http,
+    )
+
+
+class Files:
+    """Objects by their exact keys."""
+
+    def __init__(self, register: Register, client: Minio, bucket: str) -> None:
+        self._client = client
+        self._bucket = bucket
+        self.objects: ObjectStore = register.objects("objects", client=client, bucket=bucket)
+
+    def put(self, key: str, source: Readable) -> None:
+        """Stream the source to a new object. What the source raises comes through; else StoreAway."""
+        with _told():
+            self.objects.put(key, cast(BinaryIO, source))
+
+    def purge(self, key: str) -> None:
+        """Delete everything there is of this key. Raises StoreAway, or Temporary when some was kept."""
+        with _told():
+            self.objects.purge(key)
+
+    def purge_under(self, prefix: str) -> None:
+        """Delete every object whose key begins so (with a slash at its end)."""
+        with _told():
+            keys = set(self.objects.keys(prefix))
+        for key in sorted(keys):
+            self.purge(key)
+
+    def exists(self, key: str) -> bool:
+        with _told():
+            return self.objects.exists(key)
+
+    def open(self, version: Version) -> OpenFile:
+        """The version's bytes, decrypted as they are read. Raises NoObject or StoreAway."""
+        key = version.object_key
+        try:
+            with _told():
+                response = self.objects.open(key)
+        except S3Error as error:
+            raise NoObject from error
+        return OpenFile(response, version)
+
+    def objects_and_times(self) -> Iterator[tuple[str, datetime | None]]:
+        """Every key that has a version or a delete marker, and when that was written."""
+        listed = self._client.list_objects(self._bucket, recursive=True, include_version=True)
+        with _told():
+            for item in listed:
+                yield str(item.object_name), item.last_modified
+
+    def check(self) -> None:
+        """Ask for an object that isn't there: the store answers, and knows us."""
+        with _told():
+            self.objects.exists("check")
+
+
+class OpenFile:
+    """A stored file being read. Close it, whatever became of it: its connection goes back to the pool."""
+
+    def __init__(self, response: BaseHTTPResponse, version: Version) -> None:
+        self._response = response
+        try:
+            self._reader = DecryptingReader(response, version.keyset, version.object_key.encode())
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self, size: int, /) -> bytes:
+        with _told():
+            return self._reader.read(size)
+
+    def close(self) -> None:
+        self._response.close()
+        self._response.release_conn()
+
+    def __enter__(self) -> OpenFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except S3Error as error:
+        if error.code in _NOT_THERE:
+            raise
+        raise StoreAway from error
+    except (MinioException, HTTPError) as error:
+        raise StoreAway from error
+
+
