@@ -1,8 +1,8 @@
 """Keeps one server or service: starts it, hears when its supervisor is gone, and leaves none of its processes behind.
 
 Run as `python -I -S keeper.py` with the standard library alone. One line of JSON on standard input says what to
-start: {command, cwd, env, log, grace_s, stop_signal, remove}. Standard input then stays open: "stop" asks for an orderly stop
-and its end, which is what a killed supervisor leaves, means the same. On standard output: `started <pid>`, then
+start: {command, cwd, env, log, grace_s, stop_signal, remove}. Standard input then stays open: its end asks for an
+orderly stop, and is also what a killed supervisor leaves behind. On standard output: `started <pid>`, then
 `exited <code>` (128 + n for signal n). `remove` lists files that go when the command has ended.
 
 Why a process of its own: a server's helpers (RabbitMQ's epmd) detach from it, and a parent-death signal reaches a
@@ -17,6 +17,7 @@ import signal
 import sys
 import time
 from contextlib import suppress
+from typing import Any
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -34,7 +35,7 @@ def _say(line: str) -> None:
         os.write(1, f"{line}\n".encode())
 
 
-def _start(spec: dict) -> int:
+def _start(spec: dict[str, Any]) -> int:
     """Start the command in a session of its own and answer with its process id."""
     keeper = os.getpid()
     log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -56,7 +57,7 @@ def _start(spec: dict) -> int:
         os.dup2(log, 2)
         os.closerange(3, 1024)
         os.chdir(spec["cwd"])
-        os.execvpe(spec["command"][0], spec["command"], spec["env"])
+        os.execvpe(spec["command"][0], spec["command"], spec["env"])  # noqa: S606
     except OSError as error:
         os.write(2, f"could not start {spec['command'][0]}: {error}\n".encode())
     os._exit(127)
@@ -89,7 +90,7 @@ def _send(pids: list[int], number: int) -> None:
 class Keeper:
     """The loop around one started command."""
 
-    def __init__(self, spec: dict) -> None:
+    def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
         self.wake, wake_writer = os.pipe()
         os.set_blocking(wake_writer, False)

@@ -25,7 +25,7 @@ class ToFolder:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    async def handle_RCPT(  # noqa: N802 (aiosmtpd's name)
+    async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         if address.lower().startswith("refuses"):
@@ -34,7 +34,7 @@ class ToFolder:
         envelope.rcpt_options.extend(options)
         return "250 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%f")
         path = self.folder / f"{stamp}-{secrets.token_hex(4)}.eml"
         part = path.with_suffix(".part")

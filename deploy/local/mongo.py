@@ -69,8 +69,14 @@ def _mongod() -> Path:
 
 
 def _connect(ports: Ports, password: str | None) -> MongoClient[dict[str, Any]]:
-    account = {"username": _ADMIN, "password": password} if password else {}
-    return MongoClient("127.0.0.1", ports["mongodb"], directConnection=True, serverSelectionTimeoutMS=500, **account)
+    return MongoClient(
+        "127.0.0.1",
+        ports["mongodb"],
+        directConnection=True,
+        serverSelectionTimeoutMS=500,
+        username=_ADMIN if password else None,
+        password=password,
+    )
 
 
 def _answers(ports: Ports) -> bool:
@@ -115,8 +121,8 @@ def prepare(places: Places, ports: Ports) -> None:
     except OperationFailure as error:
         if error.code == _AUTHENTICATION_FAILED:
             raise StackError(
-                f"MongoDB's data in {places.servers} belongs to secrets that are no longer in {places.run}: bring those "
-                f"back, or remove {places.servers} to begin anew."
+                f"MongoDB's data in {places.servers} belongs to secrets that are no longer in {places.run}: bring "
+                f"those back, or remove {places.servers} to begin anew."
             ) from error
         raise
 

@@ -6,11 +6,13 @@ nothing: the packages are unpacked beside it. An installed RabbitMQ is used as i
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +23,16 @@ _INSTALLED = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 _HARD = ("--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces",
          "--no-enhances")  # fmt: skip
 # Debian and Ubuntu renamed libcurl4 with the 64-bit time_t transition.
-_LIBRARY_PACKAGES = ("libcurl4", "libcurl4t64", "libssl3", "libssl3t64", "libtinfo6", "libstdc++6", "libsctp1", "zlib1g")
+_LIBRARY_PACKAGES = (
+    "libcurl4",
+    "libcurl4t64",
+    "libssl3",
+    "libssl3t64",
+    "libtinfo6",
+    "libstdc++6",
+    "libsctp1",
+    "zlib1g",
+)
 Say = Callable[[str], None]
 
 
@@ -45,8 +56,12 @@ def rabbit(packages: Path, say: Say) -> Rabbit:
     if found and Path(found).parent != Path("/usr/sbin"):  # Debian's wrapper there insists on being root
         return Rabbit(script=Path(found), bin_folders=(), library_folders=())
     root = packages / "rabbitmq"
-    if not (root / "complete").exists():
-        _unpack_rabbit(packages, root, say)
+    with _alone(packages):
+        if not (root / "complete").exists():
+            _unpack_rabbit(packages, root, say)
+        elif (unpacked_at := (root / "complete").read_text()) != str(root):
+            _point_scripts(root, unpacked_at)  # FMN_LOCAL was moved or copied
+            (root / "complete").write_text(str(root))
     return Rabbit(
         script=root / "usr/lib/rabbitmq/bin/rabbitmq-server",
         bin_folders=(root / "usr/bin", root / "usr/lib/rabbitmq/bin"),
@@ -56,8 +71,15 @@ def rabbit(packages: Path, say: Say) -> Rabbit:
 
 def require_libraries(packages: Path, programs: Sequence[Path], say: Say) -> None:
     """See that each program finds its shared libraries, fetching the ones the machine lacks."""
+    if missing_libraries(packages, programs):
+        with _alone(packages):
+            _bring_libraries(packages, programs, say)
+
+
+def _bring_libraries(packages: Path, programs: Sequence[Path], say: Say) -> None:
     if not missing_libraries(packages, programs):
         return
+    say("fetching shared libraries that this machine lacks (once)")
     root = packages / "libraries"
     apt = _Apt(packages, say)
     names = apt.not_installed(apt.closure(apt.known(_LIBRARY_PACKAGES), r"lib|zlib"))
@@ -89,10 +111,16 @@ def library_folders(packages: Path) -> tuple[Path, ...]:
     """Folders of fetched libraries, for LD_LIBRARY_PATH; none on most machines."""
     root = packages / "libraries"
     return tuple(
-        folder
-        for folder in (root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu")
-        if folder.is_dir()
+        folder for folder in (root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu") if folder.is_dir()
     )
+
+
+@contextmanager
+def _alone(packages: Path) -> Iterator[None]:
+    """One at a time, threads and processes alike: all share apt's folders."""
+    with (packages / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _unpack_rabbit(packages: Path, root: Path, say: Say) -> None:
@@ -105,15 +133,20 @@ def _unpack_rabbit(packages: Path, root: Path, say: Say) -> None:
         )
     names = ["rabbitmq-server", *(name for name in apt.closure(["rabbitmq-server"], "erlang-"))]
     apt.unpack(names, root)
-    old = "ROOTDIR=/usr/lib/erlang"
+    _point_scripts(root, "")
+    beam = next(iter((root / "usr/lib/erlang").glob("erts-*/bin/beam.smp")))
+    crypto = (root / "usr/lib/erlang/lib").glob("crypto-*/priv/lib/crypto.so")
+    _bring_libraries(packages, [beam, *crypto], say)
+    (root / "complete").write_text(str(root))
+
+
+def _point_scripts(root: Path, before: str) -> None:
+    """Tell Erlang's scripts where they lie now; `before` is where they lay, empty for the package's own place."""
+    old = f'ROOTDIR="{before}/usr/lib/erlang"' if before else "ROOTDIR=/usr/lib/erlang"
     scripts = [path for name in ("erl", "start") for path in (root / "usr/lib/erlang").glob(f"**/bin/{name}")]
     for script in scripts:
         if not script.is_symlink() and old in (text := script.read_text()):
             script.write_text(text.replace(old, f'ROOTDIR="{root}/usr/lib/erlang"'))
-    beam = next(iter((root / "usr/lib/erlang").glob("erts-*/bin/beam.smp")))
-    crypto = (root / "usr/lib/erlang/lib").glob("crypto-*/priv/lib/crypto.so")
-    require_libraries(packages, [beam, *crypto], say)
-    (root / "complete").touch()
 
 
 class _Apt:
@@ -123,8 +156,8 @@ class _Apt:
         for tool in ("apt-get", "apt-cache", "dpkg-deb", "dpkg-query"):
             if not shutil.which(tool):
                 raise UnsupportedMachine(
-                    f"The embedded stack takes RabbitMQ from Debian's or Ubuntu's packages and this machine has no {tool}: "
-                    "install RabbitMQ, or use `docker compose up` instead."
+                    f"The embedded stack takes RabbitMQ from Debian's or Ubuntu's packages and this machine has "
+                    f"no {tool}: install RabbitMQ, or use `docker compose up` instead."
                 )
         self.folder = private_folder(packages / "apt")
         self.debs = private_folder(self.folder / "debs")
@@ -151,7 +184,7 @@ class _Apt:
 
     def _run(self, tool: str, *words: str, check: bool = True) -> str:
         answer = subprocess.run(  # noqa: S603
-            [tool, "-c", str(self.config), "-q", *words],  # noqa: S607
+            [tool, "-c", str(self.config), "-q", *words],
             capture_output=True,
             text=True,
             check=False,

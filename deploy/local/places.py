@@ -42,10 +42,7 @@ class Places:
 
     root: Path
     world: Path
-
-    @property
-    def packages(self) -> Path:
-        return self.root / "packages"
+    packages: Path
 
     @property
     def servers(self) -> Path:
@@ -86,10 +83,17 @@ class Places:
             private_folder(folder)
 
 
-def places(root: Path, world: Path | None = None) -> Places:
-    """Places under `root`, made absolute once so that no child depends on a working directory."""
+def places(root: Path, world: Path | None = None, packages: Path | None = None) -> Places:
+    """Places under `root`, made absolute once so that no child depends on a working directory.
+
+    `packages` lets a second stack use what the first has downloaded.
+    """
     root = root.expanduser().resolve()
-    return Places(root=root, world=world.expanduser().resolve() if world else root / "world")
+    return Places(
+        root=root,
+        world=world.expanduser().resolve() if world else root / "world",
+        packages=packages.expanduser().resolve() if packages else root / "packages",
+    )
 
 
 def from_environment() -> tuple[Path, int]:

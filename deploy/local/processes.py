@@ -12,9 +12,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from deploy.local.errors import StackError
-from deploy.local.places import Places
+from deploy.local.places import Places, write_private
 
 MARK = "FMN_STACK"
 _KEEPER = Path(__file__).with_name("keeper.py")
@@ -25,8 +26,9 @@ _READY_POLL_S = 0.05
 class Program:
     """What to run: command, working folder, environment, and when it counts as ready.
 
-    `ready` answers True when the process does its work, not merely when it exists; `grace_s` is how long an orderly stop
-    may take before it is killed; `remove` are files it leaves outside our folders.
+    `ready` answers True when the process does its work, not merely when it exists; `grace_s` is how long an orderly
+    stop may take before it is killed; `remove` are files it leaves outside our folders; `pid_file` lets others see
+    whether it runs.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Program:
     grace_s: float = 8
     stop_signal: int = signal.SIGTERM
     remove: Sequence[str] = ()
+    pid_file: Path | None = None
 
 
 class Process:
@@ -80,7 +83,7 @@ class Process:
         }
         self.exit_code = None
         self._ended = threading.Event()
-        self._keeper = subprocess.Popen(  # noqa: S603 (our own script and interpreter)
+        keeper = self._keeper = subprocess.Popen(  # noqa: S603 (our own script and interpreter)
             [sys.executable, "-I", "-S", str(_KEEPER)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -89,22 +92,25 @@ class Process:
             text=True,
             start_new_session=True,
         )
-        assert self._keeper.stdin is not None and self._keeper.stdout is not None
-        self._keeper.stdin.write(json.dumps(spec) + "\n")
-        self._keeper.stdin.flush()
-        started = self._keeper.stdout.readline().split()
+        to_keeper, from_keeper = _pipes(keeper)
+        to_keeper.write(json.dumps(spec) + "\n")
+        to_keeper.flush()
+        started = from_keeper.readline().split()
         if len(started) != 2 or started[0] != "started":
             raise StackError(f"{self.name} could not be started; see {self.log}.")
         self.pid = int(started[1])
-        threading.Thread(target=self._listen, args=(self._keeper, self._ended), daemon=True).start()
+        if self.program.pid_file:
+            write_private(self.program.pid_file, f"{self.pid} {_started_at(self.pid)}")
+        threading.Thread(target=self._listen, args=(keeper, self._ended), daemon=True).start()
 
     def _listen(self, keeper: subprocess.Popen[str], ended: threading.Event) -> None:
-        assert keeper.stdout is not None
-        for line in keeper.stdout:
+        for line in _pipes(keeper)[1]:
             word, _, rest = line.partition(" ")
             if word == "exited":
                 self.exit_code = int(rest)
         keeper.wait()
+        if self.program.pid_file:
+            self.program.pid_file.unlink(missing_ok=True)
         ended.set()
 
     def wait_ready(self) -> None:
@@ -153,6 +159,29 @@ class Process:
         self.stop()
         self.start()
         self.wait_ready()
+
+
+def _pipes(keeper: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
+    if keeper.stdin is None or keeper.stdout is None:
+        raise StackError("A keeper was started without its pipes.")
+    return keeper.stdin, keeper.stdout
+
+
+def recorded(pid_file: Path) -> int | None:
+    """The process a pid file tells of, if it still runs; a process id that somebody else has by now isn't it."""
+    try:
+        pid, started = map(int, pid_file.read_text().split())
+    except (OSError, ValueError):
+        return None
+    return pid if started and _started_at(pid) == started else None
+
+
+def _started_at(pid: int) -> int:
+    """When the process started, in the kernel's ticks; 0 when there is none."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+    except OSError:
+        return 0
 
 
 def leftovers(root: Path) -> list[int]:

@@ -1,7 +1,8 @@
-"""What the services of one set of names (`FMN_NAMES`) need of the servers: accounts, vhost, buckets, secrets, settings."""
+"""What the services of one set of names (`FMN_NAMES`) need: accounts, vhost, buckets, secrets and settings."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -23,12 +24,12 @@ from deploy.rabbitmq.definitions import account, render
 # What an operator may set from outside; everything else is the stack's own to say.
 OPERATORS_SETTINGS = (
     "FMN_OIDC_ISSUER", "FMN_OIDC_JWKS_URL", "FMN_OIDC_AUDIENCE", "FMN_ELSEWHERE", "FMN_OFFICE_CLOSURES",
-    "FMN_OFFICE_NAME", "FMN_OFFICE_PHONE", "FMN_OFFICE_EMAIL", "FMN_OFFICE_ADDRESS", "FMN_CONTROLLER", "FMN_DPO_CONTACT",
-    "FMN_HELPLINE", "FMN_SHELL_DAYS", "FMN_UPLOAD_LIMIT_BYTES", "FMN_TIME_TRAVEL", "FMN_PRINTER", "FMN_SMTP_URL",
-    "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY",
+    "FMN_OFFICE_NAME", "FMN_OFFICE_PHONE", "FMN_OFFICE_EMAIL", "FMN_OFFICE_ADDRESS", "FMN_CONTROLLER",
+    "FMN_DPO_CONTACT", "FMN_HELPLINE", "FMN_SHELL_DAYS", "FMN_UPLOAD_LIMIT_BYTES", "FMN_TIME_TRAVEL", "FMN_PRINTER",
+    "FMN_SMTP_URL", "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY",
 )  # fmt: skip
 # Folders beside which those of other names are made.
-_TAKEN = ("secrets", "tmp", "rabbitmq", "seaweedfs", "spool", "ready", "mail", "post", "demo")
+_TAKEN = ("secrets", "tmp", "rabbitmq", "seaweedfs", "spool", "pids", "ready", "mail", "post", "demo")
 # Ofcom's numbers for drama and RFC 2606's domains: nobody is telephoned or written to.
 _SAMPLE_OFFICE = {
     "FMN_OFFICE_NAME": "Marlow Vale SENDIAS",
@@ -74,6 +75,22 @@ class Provision:
         return self.run / "secrets" / "issuer" / "issuer.jwk"
 
 
+def issuer_key(places: Places, prefix: str) -> Path:
+    """The local issuer's private JWK, with which `forgetmenot token` signs."""
+    return places.run_of(prefix) / "secrets" / "issuer" / "issuer.jwk"
+
+
+def names_from_environment() -> str:
+    """`FMN_NAMES`: which set of names a command is about."""
+    return os.environ.get("FMN_NAMES") or DEFAULT_PREFIX
+
+
+def run_ports(places: Places, ports: Ports, prefix: str) -> dict[str, int]:
+    """The services' ports as they were last provisioned; the stack's own before that."""
+    recorded = places.run_of(prefix) / "ports.json"
+    return dict(json.loads(recorded.read_text())) if recorded.exists() else ports.services
+
+
 def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[str, int] | None = None) -> Provision:
     """Make or complete everything for `prefix`; doing it again changes nothing that exists.
 
@@ -90,6 +107,7 @@ def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[
     if service_ports is None:
         own = prefix == DEFAULT_PREFIX
         service_ports = ports.services if own else {service: free_port() for service in SERVICES}
+    write_private(run / "ports.json", json.dumps(dict(service_ports)))
     post = private_folder(world / "post")
     ledger_copy = private_folder(places.root / "ledger-copy" / ("" if prefix == DEFAULT_PREFIX else prefix))
     common = {

@@ -50,14 +50,21 @@ class Stack:
     """
 
     def __init__(
-        self, root: Path, port_base: int, *, world: Path | None = None, report: Report = _silent
+        self,
+        root: Path,
+        port_base: int,
+        *,
+        world: Path | None = None,
+        packages: Path | None = None,
+        report: Report = _silent,
     ) -> None:
-        self.places: Places = places(root, world)
+        self.places: Places = places(root, world, packages)
         self.ports = Ports(base=port_base)
         self.report = report
         self.servers: dict[str, Process] = {}
         self.services: dict[str, Process] = {}
         self._lock: int | None = None
+        self._ending = False
 
     @classmethod
     def from_environment(cls, *, report: Report = _silent) -> Stack:
@@ -100,22 +107,30 @@ class Stack:
 
     def _in_parallel(self, starts: Sequence[Callable[[], None]]) -> None:
         """Run the starts side by side; the first that fails stops the others, whatever they wait for."""
+        self._ending = False
         with ThreadPoolExecutor(len(starts)) as pool:
-            for done in as_completed([pool.submit(start) for start in starts]):
-                if error := done.exception():
-                    _stop_all(self.servers.values())
-                    raise error
+            try:
+                for done in as_completed([pool.submit(start) for start in starts]):
+                    done.result()
+            except BaseException:
+                self._ending = True
+                _stop_all(self.servers.values())
+                raise
 
     def attach(self) -> Stack:
         """Use the servers that another process started in this folder; raises StackError when there are none."""
         if not self.is_up():
-            raise StackError(f"No stack is up in {self.places.root} on ports from {self.ports.base}: `make up` starts one.")
+            raise StackError(
+                f"No stack is up in {self.places.root} on ports from {self.ports.base}: `make up` starts one."
+            )
         return self
 
     def is_up(self) -> bool:
         return all(listens(self.ports[name]) for name in ("mongodb", "amqp", "s3", "smtp"))
 
     def _start(self, program: Program) -> None:
+        if self._ending:
+            raise StackError(f"{program.name} isn't started: the stack is ending.")
         process = self.servers[program.name] = Process(program, self.places)
         self.report(program.name, "starting")
         process.start()
@@ -210,7 +225,16 @@ class Stack:
             env["FMN_READY_FILE"] = str(ready_file)
             command = [sys.executable, "-m", f"services.{service}.main", "worker"]
             ready = ready_file.exists
-        return Program(name=name, command=command, cwd=PROJECT, env=env, ready=ready, ready_within_s=45, grace_s=6)
+        return Program(
+            name=name,
+            command=command,
+            cwd=PROJECT,
+            env=env,
+            ready=ready,
+            ready_within_s=45,
+            grace_s=6,
+            pid_file=provided.run / "pids" / f"{service}-{role}",
+        )
 
     # Ending
 

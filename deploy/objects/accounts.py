@@ -14,14 +14,15 @@ from urllib.parse import urlencode, urlsplit
 
 import requests
 from minio import Minio
-from minio.credentials import Credentials
-from minio.signer import _sign_v4  # type: ignore[attr-defined]  (the public ones sign for s3 and sts only)
-from minio.versioningconfig import ENABLED, VersioningConfig
+from minio.credentials.credentials import Credentials
+from minio.signer import _sign_v4  # the public functions sign for s3 and sts only
+from minio.versioningconfig import VersioningConfig
 
 # What a service does with its bucket: no making or dropping buckets, no switching versions off.
 _ALLOWED = (
-    "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion", "s3:ListBucket",
-    "s3:ListBucketVersions", "s3:AbortMultipartUpload", "s3:ListParts", "s3:GetBucketVersioning", "s3:GetBucketLocation",
+    "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion",
+    "s3:ListBucket", "s3:ListBucketVersions", "s3:AbortMultipartUpload", "s3:ListParts", "s3:GetBucketVersioning",
+    "s3:GetBucketLocation",
 )  # fmt: skip
 _REGION = "us-east-1"
 
@@ -73,9 +74,10 @@ class ObjectAdmin:
             content_sha256=digest,
             date=now,
         )
+        signed = {name: str(value) for name, value in headers.items()}
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.post(url, data=body, headers=headers, timeout=10)
+            answer = session.post(url, data=body, headers=signed, timeout=10)
         root = ElementTree.fromstring(answer.content) if answer.content else ElementTree.Element("empty")  # noqa: S314
         if answer.status_code >= 300:
             raise StoreRefused(action, _text(root, "Code") or str(answer.status_code))
@@ -86,7 +88,7 @@ class ObjectAdmin:
         store = self.s3
         if not store.bucket_exists(bucket):
             store.make_bucket(bucket)
-        store.set_bucket_versioning(bucket, VersioningConfig(ENABLED))
+        store.set_bucket_versioning(bucket, VersioningConfig("Enabled"))
 
     def ensure_identity(self, name: str, bucket: str, known: KeyPair | None) -> KeyPair:
         """Make the identity with rights to its bucket alone; keeps the known key pair where the store still has it."""

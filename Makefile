@@ -1,0 +1,24 @@
+# Thin names over real commands. `make demo` and `make test` need Linux x86-64, apt, git, make and Python 3.11 or newer;
+# root or not. Everything they make lies in .venv/ and .local/ (FMN_LOCAL), which git ignores.
+
+PYTHON ?= python3
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: setup up demo test check
+
+setup:
+	@$(PYTHON) -I deploy/local/bootstrap.py
+
+up: setup
+	@.venv/bin/forgetmenot up
+
+demo: setup
+	@.venv/bin/forgetmenot demo $(if $(SCAN),--scan "$(SCAN)")
+
+test: setup
+	@.venv/bin/pytest -n 2 $(TESTS)
+
+check: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy

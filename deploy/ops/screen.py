@@ -1,0 +1,46 @@
+"""Progress of the stack on a terminal as a live table, and as plain lines everywhere else."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from deploy.local.stack import Report
+
+_STYLES = {"ready": "green", "starting": "yellow", "stopped": "dim"}
+
+
+class _Parts:
+    """The parts of the stack and the state each is in, as a table that can be drawn at any moment."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    def tell(self, part: str, state: str) -> None:
+        with self._lock:
+            self._states[part] = state
+
+    def __rich__(self) -> Table:
+        table = Table.grid(padding=(0, 2))
+        with self._lock:
+            for part, state in self._states.items():
+                table.add_row(Text(part), Text(state, style=_STYLES.get(state, "")))
+        return table
+
+
+@contextmanager
+def progress(console: Console) -> Iterator[Report]:
+    """A report function for a Stack; what it is told is shown while the block lasts."""
+    if not console.is_terminal:
+        yield lambda part, state: console.print(f"{part}: {state}", markup=False, highlight=False, soft_wrap=True)
+        return
+    parts = _Parts()
+    with Live(parts, console=console, refresh_per_second=8):
+        yield parts.tell

@@ -1,0 +1,139 @@
+"""`forgetmenot status`: what is up, how long the queues are, and which requests are due when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import requests
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deploy.local import processes
+from deploy.local.broker import Management
+from deploy.local.errors import StackError
+from deploy.local.machine import listens
+from deploy.local.places import Places, Ports, from_environment, places
+from deploy.local.provision import issuer_key, names_from_environment, run_ports
+from deploy.ops.token import mint
+
+_SERVERS = {"mongodb": "mongodb", "rabbitmq": "amqp", "object store": "s3", "mail": "smtp"}
+_OPEN = ("received", "in_progress")
+_PAGE = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One part: what it is, where, and whether it works (with the reason when not)."""
+
+    name: str
+    where: str
+    works: bool
+    says: str
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def status() -> None:
+        """Show servers, services, queues, and open requests by due time. Exit 0 when everything is ready."""
+        root, base = from_environment()
+        here, ports, names = places(root), Ports(base=base), names_from_environment()
+        console = Console(highlight=False)
+        lines = [*_servers(ports), *_services(here, ports, names)]
+        _show(console, ("part", "where", "state"), [(line.name, line.where, line.says) for line in lines])
+        ready = all(line.works for line in lines)
+        if listens(ports["rabbitmq-management"]):
+            ready &= _queues(console, here, ports, names)
+        if listens(run_ports(here, ports, names)["consent"]):
+            ready &= _requests(console, here, ports, names)
+        raise typer.Exit(0 if ready else 1)
+
+
+def _servers(ports: Ports) -> Iterator[Line]:
+    for name, port in _SERVERS.items():
+        works = listens(ports[port])
+        yield Line(name=name, where=f"127.0.0.1:{ports[port]}", works=works, says="up" if works else "not up")
+
+
+def _services(here: Places, ports: Ports, names: str) -> Iterator[Line]:
+    for service, port in run_ports(here, ports, names).items():
+        works, says = _readiness(port)
+        yield Line(name=f"{service} api", where=f"127.0.0.1:{port}", works=works, says=says)
+        process = processes.recorded(here.run_of(names) / "pids" / f"{service}-worker")
+        yield Line(
+            name=f"{service} worker",
+            where=f"process {process}" if process else "",
+            works=process is not None,
+            says="running" if process else "not running",
+        )
+
+
+def _readiness(port: int) -> tuple[bool, str]:
+    try:
+        answer = _session().get(f"http://127.0.0.1:{port}/readyz", timeout=5)
+    except requests.RequestException:
+        return False, "not up"
+    if answer.ok:
+        return True, "ready"
+    try:
+        reason = answer.json().get("detail") or answer.json().get("reason") or ""
+    except (ValueError, AttributeError):
+        reason = ""
+    return False, f"not ready ({answer.status_code}) {reason}".strip()
+
+
+def _queues(console: Console, here: Places, ports: Ports, names: str) -> bool:
+    try:
+        depths = Management.of(here, ports).queues(names)
+    except (StackError, OSError, requests.RequestException) as error:
+        console.print(f"Queues: RabbitMQ doesn't say ({type(error).__name__}).", soft_wrap=True)
+        return False
+    _show(console, ("queue", "messages"), [(name, str(count)) for name, count in sorted(depths.items())])
+    return True
+
+
+def _requests(console: Console, here: Places, ports: Ports, names: str) -> bool:
+    now = datetime.now(UTC)
+    token = mint(issuer_key(here, names), ["data_protection"], "status-command", now, timedelta(minutes=5))
+    address = f"http://127.0.0.1:{run_ports(here, ports, names)['consent']}/v1/requests"
+    found: list[dict[str, Any]] = []
+    for state in _OPEN:
+        cursor: str | None = None
+        while True:
+            query = {"status": state, "limit": str(_PAGE)} | ({"cursor": cursor} if cursor else {})
+            answer = _session().get(address, params=query, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+            if not answer.ok:
+                console.print(f"Requests: the consent service answered {answer.status_code}.")
+                return False
+            page = answer.json()
+            found += page["items"]
+            cursor = page.get("next")
+            if not cursor:
+                break
+    found.sort(key=lambda request: str(request["due_at"]))
+    rows = [
+        (str(request["due_at"]), request["kind"], request["status"], ", ".join(request["waiting_on"]), request["id"])
+        for request in found
+    ]
+    _show(console, ("due", "kind", "status", "waiting on", "request"), rows or [("none open", "", "", "", "")])
+    return True
+
+
+def _session() -> requests.Session:
+    session = requests.Session()
+    session.trust_env = False
+    return session
+
+
+def _show(console: Console, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    if not console.is_terminal:
+        for row in rows:
+            console.print("\t".join(row).rstrip(), markup=False, soft_wrap=True)
+        return
+    table = Table(*heads, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, "")

@@ -1,0 +1,53 @@
+"""`forgetmenot token`: a token from the local issuer, for trying things out."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from deploy.local.places import from_environment, places
+from deploy.local.provision import issuer_key, names_from_environment
+from shared.auth import LOCAL_ISSUER, ROLES
+from shared.fields import Subject
+from shared.ids import new_id
+from shared.signing import Signer
+
+AUDIENCE = "forgetmenot"
+LIFE = timedelta(hours=8)
+
+
+def mint(key: Path, roles: list[str], subject: str, now: datetime, life: timedelta = LIFE, **claims: Any) -> str:
+    """A token signed with the issuer's private JWK in the file; further claims replace the usual ones."""
+    usual = {
+        "iss": LOCAL_ISSUER,
+        "aud": AUDIENCE,
+        "sub": subject,
+        "roles": roles,
+        "iat": int(now.timestamp()),
+        "nbf": int(now.timestamp()),
+        "exp": int((now + life).timestamp()),
+        "jti": new_id(),
+    }
+    return Signer(json.loads(key.read_text())).sign(usual | claims, typ="JWT")
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def token(
+        role: Annotated[list[str], typer.Option(help=f"One of {', '.join(sorted(ROLES))}; may be repeated.")],
+        subject: Annotated[str, typer.Option(help="Who it speaks for: an opaque name without spaces.")] = "local-user",
+    ) -> None:
+        """Print a token for the local stack, good for eight hours, alone on standard output."""
+        if unknown := [name for name in role if name not in ROLES]:
+            raise typer.BadParameter(f"{', '.join(unknown)}: a role is one of {', '.join(sorted(ROLES))}.")
+        if not Subject().accepts(subject):
+            raise typer.BadParameter("a subject is an opaque name without spaces, such as `worker-7`.")
+        key = issuer_key(places(from_environment()[0]), names_from_environment())
+        if not key.exists():
+            typer.echo(f"There is no issuer's key at {key}: start the stack once (`make up`).", err=True)
+            raise typer.Exit(1)
+        typer.echo(mint(key, role, subject, datetime.now(UTC)))
