@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,7 @@ from shared import logs
 from shared.auth import local_token, service_token
 from shared.calls import Calls
 from shared.clock import utc_now
-from shared.errors import Erased, NotFound, Unavailable
+from shared.errors import NotFound, Unavailable
 from shared.fields import Count
 from shared.http import (
     Answer,
@@ -307,21 +309,12 @@ class Served:
         return self.log_file.read_text()
 
 
-@pytest.fixture(scope="module")
-def served(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    folder = tmp_path_factory.mktemp("kernel")
-    keys = Keys(folder, mongo_url)
-    port, log = free_port(), folder / "log"
-    environment = keys.environment()
-    before = dict(os.environ)
-    os.environ.update(environment)
-    try:
-        register, _ = open_stores(load())
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-    register.prepare()
-    register.vault.create_key(OFFICE_KEY)
+@contextmanager
+def serving(keys: Keys) -> Iterator[Served]:
+    """The service under gunicorn, with these secrets."""
+    port, log = free_port(), keys.folder / "log"
+    with settings_of(keys) as settings:
+        register, _ = open_stores(settings)
     command = [
         sys.executable,
         "-m",
@@ -332,15 +325,32 @@ def served(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         "--logger-class=shared.logs.GunicornLogger",
         "tests.service.test_http_kernel:create_api()",
     ]
+    environment = {**os.environ, **keys.environment()}
     with log.open("wb") as out:
-        server = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **environment}, stdout=out, stderr=subprocess.STDOUT
-        )
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
+    try:
         url = f"http://127.0.0.1:{port}"
         wait_for(url, log)
         yield Served(url, keys, register, log)
+    finally:
         server.terminate()
         server.wait(20)
+
+
+@contextmanager
+def settings_of(keys: Keys) -> Iterator[Settings]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in keys.environment().items():
+            patch.setenv(name, value)
+        yield load()
+
+
+@pytest.fixture(scope="module")
+def served(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(Keys(tmp_path_factory.mktemp("kernel"), mongo_url)) as served:
+        served.register.prepare()
+        served.register.vault.create_key(OFFICE_KEY)
+        yield served
 
 
 def wait_for(url: str, log: Path) -> None:
@@ -769,27 +779,36 @@ def test_the_pages_outside_v1(served: Served) -> None:
     assert_problem(served.ask("GET", "/docs/index.html", role=None), 404, "not-found")
 
 
-def test_a_route_without_a_door_is_refused_when_the_app_is_made(
-    served: Served, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name, value in served.keys.environment().items():
-        monkeypatch.setenv(name, value)
-    settings = load()
+def test_a_route_without_a_door_is_refused_when_the_app_is_made(served: Served) -> None:
     blp = Blueprint("open", description="x")
     blp.route("/open")(lambda: {})
-    register, stores = open_stores(settings)
-    with pytest.raises(ValueError, match="doesn't say whom it serves"):
-        make_app(settings=settings, register=register, stores=stores, blueprints=[blp], checks={})
+    with settings_of(served.keys) as settings:
+        register, stores = open_stores(settings)
+        with pytest.raises(ValueError, match="doesn't say whom it serves"):
+            make_app(settings=settings, register=register, stores=stores, blueprints=[blp], checks={})
+
+
+def test_while_the_database_is_away_the_answer_is_no_but_for_safeguarding(tmp_path: Path) -> None:
+    away = f"mongodb://127.0.0.1:{free_port()}/?replicaSet=t&serverSelectionTimeoutMS=300"
+    with serving(Keys(tmp_path, away)) as served:
+        answer = served.ask("GET", f"/v1/cases/{new_id()}/notes")
+        assert_problem(answer, 503, "unavailable")
+        assert answer.headers["Retry-After"] == "2"
+        # A denial that can't be audited isn't told either.
+        assert_problem(served.ask("POST", "/v1/cases", role=None), 503, "unavailable")
+        assert served.ask("POST", "/v1/office-notes", role="manager").json() == {"done": True}
+        assert "audit-late" in served.log()
+        ready = served.ask("GET", "/readyz", role=None)
+        assert (ready.status_code, ready.json()["away"]) == (503, ["mongodb"])
+        assert served.ask("GET", "/livez", role=None).ok
 
 
 # Services asking one another
 
 
-def test_calls_carry_a_token_and_tell_gone_from_away(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {**served.keys.environment(), "FMN_CASE_URL": served.url}.items():
-        monkeypatch.setenv(name, value)
-    settings = load()
-    object.__setattr__(settings, "service", "consent")
+def test_calls_carry_a_token_and_tell_gone_from_away(served: Served) -> None:
+    with settings_of(served.keys) as settings:
+        settings = replace(settings, service="consent", service_urls={**settings.service_urls, "case": served.url})
     calls = Calls(settings, Signer(served.keys.private["consent", "token"]))
     case_id = served.a_case()
     assert calls.get("case", f"/cases/{case_id}/notes", query={"limit": "1"}) == {"items": [], "next": None}
@@ -799,4 +818,13 @@ def test_calls_carry_a_token_and_tell_gone_from_away(served: Served, monkeypatch
         calls.get("document", "/anything")
     with pytest.raises(Unavailable):
         calls.post("case", "/cases", {"channel": "phone"})
-    assert Erased.status == 410
+
+
+def test_the_trace_of_a_caller_goes_on_and_nothing_else_of_it(served: Served) -> None:
+    case_id, trace = served.a_case(), "ab" * 16
+    headers = {"traceparent": f"00-{trace}-{'cd' * 8}-01", "tracestate": "x=Tomasz", "baggage": "name=Tomasz"}
+    served.ask("GET", f"/v1/cases/{case_id}/notes", headers=headers)
+    assert served.audit(case_id)[-1]["trace_id"] == trace
+    served.ask("GET", f"/v1/cases/{case_id}/notes", headers={"traceparent": "00-Tomasz"})
+    assert served.audit(case_id)[-1]["trace_id"] not in (trace, None)
+    assert "Tomasz" not in served.log()
