@@ -229,7 +229,7 @@ def until(happened: Callable[[], object], within: float = 15.0) -> None:
 
 def start_worker(config: Config, service: str, what: str, folder: Path) -> subprocess.Popen[bytes]:
     """The worker of a service as a process; `ready-<service>` in the folder is touched when it consumes."""
-    file = folder / "config.json"
+    file = folder / f"config-{secrets.token_hex(4)}.json"
     file.write_text(
         json.dumps(
             {"names": config.names, "mongo": dict(config.mongo), "amqp": dict(config.amqp), "master": config.master}

@@ -445,10 +445,15 @@ def test_two_runners_never_run_a_step_at_once_however_long_it_takes(receiver: No
 def test_a_step_whose_process_died_is_run_by_another_within_six_seconds(
     rig: Rig, receiver: Node, tmp_path: Path
 ) -> None:
+    ready = tmp_path / "ready-case"
     first = start_worker(rig.config, "case", "plain", tmp_path)
+    until(ready.exists, 20)
+    ready.unlink()
     second = start_worker(rig.config, "case", "plain", tmp_path)
+    until(ready.exists, 20)
     a_step(receiver, "die_once", "key")
     until(lambda: first.poll() is not None or second.poll() is not None, 20)
+    assert -signal.SIGKILL in (first.poll(), second.poll())
     died = time.monotonic()
     until(lambda: receiver.seen() == ["key"], 10)
     assert time.monotonic() - died < 6.5
