@@ -150,7 +150,7 @@ def test_the_local_issuer_is_not_trusted_once_another_is_set() -> None:
 
 def test_a_service_token_is_for_one_service_and_five_minutes() -> None:
     signer = Signer(PRIVATE["consent", "token"])
-    token = service_token(signer, caller="consent", called="case", now=NOW)
+    token = service_token(signer, caller="consent", called="case", now=datetime.now(UTC))
     caller = admit(token)
     assert (caller.sub, caller.is_service) == ("consent", True)
     with pytest.raises(Unauthorised):
