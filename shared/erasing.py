@@ -20,6 +20,7 @@ from shared.work import Tx, Work
 RECEIPT_TYPE = "fmn-receipt"
 ERASE_STEP = "erase"
 END_STEP = "end"
+SECOND_STEP = "second_receipt"
 _CASE_KEYS = "case_keys"
 
 CLEAR: Mapping[str, Field] = {
@@ -81,7 +82,7 @@ class Erasing:
         }
 
     def step_kinds(self) -> dict[str, Callable[[StepOf], None]]:
-        return {ERASE_STEP: self.erase, END_STEP: self.end}
+        return {ERASE_STEP: self.erase, END_STEP: self.end, SECOND_STEP: self.send_second}
 
     def on_frozen(self, tx: Tx, event: Event) -> None:
         self.work.gates.freeze(tx.session, event.case)
@@ -107,7 +108,7 @@ class Erasing:
         if row is not None and row["attempt"] > attempt:
             return
         if row is None:
-            empty = {"case_id": event.case, "found": {}, "receipts": [], "late": [], "done_at": None}
+            empty: dict[str, Any] = {"case_id": event.case, "found": {}, "receipts": [], "late": [], "done_at": None}
             self.rows.insert_one({"_id": request, "attempt": attempt, "at": tx.now, **empty}, session=tx.session)
         else:
             anew = {"attempt": attempt, "receipts": [], "done_at": None}
@@ -118,9 +119,7 @@ class Erasing:
         """Forget a shell that has ended, everywhere in this service."""
         case_id = str(step.case_id)
         self.before_walk(case_id, None)
-        for store in self.register.erased_by_a_case():
-            store.delete(case_id)
-        self.register.vault.destroy_key(case_id)
+        self._delete(case_id)
 
     def erase(self, step: StepOf) -> None:
         """Walk the register for one request, and answer with a receipt."""
@@ -130,13 +129,9 @@ class Erasing:
             return
         case_id = str(row["case_id"])
         self.before_walk(case_id, request)
-        stores = self.register.erased_by_a_case()
         found = self._record_found(request, case_id, row["found"])
-        for store in stores:
-            store.delete(case_id)
-        self.register.vault.destroy_key(case_id)
-        remaining = {store.name: store.remaining(case_id) for store in stores}
-        remaining[_CASE_KEYS] = int(self.register.vault.has_key(case_id))
+        self._delete(case_id)
+        remaining = self._remaining(case_id)
         late = [store.name for store in self.register.late() if store.found(case_id)]
         receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late)
 
@@ -152,23 +147,45 @@ class Erasing:
         self.work.run(answer)
 
     def settle_late(self, tx: Tx, case_id: str) -> None:
-        """Nothing is late any more: the second receipt of every request of the case whose first one said so.
+        """Nothing is late any more: a second receipt follows, for every request of the case that is owed one.
 
         Runs in the transaction that settled the last late thing, so that the two can't come apart.
         """
         for row in self.rows.find({"case_id": case_id, "receipts": {"$size": 1}}, session=tx.session):
-            if not row["late"] and not self.always_second:
-                continue
-            request, attempt = str(row["_id"]), int(row["attempt"])
-            found = {name: int(count) for name, count in row["found"].items()}
-            # The first receipt was sent only after the read-back, and the gate has been closed since.
-            remaining = {store.name: store.remaining(case_id) for store in self.register.erased_by_a_case()}
-            remaining[_CASE_KEYS] = int(self.register.vault.has_key(case_id))
-            receipt = self._receipt(request, case_id, attempt, found, remaining, [])
-            self.rows.update_one(
-                {"_id": request}, {"$push": {"receipts": receipt}, "$set": {"late": []}}, session=tx.session
+            if row["late"] or self.always_second:
+                self.steps.add(tx, SECOND_STEP, str(row["_id"]), case_id)
+
+    def send_second(self, step: StepOf) -> None:
+        """Read back once more, and say that nothing is late."""
+        request = step.key
+        row = self.rows.find_one({"_id": request})
+        if row is None or len(row["receipts"]) != 1:
+            return
+        case_id, attempt = str(row["case_id"]), int(row["attempt"])
+        late = [store.name for store in self.register.late() if store.found(case_id)]
+        found = {name: int(count) for name, count in row["found"].items()}
+        receipt = self._receipt(request, case_id, attempt, found, self._remaining(case_id), late)
+
+        def answer(tx: Tx) -> None:
+            done = self.rows.update_one(
+                {"_id": request, "attempt": attempt, "receipts": {"$size": 1}},
+                {"$push": {"receipts": receipt}, "$set": {"late": late}},
+                session=tx.session,
             )
-            self._send(tx, request, case_id, attempt, receipt)
+            if done.modified_count:
+                self._send(tx, request, case_id, attempt, receipt)
+
+        self.work.run(answer)
+
+    def _delete(self, case_id: str) -> None:
+        for store in self.register.erased_by_a_case():
+            store.delete(case_id)
+        self.register.vault.destroy_key(case_id)
+
+    def _remaining(self, case_id: str) -> dict[str, int]:
+        """Read back every store, and whether the key is gone."""
+        remaining = {store.name: store.remaining(case_id) for store in self.register.erased_by_a_case()}
+        return {**remaining, _CASE_KEYS: int(self.register.vault.has_key(case_id))}
 
     def _record_found(self, request: str, case_id: str, before: Mapping[str, int]) -> dict[str, int]:
         """Count what there is, once per store and request: written down before anything is deleted."""

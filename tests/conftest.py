@@ -1,0 +1,127 @@
+"""One stack of real servers for a whole test run, started when the first test wants it; names of its own per process.
+
+With pytest-xdist the controller owns the servers and every worker provisions databases, vhost and buckets of its own,
+so that two runs, and two workers of one run, never meet.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deploy.local.places import Ports, from_environment
+from deploy.local.provision import Provision
+from deploy.local.stack import Stack
+from tests.house import House
+
+_WANTED, _READY, _FAILED = "wanted", "ready", "failed"
+_START_SECONDS = 400
+
+
+class _Keeper:
+    """Starts the stack when a worker asks for it (a file), and stops it when the run ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.stack: Stack | None = None
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._serve, name="stack-keeper", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _serve(self) -> None:
+        # The servers die with the thread that started them, so this one lives until the run is over.
+        while not self._over.wait(0.1):
+            if self.stack is None and (self.folder / _WANTED).exists():
+                self._start_stack()
+        if self.stack is not None:
+            self.stack.stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _start_stack(self) -> None:
+        # What was downloaded once for this checkout serves every run.
+        packages = from_environment()[0] / "packages"
+        self.stack = Stack(self.folder / "stack", _free_base(), packages=packages)
+        try:
+            self.stack.start_servers()
+        except BaseException as error:
+            (self.folder / _FAILED).write_text(str(error))
+            raise
+        (self.folder / _READY).write_text(str(self.stack.ports.base))
+
+    def stop(self) -> None:
+        self._over.set()
+        self._thread.join(30)
+
+
+_KEEPER: list[_Keeper] = []
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput") or config.option.collectonly:
+        return
+    folder = Path(tempfile.mkdtemp(prefix="fmn-test-"))
+    os.environ["FMN_TEST_STACK"] = str(folder)
+    keeper = _Keeper(folder)
+    keeper.start()
+    _KEEPER.append(keeper)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    while _KEEPER:
+        _KEEPER.pop().stop()
+
+
+def _free_base() -> int:
+    """A base from which every port of a stack is free just now."""
+    for base in range(20_000, 60_000, 100):
+        if all(_is_free(port) for port in Ports(base=base).servers.values()):
+            return base
+    raise RuntimeError("no hundred free ports for a stack")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The run's servers, attached to."""
+    folder = Path(os.environ["FMN_TEST_STACK"])
+    (folder / _WANTED).touch()
+    waiting = threading.Event()
+    for _ in range(_START_SECONDS * 10):
+        if (folder / _READY).exists() or (folder / _FAILED).exists():
+            break
+        waiting.wait(0.1)
+    if (folder / _FAILED).exists():
+        pytest.fail(f"the stack didn't start: {(folder / _FAILED).read_text()}")
+    attached = Stack(folder / "stack", int((folder / _READY).read_text())).attach()
+    yield attached
+    attached.stop()
+
+
+@pytest.fixture(scope="session")
+def provided(stack: Stack, worker_id: str) -> Provision:
+    """Databases, vhost, buckets and secrets of this process's own."""
+    return stack.provision(f"t{worker_id}")
+
+
+@pytest.fixture(scope="session")
+def house(stack: Stack, provided: Provision) -> House:
+    """All four services, running, and callers of every role."""
+    stack.start_services(provided)
+    return House(stack, provided)
