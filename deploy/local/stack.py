@@ -212,9 +212,9 @@ class Stack:
         env = dict(provided.env[service]) | {"TMPDIR": str(temp), "HOME": str(provided.run)} | dict(extra)
         if role == "api":
             command = [
-                sys.executable, "-m", "gunicorn", "--worker-class", "gthread", "--workers", "1", "--threads",
+                sys.executable, "-m", "gunicorn", "--worker-class", "shared.http.server.Worker", "--workers", "1", "--threads",
                 str(_API_THREADS), "--bind", f"127.0.0.1:{port}", "--worker-tmp-dir", str(temp), "--no-control-socket",
-                "--graceful-timeout", "4",
+                "--logger-class", "shared.logs.GunicornLogger", "--graceful-timeout", "4",
                 # A warning quotes the malformed request it is about, which may hold anything.
                 "--log-level", "error",
                 f"services.{service}.main:create_api()",
