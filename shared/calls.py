@@ -77,7 +77,7 @@ class Calls:
                     timeout=_TIMEOUT_SECONDS,
                     allow_redirects=False,
                 )
-                said = answer.json()
+                said = answer.json() if answer.content else {}
         except requests.ConnectionError:
             raise
         except (requests.RequestException, ValueError) as error:
