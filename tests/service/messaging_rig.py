@@ -24,7 +24,8 @@ from urllib.parse import quote
 
 from deploy.local import mongo
 from deploy.local.broker import Management
-from deploy.local.places import SERVICES, Ports, from_environment, places
+from deploy.local.places import SERVICES
+from deploy.local.stack import Stack
 from deploy.mongo.accounts import drop_account, ensure_account
 from deploy.rabbitmq.definitions import account, render
 from shared.bus import Consumer, Publisher
@@ -77,10 +78,9 @@ class Rig:
 
 
 @contextmanager
-def a_rig() -> Iterator[Rig]:
+def a_rig(stack: Stack) -> Iterator[Rig]:
     """Accounts, vhost and databases under a new prefix; dropped afterwards."""
-    root, base = from_environment()
-    where, ports = places(root), Ports(base=base)
+    where, ports = stack.places, stack.ports
     prefix = f"t{secrets.token_hex(4)}"
     management = Management.of(where, ports)
     passwords = {service: secrets.token_urlsafe(12) for service in SERVICES}

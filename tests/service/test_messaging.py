@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local.stack import Stack
 from shared.clock import utc_now
 from shared.deliveries import Delivery
 from shared.errors import Erased, Permanent, Temporary
@@ -24,8 +25,8 @@ from tests.service.messaging_rig import Node, Rig, Wire, a_rig, port_of, start_w
 
 
 @pytest.fixture
-def rig() -> Iterator[Rig]:
-    with a_rig() as made:
+def rig(stack: Stack) -> Iterator[Rig]:
+    with a_rig(stack) as made:
         yield made
 
 
@@ -116,6 +117,30 @@ def test_a_row_the_broker_refuses_doesnt_stop_the_others_and_is_marked(rig: Rig,
     [kept] = receiver.work.outbox.find({})
     assert kept["_id"] == bad["_id"]
     assert kept["failing"] is True
+
+
+def test_a_full_queue_fills_the_outbox_and_is_caught_up_later(rig: Rig, sender: Node) -> None:
+    policy = f"/api/policies/{rig.config.names}/full"
+    definition = {"max-length": 3, "overflow": "reject-publish"}
+    full = {"pattern": "^fmn.case$", "apply-to": "queues", "priority": 10, "definition": definition}
+    rig.management.call("PUT", policy, full)
+    time.sleep(1)
+    sender.work.hand_over = lambda rows: None
+    # A quorum queue refuses from the next batch on, once it is over its limit.
+    events = sender.says(new_id(), times=20)
+    sender.outbox.sweep(utc_now() + timedelta(seconds=2))
+    time.sleep(1)
+    events += sender.says(new_id(), times=20)
+    sender.outbox.sweep(utc_now() + timedelta(seconds=2))
+    kept = list(sender.work.outbox.find({}))
+    assert kept, "some were refused"
+    assert {row["attempts"] for row in kept} == {1}
+    rig.management.call("DELETE", policy)
+    time.sleep(1)
+    arrived = set(rig.queued("case"))
+    sender.outbox.sweep(utc_now() + timedelta(minutes=6))
+    assert sender.work.outbox.count_documents({}) == 0
+    assert arrived | set(rig.queued("case")) == {event.id for event in events}
 
 
 def test_a_connection_cut_in_mid_batch_repeats_under_the_same_ids(rig: Rig, sender: Node) -> None:
