@@ -25,6 +25,7 @@ UV_SHA256 = "d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19"
 UV_OLDEST = (0, 9)
 PYTHON_OLDEST = (3, 11)
 INDEX = "https://pypi.org/simple"
+SYSTEM_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 OTHERWISE = "use `docker compose up` instead."
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -148,6 +149,10 @@ def sync() -> None:
     env = dict(os.environ)
     env["UV_PYTHON_DOWNLOADS"] = "never"
     env.pop("VIRTUAL_ENV", None)
+    if os.path.exists(SYSTEM_CERTIFICATES):
+        # Like apt and Python, and unlike uv by itself, trust whom the machine trusts. (The older name, and the newer.)
+        env.setdefault("UV_NATIVE_TLS", "true")
+        env.setdefault("UV_SYSTEM_CERTS", "true")
     uv = installed_uv()
     home = os.path.expanduser("~")
     if not uv or not os.access(home, os.W_OK):

@@ -7,6 +7,7 @@ import platform
 import socket
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from deploy.local.errors import PortTaken, UnsupportedMachine
@@ -52,15 +53,21 @@ def owner_of(port: int) -> str:
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
-        try:
-            links = {os.readlink(link) for link in (entry / "fd").iterdir()}
-            if inodes & links:
-                words = (entry / "cmdline").read_bytes().split(b"\0")
-                command = " ".join(word.decode(errors="replace") for word in words if word)
-                return f"process {entry.name} ({command[:80]})"
-        except OSError:
-            continue  # another user's process, or one that ended meanwhile
+        if inodes & _open_files(entry):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            command = " ".join(word.decode(errors="replace") for word in words if word)
+            return f"process {entry.name} ({command[:80]})"
     return "a process of another user, which this one may not see"
+
+
+def _open_files(process: Path) -> set[str]:
+    """What a process holds open; empty for another user's, and for one that ended meanwhile."""
+    found: set[str] = set()
+    with suppress(OSError):
+        for link in (process / "fd").iterdir():
+            with suppress(OSError):
+                found.add(os.readlink(link))
+    return found
 
 
 def free_port() -> int:
