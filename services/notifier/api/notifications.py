@@ -1,0 +1,128 @@
+"""Notifications: sent on purpose, followed, cancelled, returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from flask import Response
+
+from services.notifier import schemas
+from services.notifier.actions import notifications as actions
+from services.notifier.actions.outside import Outside
+from services.notifier.model import Channel, Notification
+from services.notifier.store import Stores
+from shared.clock import utc_now
+from shared.errors import Invalid
+from shared.http import Answer, Blueprint, allow, audit_case, body_reader, json_body, making, ok, page
+from shared.http.answers import etag_of
+from shared.ids import new_id
+
+_WRITERS: Final = ("caseworker", "manager", "app")
+_READERS: Final = (*_WRITERS, "safeguarding_lead")
+_SHOW = schemas.NotificationOut()
+# An email is shown as it was written, and nothing in it may run or be fetched.
+HTML_HEADERS: Final = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
+
+
+def notification_routes(stores: Stores, outside: Outside, known: Callable[[str], None]) -> Blueprint:
+    """known: makes sure that a case is one we know of, or raises."""
+    blp = Blueprint("notifications", description="Letters and emails to the adults of a case.")
+
+    @blp.route("/notifications", methods=["POST"])
+    @allow(*_WRITERS)
+    @blp.arguments(schemas.NewNotification)
+    @blp.response(202, schemas.NotificationMade)
+    @making(_asked)
+    def ask(body: Mapping[str, Any]) -> Notification:
+        """Send a template to one person, on purpose; consent is asked for now, and again when it goes."""
+        known(body["case_id"])
+        channel = body["channel"]
+        return actions.ask(
+            stores,
+            outside,
+            id=new_id(),
+            case_id=body["case_id"],
+            person_id=body["person_id"],
+            template=body["template"],
+            values=body["values"],
+            channel=None if channel is None else Channel(channel),
+            now=utc_now(),
+        )
+
+    @blp.route("/notifications")
+    @allow(*_READERS)
+    @blp.arguments(schemas.NotificationQuery, location="query")
+    @blp.response(200, schemas.NotificationPage)
+    def of_case(query: Mapping[str, Any]) -> Response:
+        """A case's notifications, oldest first."""
+        case_id = query["case_id"]
+        known(case_id)
+        found = page(
+            query,
+            lambda after, limit: actions.of_case(stores, case_id=case_id, after=after, limit=limit),
+            _shown,
+        )
+        return ok(found).response()
+
+    @blp.route("/notifications/<notification_id>")
+    @allow(*_READERS)
+    @blp.response(200, schemas.NotificationOut)
+    def read(notification_id: str) -> Response:
+        """One notification."""
+        found = actions.read(stores, notification_id)
+        audit_case(found.case_id)
+        return ok(_shown(found), etag=found.version).response()
+
+    @blp.route("/notifications/<notification_id>/content")
+    @allow(*_READERS)
+    def content(notification_id: str) -> Response:
+        """The PDF or the HTML, while it is kept: until it has gone."""
+        audit_case(actions.read(stores, notification_id).case_id)
+        kept = actions.content(stores, notification_id)
+        if kept.pdf is not None:
+            return Response(kept.pdf, content_type="application/pdf")
+        html = (kept.email or {})["html"]
+        return Response(html, content_type="text/html; charset=utf-8", headers=HTML_HEADERS)
+
+    @blp.route("/notifications/<notification_id>/cancellation", methods=["POST"])
+    @allow(*_WRITERS)
+    @blp.response(200, schemas.NotificationOut)
+    @making(_changed)
+    def cancel(notification_id: str) -> Notification:
+        """Stop one that hasn't gone."""
+        _no_body()
+        audit_case(actions.read(stores, notification_id).case_id)
+        return actions.cancel(stores, id=notification_id)
+
+    @blp.route("/notifications/<notification_id>/returned", methods=["POST"])
+    @allow(*_WRITERS)
+    @blp.response(200, schemas.NotificationOut)
+    @making(_changed)
+    def came_back(notification_id: str) -> Notification:
+        """It came back: whoever it was for was not reached."""
+        _no_body()
+        audit_case(actions.read(stores, notification_id).case_id)
+        return actions.came_back(stores, id=notification_id)
+
+    return blp
+
+
+def _no_body() -> None:
+    """Nothing, or an object with nothing in it. Raises Invalid."""
+    if body_reader().length != 0 and json_body():
+        raise Invalid("This path takes no fields. Nothing was changed.", errors={"body": ["Unknown field."]})
+
+
+def _shown(found: Notification) -> dict[str, Any]:
+    shown: dict[str, Any] = _SHOW.dump(found)
+    return shown
+
+
+def _asked(new: Notification) -> Answer:
+    headers = {"Location": f"/v1/notifications/{new.id}", "ETag": etag_of(new.version)}
+    return Answer(status=202, body={"id": new.id, "status": str(new.status)}, headers=headers, case_id=new.case_id)
+
+
+def _changed(found: Notification) -> Answer:
+    return ok(_shown(found), etag=found.version).about(found.case_id)

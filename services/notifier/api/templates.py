@@ -1,0 +1,39 @@
+"""Templates: which there are, and how one looks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Response
+
+from services.notifier import schemas
+from services.notifier.actions import templates as actions
+from services.notifier.api.notifications import HTML_HEADERS
+from services.notifier.letters import Office
+from shared.clock import utc_now
+from shared.http import Blueprint, allow, ok
+
+
+def template_routes(office: Office) -> Blueprint:
+    blp = Blueprint("templates", description="What letters and emails are written from.")
+
+    @blp.route("/templates")
+    @allow("manager", audited=False)
+    @blp.response(200, schemas.TemplatePage)
+    def list_templates() -> Response:
+        """Every built-in template with the values it asks for."""
+        return ok({"items": actions.list_templates(), "next": None}).response()
+
+    @blp.route("/templates/<name>/preview", methods=["POST"])
+    @allow("manager", audited=False)
+    @blp.arguments(schemas.PreviewIn)
+    def preview(body: Mapping[str, Any], name: str) -> Response:
+        """A template with sample values, or with yours: a PDF or an email's HTML, stored nowhere."""
+        if body["channel"] == "email":
+            html = actions.preview_email(name, body["values"], office=office, now=utc_now())
+            return Response(html, content_type="text/html; charset=utf-8", headers=HTML_HEADERS)
+        pdf = actions.preview_letter(name, body["values"], formats=body["formats"], office=office, now=utc_now())
+        return Response(pdf, content_type="application/pdf")
+
+    return blp

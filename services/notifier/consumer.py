@@ -1,0 +1,70 @@
+"""What the notifier does with what the others say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+
+from services.notifier.actions import farewells, hearing, last_letters
+from services.notifier.model import Outcome
+from services.notifier.store import Stores
+from services.notifier.store.records import people_in, standing_in
+from shared.events import Event, case, consent
+from shared.work import Tx
+
+Handler = Callable[[Tx, Event], None]
+
+
+def handlers(stores: Stores) -> dict[str, Handler]:
+    """Event type -> action; what every service does with a freeze and an erasure comes before it."""
+
+    def on_state(tx: Tx, event: Event) -> None:
+        hearing.hear_state(stores, tx, case_id=event.case, state=event.data["state"], at=event.time)
+
+    def on_people(tx: Tx, event: Event) -> None:
+        hearing.hear_people(stores, tx, case_id=event.case, people=people_in(event.data["people"]))
+
+    def on_consents(tx: Tx, event: Event) -> None:
+        standing = standing_in(event.data["standing"])
+        hearing.hear_consents(stores, tx, case_id=event.case, standing=standing, seq=event.seq)
+
+    def on_frozen(tx: Tx, event: Event) -> None:
+        hearing.hear_freeze(stores, tx, case_id=event.case, seq=event.seq, at=event.time)
+
+    def on_released(tx: Tx, event: Event) -> None:
+        hearing.hear_release(stores, tx, case_id=event.case)
+
+    def on_preparing(tx: Tx, event: Event) -> None:
+        asked_at = event.data.get("received_at")
+        last_letters.prepare(
+            stores,
+            tx,
+            request=event.data["request"],
+            case_id=event.case,
+            asked_at=None if asked_at is None else datetime.fromisoformat(asked_at),
+        )
+
+    def on_cancelled(tx: Tx, event: Event) -> None:
+        last_letters.cancel(stores, tx, request=event.data["request"], case_id=event.case)
+
+    def on_verified(tx: Tx, event: Event) -> None:
+        due_at = datetime.fromisoformat(event.data["due_at"])
+        farewells.verified(stores, tx, request=event.data["request"], case_id=event.case, due_at=due_at)
+
+    def on_settled(tx: Tx, event: Event) -> None:
+        outcome = Outcome(event.data["outcome"])
+        farewells.settle(stores, tx, request=event.data["request"], case_id=event.case, outcome=outcome)
+
+    return {
+        case.CREATED.type: on_state,
+        case.STATE.type: on_state,
+        case.PEOPLE.type: on_people,
+        consent.GIVEN.type: on_consents,
+        consent.WITHDRAWN.type: on_consents,
+        consent.FROZEN.type: on_frozen,
+        consent.RELEASED.type: on_released,
+        consent.PREPARING.type: on_preparing,
+        consent.CANCELLED.type: on_cancelled,
+        consent.VERIFIED.type: on_verified,
+        consent.SETTLED.type: on_settled,
+    }

@@ -1,0 +1,47 @@
+"""The two ways out as this office has them set: a printer and a mail relay."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from services.notifier.letters import Email, Office
+from services.notifier.outways import TryAgain, print_letter, printer_folder, relay, send_email
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandOver:
+    """Hands letters and emails over. Making one raises ValueError for a printer or a relay that can't be."""
+
+    office: Office
+    printer: str | None
+    smtp_url: str
+    smtp_plain: bool
+
+    def __post_init__(self) -> None:
+        relay(self.smtp_url, plain_allowed=self.smtp_plain)
+        if self.printer is not None:
+            printer_folder(self.printer)
+
+    def letter(self, *, id: str, pdf: bytes) -> None:
+        """Give the printer this letter, named by its id. Raises TryAgain or Unknown."""
+        if self.printer is None:
+            raise TryAgain("No printer is set (FMN_PRINTER); the letter is kept.")
+        print_letter(printer_url=self.printer, name=id, pdf=pdf)
+
+    def has_letter(self, id: str) -> bool:
+        """Whether the printer has a letter of that id: then it was handed over. False says nothing."""
+        return self.printer is not None and (printer_folder(self.printer) / f"{id}.pdf").is_file()
+
+    def email(self, *, id: str, to: str, email: Email, now: datetime) -> None:
+        """Give the relay this email. Raises TryAgain, Refused or Unknown."""
+        send_email(
+            smtp_url=self.smtp_url,
+            plain_allowed=self.smtp_plain,
+            message_id=id,
+            sender=self.office.email,
+            sender_name=self.office.name,
+            to=to,
+            email=email,
+            now=now,
+        )

@@ -1,0 +1,98 @@
+"""Wiring of the notifier: its api as `create_api()`, its worker as `python -m services.notifier.main worker`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from flask import Flask
+
+from services.notifier.actions import farewells, last_letters, sending
+from services.notifier.actions.farewells import OVER_STEP
+from services.notifier.actions.hearing import SEND_STEP
+from services.notifier.actions.last_letters import KEY_STEP, SEAL_STEP
+from services.notifier.actions.outside import Outside
+from services.notifier.api import notification_routes, template_routes
+from services.notifier.consumer import handlers
+from services.notifier.hand_over import HandOver
+from services.notifier.letters import Office
+from services.notifier.store import Stores
+from shared.service import Kit, api, build, worker
+from shared.settings import Settings, SettingsError
+from shared.steps import Run
+
+
+def stores(kit: Kit) -> Stores:
+    """The service's stores, opened through the kit's register."""
+    return Stores.open(kit.register, kit.steps)
+
+
+def outside(kit: Kit) -> Outside:
+    """The other services, the printer and the relay. Raises SettingsError."""
+    settings = kit.settings
+    try:
+        ways = HandOver(
+            office=office(settings),
+            printer=settings.printer,
+            smtp_url=settings.smtp_url or "",
+            smtp_plain=settings.smtp_plain,
+        )
+    except ValueError as error:
+        raise SettingsError(f"FMN_PRINTER or FMN_SMTP_URL can't be used. {error}") from error
+    return Outside(calls=kit.calls, hand_over=ways)
+
+
+def office(settings: Settings) -> Office:
+    return Office(**{field.name: getattr(settings.office, field.name) for field in fields(Office)})
+
+
+def kinds(opened: Stores, beyond: Outside) -> dict[str, Run]:
+    """What runs each kind of step of this service."""
+    return {
+        SEND_STEP: lambda step: sending.send(opened, beyond, step),
+        SEAL_STEP: lambda step: last_letters.seal(opened, beyond, step),
+        KEY_STEP: lambda step: last_letters.destroy_key(opened, step),
+        OVER_STEP: lambda step: farewells.hand_over(opened, beyond, step),
+    }
+
+
+def join_erasing(kit: Kit, opened: Stores) -> None:
+    """What is particular about an erasure here: hand-overs end first, and the second receipt tells of the letter."""
+    erasing = kit.erasing
+
+    def claims(case_id: str, request: str) -> Mapping[str, Any]:
+        row = erasing.rows.find_one({"_id": request}, {"receipts": 1})
+        is_second = row is not None and len(row["receipts"]) == 1
+        return farewells.outcome_told(opened, request) if is_second else {}
+
+    erasing.before_walk = lambda case_id, request: sending.wait_for_hand_overs(opened, case_id)
+    erasing.more_claims = claims
+    erasing.always_second = True
+
+
+def create_api() -> Flask:
+    kit = build("notifier", "api")
+    opened, beyond = stores(kit), outside(kit)
+    return api(kit, [notification_routes(opened, beyond, kit.known), template_routes(office(kit.settings))])
+
+
+def main(arguments: list[str]) -> int:
+    """Run the worker until it is told to stop; its exit code. 2 for a setting that is wrong, said in one sentence."""
+    if arguments != ["worker"]:
+        sys.stderr.write("This runs `worker`; the api runs under gunicorn as services.notifier.main:create_api().\n")
+        return 2
+    try:
+        kit = build("notifier", "worker")
+        beyond = outside(kit)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    opened = stores(kit)
+    join_erasing(kit, opened)
+    return worker(kit, handlers(opened), kinds(opened, beyond))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
