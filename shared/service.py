@@ -14,7 +14,7 @@ from shared.bus import Publisher
 from shared.calls import Calls
 from shared.erasing import Erasing
 from shared.errors import Erased
-from shared.events import Event
+from shared.events import Event, consent
 from shared.fields import Count, Optional, Table, one_of
 from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN, OPEN
 from shared.http import Blueprint, KernelStores, make_app, open_kernel_stores
@@ -123,7 +123,15 @@ def worker(
 ) -> int:
     """Run the worker process until it is told to stop; its exit code."""
     kit.steps.serve({**kinds, **kit.erasing.step_kinds()})
-    return run_worker(kit.settings, kit.register, merged(kit.erasing.handlers(), handlers), kit.steps, periodic)
+    return run_worker(
+        kit.settings,
+        kit.register,
+        merged(kit.erasing.handlers(), handlers),
+        kit.steps,
+        periodic,
+        # A service that never heard of the case makes no key for it, only to count it as found.
+        without_gate=frozenset({consent.STARTED.type}),
+    )
 
 
 def merged(*several: Mapping[str, Handler]) -> dict[str, Handler]:

@@ -156,6 +156,8 @@ class Collection:
         if personal is not None:
             # The record's own id inside, so that one record's personal part can't be put in another.
             row["personal"] = self._vault.seal({**personal, "_id": id}, key or case_id or OFFICE_KEY)
+            if key is not None:
+                row["own_key"] = True
         return row
 
     # Reading
@@ -214,7 +216,8 @@ class Collection:
     def _of(self, case_id: str) -> dict[str, Any]:
         where: dict[str, Any] = {"case_id": case_id}
         if self.disposal is Disposal.STRIP:
-            where["personal"] = {"$exists": True}
+            # What came after the case was gone is sealed under a key of its own, and ends with what it asks for.
+            where |= {"personal": {"$exists": True}, "own_key": {"$exists": False}}
         return where
 
     def found(self, case_id: str) -> int:

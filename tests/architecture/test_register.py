@@ -109,7 +109,7 @@ def _clear_fields(database: Any, stores: Mapping[str, Any]) -> dict[str, set[str
     """By collection, the fields in clear that its closed list doesn't name."""
     wrong = {}
     for name, store in stores.items():
-        named = {*store.clear, "_id", "case_id", "version", "personal"}
+        named = {*store.clear, "_id", "case_id", "version", "personal", "own_key"}
         seen: set[str] = set()
         for row in database[name].find().limit(200):
             seen |= set(row)
