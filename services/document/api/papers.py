@@ -46,7 +46,7 @@ def _changed(paper: PaperFile) -> Answer:
 
 
 def paper_routes(kit: Kit, stores: Stores) -> Blueprint:
-    blp = Blueprint("paper-files", description="The paper that lies in the office, and how it went.")
+    blp = Blueprint("papers", description="The paper that lies in the office, and how it went.")
 
     @blp.route("/cases/<case_id>/paper-files", methods=["POST"])
     @allow(*WRITERS)

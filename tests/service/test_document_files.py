@@ -1,0 +1,399 @@
+"""Documents over real gunicorn, MongoDB, RabbitMQ and SeaweedFS: filing, refusing, ranges, versions, removal."""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+from functools import cache
+
+import pytest
+import requests
+
+from deploy.local.stack import Stack
+from shared.ids import new_id
+from tests import samples
+from tests.service.document_rig import LIMIT, Rig, answer_on, chunk, form, problem, rig_on
+
+FIELDS = [("kind", "ehc_plan"), ("source", "family")]
+
+
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
+
+
+@pytest.fixture(scope="module")
+def case_id(rig: Rig) -> str:
+    return rig.a_case()
+
+
+# Filing
+
+
+@pytest.mark.parametrize("file_first", [True, False])
+def test_a_scan_is_filed_and_comes_back_byte_for_byte(rig: Rig, case_id: str, file_first: bool) -> None:
+    scan = samples.pdf_scan(3)
+    parts = [("title", "Zoë’s EHC plan"), *FIELDS]
+    answer = rig.upload(case_id, *([("file", scan), *parts] if file_first else [*parts, ("file", scan)]))
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert made["case_id"] == case_id
+    assert made["version"] == 1
+    assert (made["kind"], made["state"], made["source"]) == ("ehc_plan", "accepted", "family")
+    assert (made["media_type"], made["pages"], made["size"]) == ("application/pdf", 3, len(scan))
+    assert made["sha256"] == hashlib.sha256(scan).hexdigest()
+    assert made["title"] == "Zoë’s EHC plan"
+    assert answer.headers["Location"] == f"/v1/documents/{made['id']}"
+    assert answer.headers["ETag"]
+    content = rig.ask("GET", f"/documents/{made['id']}/content")
+    assert content.content == scan
+    assert content.headers["Content-Type"] == "application/pdf"
+    assert content.headers["Accept-Ranges"] == "bytes"
+    known = rig.ask("GET", f"/documents/{made['id']}")
+    assert known.json() == made
+    assert made in rig.ask("GET", f"/cases/{case_id}/documents?limit=200").json()["items"]
+    assert rig.is_clean(case_id)
+
+
+@pytest.mark.parametrize(
+    ("content", "media_type", "pages"),
+    [
+        (samples.pdf_text("Hello", pages=4), "application/pdf", 4),
+        (samples.jpeg(), "image/jpeg", 1),
+        (samples.png(), "image/png", 1),
+        (samples.tiff(3), "image/tiff", 3),
+    ],
+)
+def test_the_type_and_the_pages_are_told_from_the_content(
+    rig: Rig, case_id: str, content: bytes, media_type: str, pages: int
+) -> None:
+    made = rig.filed(case_id, content)
+    assert (made["media_type"], made["pages"]) == (media_type, pages)
+
+
+def test_nothing_readable_of_a_document_lies_in_its_record(rig: Rig, case_id: str) -> None:
+    made = rig.filed(case_id, title="Featherstone report")
+    rows = rig.rows("documents", _id=made["id"]) + rig.rows("versions", document_id=made["id"])
+    assert len(rows) == 2
+    clear = {"_id", "case_id", "version", "kind", "state", "number", "paper_file_id", "created_at", "at", "document_id"}
+    assert all(set(row) - clear == {"personal"} for row in rows)
+    assert made["sha256"] not in str(rows)
+    assert "Featherstone" not in str(rows)
+
+
+# Refusing: nothing is kept, and the service goes on
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (samples.zip_archive(), (415, "unsupported-media-type")),
+        (b"Just some words, called .pdf", (415, "unsupported-media-type")),
+        (samples.pdf_encrypted(), (422, "unreadable-file")),
+        (samples.pdf_encrypted(user=""), (422, "unreadable-file")),
+        (samples.truncated(samples.pdf_scan()), (422, "unreadable-file")),
+        (samples.truncated(samples.jpeg()), (422, "unreadable-file")),
+        (samples.truncated(samples.png()), (422, "unreadable-file")),
+        (samples.truncated(samples.tiff()), (422, "unreadable-file")),
+        (b"", (422, "unreadable-file")),
+    ],
+)
+def test_a_file_that_cannot_be_kept_leaves_nothing(
+    rig: Rig, case_id: str, content: bytes, expected: tuple[int, str]
+) -> None:
+    before = len(rig.rows("documents", case_id=case_id))
+    answer = rig.file(case_id, content)
+    assert problem(answer) == expected
+    assert len(rig.rows("documents", case_id=case_id)) == before
+    assert rig.is_clean(case_id)
+
+
+@pytest.mark.parametrize(
+    ("parts", "field"),
+    [
+        ([("source", "family")], "kind"),
+        ([("kind", "report")], "source"),
+        ([("kind", "secret plan"), ("source", "family")], "kind"),
+        ([("kind", "report"), ("source", "the school")], "source"),
+        ([*FIELDS, ("paper_file_id", new_id())], "paper_file_id"),
+        ([*FIELDS, ("paper_file_id", "P-0001")], "paper_file_id"),
+        ([*FIELDS, ("title", "x" * 201)], "title"),
+        ([*FIELDS, ("colour", "red")], "colour"),
+        ([*FIELDS, ("kind", "report")], "kind"),
+    ],
+)
+@pytest.mark.parametrize("file_first", [True, False])
+def test_fields_that_do_not_fit_are_named_and_nothing_is_kept(
+    rig: Rig, case_id: str, parts: list[tuple[str, str | bytes]], field: str, file_first: bool
+) -> None:
+    file: tuple[str, str | bytes] = ("file", samples.jpeg())
+    answer = rig.upload(case_id, *([file, *parts] if file_first else [*parts, file]))
+    assert problem(answer) == (400, "invalid")
+    assert field in answer.json()["errors"]
+    assert rig.is_clean(case_id)
+
+
+def test_a_form_without_a_file_and_a_body_that_is_no_form_are_refused(rig: Rig, case_id: str) -> None:
+    assert problem(rig.upload(case_id, *FIELDS)) == (400, "invalid")
+    path = f"/cases/{case_id}/documents"
+    assert problem(rig.ask("POST", path, {"kind": "report"})) == (415, "unsupported-media-type")
+    assert rig.is_clean(case_id)
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_file_over_the_limit_is_refused_and_its_rest_is_read(rig: Rig, case_id: str, chunked: bool) -> None:
+    body = form(*FIELDS, ("file", b"%PDF-1.7\n" + bytes(LIMIT + 3_000_000)))
+    pieces = (body[at : at + 100_000] for at in range(0, len(body), 100_000))
+    answer = rig.ask(
+        "POST",
+        f"/cases/{case_id}/documents",
+        data=pieces if chunked else body,
+        Content_Type="multipart/form-data; boundary=a-boundary-of-tests",
+    )
+    assert problem(answer) == (413, "too-large")
+    assert rig.is_clean(case_id)
+
+
+def test_a_connection_cut_in_mid_upload_leaves_nothing(rig: Rig, case_id: str) -> None:
+    body = form(*FIELDS, ("file", samples.pdf_scan(20)))
+    for length in (None, len(body)):
+        connection = rig.opened_upload(case_id, body[: len(body) // 2], length=length)
+        rig.eventually(lambda: rig.rows("receiving", case_id=case_id))
+        connection.close()
+        rig.eventually(lambda: rig.is_clean(case_id))
+    assert rig.filed(case_id)
+
+
+def test_a_cut_upload_of_several_parts_leaves_no_unfinished_object(rig: Rig, case_id: str) -> None:
+    body = form(*FIELDS, ("file", b"%PDF-1.7\n" + bytes(14_000_000)))
+    connection = rig.opened_upload(case_id, body[:12_000_000])
+    rig.eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
+    connection.close()
+    rig.eventually(lambda: rig.is_clean(case_id))
+
+
+def test_roles_gate_and_consent_are_settled_before_the_body_is_read(rig: Rig, case_id: str) -> None:
+    scan = ("file", samples.jpeg())
+    assert problem(rig.upload(case_id, scan, *FIELDS, role="auditor")) == (403, "forbidden")
+    assert problem(rig.upload(new_id(), scan, *FIELDS)) == (404, "not-found")
+    shell = rig.a_shell()
+    assert problem(rig.upload(shell, scan, *FIELDS)) == (409, "consent-required")
+    assert not rig.rows("receiving", case_id=shell)
+    # No byte of the body was sent, and the answer is there: a read would have waited for it.
+    frozen = rig.a_case()
+    rig.freeze(frozen)
+    body = form(*FIELDS, scan)
+    connection = rig.opened_upload(frozen, b"", length=len(body))
+    connection.sendall(body)
+    assert answer_on(connection)[0] == 423
+
+
+def test_consent_withdrawn_during_an_upload_refuses_it(rig: Rig) -> None:
+    case_id = rig.a_case()
+    body = form(*FIELDS, ("file", samples.jpeg()))
+    connection = rig.opened_upload(case_id, body[:-40])
+    rig.eventually(lambda: rig.rows("receiving", case_id=case_id))
+    rig.say_casework(case_id, given=False)
+    connection.sendall(chunk(body[-40:]) + b"0\r\n\r\n")
+    assert answer_on(connection)[0] == 409
+    assert rig.is_clean(case_id)
+
+
+# P11: from others than the family
+
+
+def test_p11_a_document_from_another_party_is_quarantined_unless_consent_names_it(rig: Rig) -> None:
+    case_id, council, school = rig.a_case(), rig.an_organisation(), rig.an_organisation()
+    rig.consent_to_obtain(case_id, council, "report")
+    rig.eventually(lambda: rig.row("projections", _id=case_id, casework=True))
+    assert rig.filed(case_id, source=council)["state"] == "accepted"
+    other_kind = rig.filed(case_id, source=council, kind="letter")
+    assert other_kind["state"] == "quarantined"
+    assert rig.filed(case_id, source=school)["state"] == "quarantined"
+    path = f"/documents/{other_kind['id']}"
+    shown = rig.ask("GET", path)
+    assert shown.json()["state"] == "quarantined"
+    assert problem(rig.ask("GET", f"{path}/content")) == (409, "consent-required")
+    refused = rig.ask("PUT", f"{path}/content", data=samples.jpeg(), If_Match=shown.headers["ETag"])
+    assert problem(refused) == (409, "consent-required")
+
+
+@pytest.mark.parametrize("file_first", [True, False])
+def test_with_the_consent_service_away_nothing_from_others_is_taken(rig: Rig, file_first: bool) -> None:
+    case_id = rig.a_case()
+    rig.signal("consent-api", signal.SIGSTOP)  # it is there, and doesn't answer
+    try:
+        fields = [("kind", "report"), ("source", new_id())]
+        file: tuple[str, str | bytes] = ("file", samples.jpeg())
+        answer = rig.upload(case_id, *([file, *fields] if file_first else [*fields, file]))
+        assert problem(answer) == (503, "unavailable")
+        assert answer.headers["Retry-After"]
+        assert rig.filed(case_id)["state"] == "accepted"
+    finally:
+        rig.signal("consent-api", signal.SIGCONT)
+    assert rig.is_clean(case_id)
+    assert len(rig.rows("documents", case_id=case_id)) == 1
+
+
+# Ranges
+
+
+@pytest.mark.parametrize(
+    ("asked", "start", "end"),
+    [
+        ("bytes=0-0", 0, 1),
+        ("bytes=100-199", 100, 200),
+        ("bytes=2000000-", 2_000_000, None),
+        ("bytes=-500", -500, None),
+        ("bytes=0-99999999", 0, None),
+        ("bytes=1048500-1048700", 1_048_500, 1_048_701),
+    ],
+)
+def test_a_range_is_served(rig: Rig, case_id: str, asked: str, start: int, end: int | None) -> None:
+    content = _large_pdf()
+    made = _large(rig, case_id)
+    answer = rig.ask("GET", f"/documents/{made['id']}/content", Range=asked)
+    expected = content[start:end]
+    assert answer.status_code == 206
+    assert answer.content == expected
+    first = start if start >= 0 else len(content) + start
+    assert answer.headers["Content-Range"] == f"bytes {first}-{first + len(expected) - 1}/{len(content)}"
+
+
+def test_a_range_outside_is_416_and_what_is_no_single_range_is_the_whole(rig: Rig, case_id: str) -> None:
+    made, size = _large(rig, case_id), len(_large_pdf())
+    path = f"/documents/{made['id']}/content"
+    for outside in (f"bytes={size}-", "bytes=99999999-", "bytes=-0"):
+        answer = rig.ask("GET", path, Range=outside)
+        assert answer.status_code == 416
+        assert answer.headers["Content-Range"] == f"bytes */{size}"
+    for whole in ("bytes=5-2", "lines=1-2", "bytes=0-1,4-5", "bytes=a-b"):
+        answer = rig.ask("GET", path, Range=whole)
+        assert (answer.status_code, len(answer.content)) == (200, size)
+    etag = rig.ask("HEAD", path).headers["ETag"]
+    assert rig.ask("GET", path, Range="bytes=0-9", If_Range=etag).status_code == 206
+    assert rig.ask("GET", path, Range="bytes=0-9", If_Range='"another"').status_code == 200
+    head = rig.ask("HEAD", path)
+    assert (head.status_code, head.headers["Content-Length"], head.content) == (200, str(size), b"")
+
+
+def test_a_reader_who_leaves_early_costs_no_connection(rig: Rig, case_id: str) -> None:
+    made = _large(rig, case_id)
+    path = f"{rig.provided.urls['document']}/v1/documents/{made['id']}/content"
+    for _ in range(40):
+        answer = requests.get(path, headers={"Authorization": f"Bearer {rig.token()}"}, stream=True, timeout=10)
+        next(answer.iter_content(10))
+        answer.close()
+    assert rig.ask("GET", f"/documents/{made['id']}/content").content == _large_pdf()
+
+
+def test_memory_does_not_grow_with_the_file(rig: Rig, case_id: str) -> None:
+    rig.filed(case_id)
+    rig.forget_peak()
+    before = rig.peak()
+    content = samples.pdf_scan(20, width=2480, height=700, quality=60)
+    large = content + b"\n%" + bytes(range(1, 9)) * ((LIMIT - len(content)) // 8 - 200) + b"\n"
+    large += content[content.rindex(b"startxref") :]
+    made = rig.filed(case_id, large)
+    assert made["size"] > LIMIT * 0.9
+    assert rig.ask("GET", f"/documents/{made['id']}/content").content == large
+    # Parts of 5 MiB, copied a few times on their way; the file is twice that.
+    assert rig.peak() - before < 45 * 1024 * 1024
+
+
+# Versions and removal
+
+
+def test_versions_are_added_and_old_ones_stay(rig: Rig, case_id: str) -> None:
+    first, second = samples.pdf_scan(1), samples.png()
+    made = rig.filed(case_id, first)
+    path = f"/documents/{made['id']}/content"
+    etag = rig.ask("GET", path).headers["ETag"]
+    assert etag == rig.ask("GET", f"/documents/{made['id']}").headers["ETag"]
+    assert problem(rig.ask("PUT", path, data=second)) == (428, "precondition-required")
+    bad = rig.ask("PUT", path, data=samples.zip_archive(), If_Match=etag)
+    assert problem(bad) == (415, "unsupported-media-type")
+    assert problem(rig.ask("PUT", path, data=b"", If_Match=etag)) == (422, "unreadable-file")
+    too_large = rig.ask("PUT", path, data=bytes(LIMIT + 1), If_Match=etag)
+    assert problem(too_large) == (413, "too-large")
+    changed = rig.ask("PUT", path, data=iter([second[:1000], second[1000:]]), If_Match=etag)
+    assert changed.status_code == 200, changed.text
+    assert (changed.json()["version"], changed.json()["media_type"]) == (2, "image/png")
+    assert problem(rig.ask("PUT", path, data=second, If_Match=etag)) == (412, "changed")
+    assert rig.ask("GET", path).content == second
+    assert rig.ask("GET", path).headers["ETag"] == changed.headers["ETag"]
+    assert rig.ask("GET", f"{path}?version=1").content == first
+    assert rig.ask("GET", f"{path}?version=2").content == second
+    assert problem(rig.ask("GET", f"{path}?version=3")) == (404, "not-found")
+    assert problem(rig.ask("GET", f"{path}?version=0")) == (400, "invalid")
+    assert rig.is_clean(case_id)
+    assert sorted(k.rpartition("/")[2] for k in rig.objects_of(case_id) if made["id"] in k) == ["1", "2"]
+
+
+def test_a_removed_document_is_gone_at_once_and_its_objects_soon(rig: Rig, case_id: str) -> None:
+    made = rig.filed(case_id)
+    path = f"/documents/{made['id']}"
+    etag = rig.ask("GET", path).headers["ETag"]
+    assert problem(rig.ask("DELETE", path, If_Match=etag, role="app")) == (403, "forbidden")
+    assert problem(rig.ask("DELETE", path)) == (428, "precondition-required")
+    assert problem(rig.ask("DELETE", path, If_Match='"9"')) == (412, "changed")
+    assert rig.ask("DELETE", path, If_Match=etag).status_code == 204
+    assert problem(rig.ask("GET", path)) == (404, "not-found")
+    assert problem(rig.ask("GET", f"{path}/content")) == (404, "not-found")
+    assert problem(rig.ask("DELETE", path, If_Match=etag)) == (404, "not-found")
+    rig.eventually(lambda: not [key for key in rig.objects_of(case_id) if made["id"] in key])
+    rig.eventually(lambda: not rig.rows("documents", _id=made["id"]))
+    assert rig.is_clean(case_id)
+
+
+def test_an_id_of_another_kind_is_not_found(rig: Rig, case_id: str) -> None:
+    for path in (f"/documents/{case_id}", "/documents/no-id", f"/documents/{new_id()}/content"):
+        assert problem(rig.ask("GET", path)) == (404, "not-found")
+
+
+# Idempotency
+
+
+def test_an_idempotency_key_repeats_the_first_answer_of_an_upload(rig: Rig, case_id: str) -> None:
+    scan, key = samples.pdf_scan(1), f"zoë-{new_id()}"
+    first = rig.upload(case_id, ("file", scan), *FIELDS, Idempotency_Key=key.encode().decode("latin-1"))
+    again = rig.upload(case_id, *FIELDS, ("file", scan), Idempotency_Key=key.encode().decode("latin-1"))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert again.json() == first.json()
+    other = rig.upload(
+        case_id, *FIELDS, ("file", samples.jpeg()), Idempotency_Key=key.encode().decode("latin-1")
+    )
+    assert problem(other) == (409, "conflict")
+    assert rig.is_clean(case_id)
+
+
+# An api that is killed
+
+
+def test_what_a_killed_api_left_is_swept(rig: Rig, case_id: str) -> None:
+    body = form(*FIELDS, ("file", b"%PDF-1.7\n" + bytes(14_000_000)))
+    connection = rig.opened_upload(case_id, body[:12_000_000])
+    rig.eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
+    rig.signal("document-api", signal.SIGKILL)
+    rig.processes["document-api"].restart()
+    connection.close()
+    assert rig.rows("receiving", case_id=case_id)
+    rig.eventually(lambda: rig.is_clean(case_id))
+    assert rig.rows("abandoned_uploads", case_id=case_id)
+    assert rig.filed(case_id)
+
+
+_LARGE: dict[str, dict[str, object]] = {}
+
+
+@cache
+def _large_pdf() -> bytes:
+    """The same bytes each time: a PDF names itself at random."""
+    return samples.pdf_scan(4, width=1240, height=1754, quality=90)
+
+
+def _large(rig: Rig, case_id: str) -> dict[str, object]:
+    if case_id not in _LARGE:
+        _LARGE[case_id] = rig.filed(case_id, _large_pdf())
+    return _LARGE[case_id]
+

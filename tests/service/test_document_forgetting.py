@@ -1,0 +1,160 @@
+"""Erasure in the document service: nothing of a case survives, whatever is on its way in at that moment (P24)."""
+
+from __future__ import annotations
+
+import io
+import signal
+from contextlib import suppress
+from datetime import timedelta
+
+import pytest
+
+from deploy.local.stack import Stack
+from services.document.actions.sweep import reconcile
+from services.document.store.files import connect
+from shared.clock import utc_now
+from shared.ids import new_id
+from shared.settings import load
+from tests import samples
+from tests.service.document_rig import Rig, answer_on, chunk, form, problem, rig_on
+
+FIELDS = [("kind", "ehc_plan"), ("source", "family")]
+
+
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
+
+
+def _is_empty(rig: Rig, case_id: str) -> bool:
+    stores = ("documents", "versions", "receiving", "paper_files", "projections", "idempotency")
+    return not rig.objects_of(case_id) and not any(rig.rows(store, case_id=case_id) for store in stores)
+
+
+def test_p24_documents_versions_and_objects_are_erased_and_read_back(rig: Rig) -> None:
+    case_id = rig.a_case()
+    made = rig.filed(case_id)
+    path = f"/documents/{made['id']}"
+    etag = rig.ask("GET", path).headers["ETag"]
+    assert rig.ask("PUT", f"{path}/content", data=samples.jpeg(), If_Match=etag).status_code == 200
+    rig.upload(case_id, ("file", samples.png()), *FIELDS, Idempotency_Key=new_id())
+    receipt = rig.erase(case_id)
+    found = {store["store"]: store["found"] for store in receipt["stores"]}
+    assert receipt["outcome"] == "erased"
+    assert all(store["remaining"] == 0 and store["deleted"] == store["found"] for store in receipt["stores"])
+    assert (found["objects"], found["documents"], found["versions"], found["case_keys"]) == (3, 2, 3, 1)
+    assert receipt["paper"] == []
+    assert _is_empty(rig, case_id)
+    assert not rig.has_key(case_id)
+    assert problem(rig.ask("GET", path)) == (404, "not-found")
+    assert problem(rig.ask("GET", f"{path}/content")) == (404, "not-found")
+    assert problem(rig.ask("GET", f"/cases/{case_id}/documents")) == (410, "erased")
+    assert problem(rig.file(case_id, samples.jpeg())) == (410, "erased")
+
+
+def test_erasing_again_finds_nothing_held(rig: Rig) -> None:
+    case_id = rig.a_case()
+    assert rig.erase(case_id)["outcome"] == "erased"
+    assert rig.erase(case_id)["outcome"] == "nothing_held"
+
+
+@pytest.mark.parametrize("size", [600_000, 12_000_000])
+def test_an_upload_held_open_across_an_erasure_loses(rig: Rig, size: int) -> None:
+    case_id = rig.a_case()
+    rig.filed(case_id)
+    body = form(*FIELDS, ("file", b"%PDF-1.7\n" + bytes(size + 2_000_000)))
+    # The caller sends so much, and then nothing, and goes on listening.
+    connection = rig.opened_upload(case_id, body[:size])
+    rig.eventually(lambda: rig.rows("receiving", case_id=case_id))
+    if size > 6_000_000:
+        rig.eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
+    receipt = rig.erase(case_id)
+    assert receipt["outcome"] == "erased"
+    assert all(store["remaining"] == 0 for store in receipt["stores"])
+    assert answer_on(connection)[0] == 410
+    assert _is_empty(rig, case_id)
+
+
+def test_an_upload_that_is_complete_but_for_its_last_byte_loses(rig: Rig) -> None:
+    case_id = rig.a_case()
+    body = form(*FIELDS, ("file", samples.pdf_scan(2)))
+    connection = rig.opened_upload(case_id, body[:-1])
+    rig.eventually(lambda: rig.rows("receiving", case_id=case_id))
+    request = rig.begin_erasure(case_id)
+    rig.eventually(lambda: rig.row("gates", _id=case_id, state="closed"))
+    with suppress(OSError):
+        connection.sendall(chunk(body[-1:]) + b"0\r\n\r\n")
+    assert answer_on(connection)[0] in (410, 0)
+    rig.eventually(lambda: rig.receipts(request))
+    assert _is_empty(rig, case_id)
+    assert rig.receipts(request)[0]["outcome"] == "erased"
+
+
+def test_an_api_that_was_only_asleep_during_the_erasure_leaves_nothing(rig: Rig) -> None:
+    """Its lease lapses, the erasure goes on without it, and what it does when it wakes up comes to nothing."""
+    case_id = rig.a_case()
+    body = form(*FIELDS, ("file", b"%PDF-1.7\n" + bytes(14_000_000)))
+    connection = rig.opened_upload(case_id, body[:12_000_000])
+    rig.eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
+    rig.signal("document-api", signal.SIGSTOP)
+    try:
+        connection.sendall(chunk(body[12_000_000:]) + b"0\r\n\r\n")
+        request = rig.begin_erasure(case_id)
+        rig.eventually(lambda: rig.receipts(request), within_seconds=45)
+        assert rig.receipts(request)[0]["outcome"] == "erased"
+        assert _is_empty(rig, case_id)
+    finally:
+        rig.signal("document-api", signal.SIGCONT)
+    assert answer_on(connection)[0] in (410, 503)
+    assert _is_empty(rig, case_id)
+
+
+def test_a_worker_killed_during_the_erasure_finishes_it_when_it_comes_back(rig: Rig) -> None:
+    case_id = rig.a_case()
+    for _ in range(3):
+        rig.filed(case_id, samples.jpeg())
+    paper = rig.a_paper(case_id)["id"]
+    request = rig.begin_erasure(case_id)
+    rig.eventually(lambda: rig.row("gates", _id=case_id, state="closed"))
+    worker = rig.processes["document-worker"]
+    worker.kill(signal.SIGKILL)
+    worker.restart()
+    rig.eventually(lambda: rig.receipts(request))
+    assert rig.receipts(request)[0]["late"] == ["papers_to_certify"]
+    assert _is_empty(rig, case_id)
+    assert rig.certify(paper).status_code == 200
+    rig.eventually(lambda: len(rig.receipts(request)) == 2)
+
+
+def test_a_new_attempt_while_paper_waits_is_answered_too(rig: Rig) -> None:
+    case_id = rig.a_case()
+    paper = rig.a_paper(case_id)["id"]
+    request = rig.begin_erasure(case_id)
+    rig.eventually(lambda: rig.receipts(request))
+    rig.begin_erasure(case_id, request, attempt=2)
+    rig.eventually(lambda: len(rig.receipts(request)) == 2)
+    assert [receipt["attempt"] for receipt in rig.receipts(request)] == [1, 2]
+    assert rig.receipts(request)[1]["late"] == ["papers_to_certify"]
+    assert rig.certify(paper).status_code == 200
+    rig.eventually(lambda: len(rig.receipts(request)) == 3)
+    assert (rig.receipts(request)[2]["attempt"], rig.receipts(request)[2]["late"]) == (2, [])
+
+
+def test_the_sweep_removes_objects_without_a_record(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An object of an erased case goes at once; of another, when it is an hour old; what has a record stays."""
+    for name, value in rig.provided.env["document"].items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    erased, open_case = rig.a_case(), rig.a_case()
+    made = rig.filed(open_case)
+    rig.erase(erased)
+    client = connect(settings)
+    for case_id in (erased, open_case):
+        client.put_object(settings.bucket, f"{case_id}/{new_id()}/1", io.BytesIO(b"ciphertext"), 10)
+    stores = rig.stores(settings)
+    reconcile(stores, utc_now())
+    assert not rig.objects_of(erased)
+    assert len(rig.objects_of(open_case)) == 2
+    reconcile(stores, utc_now() + timedelta(hours=2))
+    assert rig.objects_of(open_case) == [f"{open_case}/{made['id']}/1"]
+    assert rig.ask("GET", f"/documents/{made['id']}/content").status_code == 200
