@@ -149,6 +149,8 @@ def sync() -> None:
     env = dict(os.environ)
     env["UV_PYTHON_DOWNLOADS"] = "never"
     env.pop("VIRTUAL_ENV", None)
+    env["TMPDIR"] = os.path.join(local(), "packages", "uv-temp")  # uv leaves a lock there
+    os.makedirs(env["TMPDIR"], mode=0o700, exist_ok=True)
     if os.path.exists(SYSTEM_CERTIFICATES):
         # Like apt and Python, and unlike uv by itself, trust whom the machine trusts. (The older name, and the newer.)
         env.setdefault("UV_NATIVE_TLS", "true")
