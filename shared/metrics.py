@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.platform_collector import PlatformCollector
-from prometheus_client.process_collector import ProcessCollector
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """The metrics of one process. Services add their own to `registry`."""
+    """The metrics of one app, shown with those of its process (the outbox, the bus, Python itself)."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
         self._answers = Histogram(
             "fmn_http_answer_seconds",
             "Time to answer a request",
@@ -31,4 +27,4 @@ class Metrics:
         self._answers.labels(method, route, str(status)).observe(seconds)
 
     def text(self) -> bytes:
-        return generate_latest(self.registry)
+        return generate_latest(REGISTRY) + generate_latest(self.registry)
