@@ -231,3 +231,22 @@ class OrganisationOut(ma.Schema):
     id = ma.fields.String()
     name = ma.fields.String()
     kind = ma.fields.String()
+
+
+class StatementOut(ma.Schema):
+    version = ma.fields.String()
+    text = ma.fields.String()
+    sha256 = ma.fields.String()
+
+
+def _page_of(schema: type[ma.Schema], name: str) -> type[ma.Schema]:
+    return ma.Schema.from_dict(
+        {"items": ma.fields.List(ma.fields.Nested(schema)), "next": ma.fields.String(allow_none=True)}, name=name
+    )
+
+
+OrganisationPage = _page_of(OrganisationOut, "OrganisationPage")
+ConsentPage = _page_of(ConsentOut, "ConsentPage")
+RequestPage = _page_of(RequestOut, "RequestPage")
+ReceiptList = _page_of(ReceiptOut, "ReceiptList")
+HoldPage = _page_of(HoldOut, "HoldPage")

@@ -10,11 +10,13 @@ from services.consent.model.consents import Consent, Withdrawal
 from services.consent.schemas import (
     ConsentIn,
     ConsentOut,
+    ConsentPage,
     ConsentsQuery,
     DecisionOut,
     DecisionQuery,
     OrganisationIn,
     OrganisationOut,
+    OrganisationPage,
     WithdrawalIn,
     WithdrawalOut,
 )
@@ -51,14 +53,19 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
     @blp.route("/organisations", methods=["POST"])
     @allow(*_CASEWORK)
     @blp.arguments(OrganisationIn)
+    @blp.response(201, OrganisationOut)
     @making(_organisation_made, office=True)
     def add_organisation(body: dict[str, Any]) -> Any:
+        """Enter an organisation; its id is a `party`."""
         return actions.add_organisation(stores, id=new_id(), name=body["name"], kind=body["kind"])
 
     @blp.route("/organisations")
     @allow(*_MAY_READ, services=("notifier", "document", "case"))
     @blp.arguments(PageArgs, location="query")
+    @blp.response(200, OrganisationPage)
     def list_organisations(query: dict[str, Any]) -> Any:
+        """Organisations, oldest first."""
+
         def find(after: str | None, limit: int) -> list[Any]:
             return stores.organisations.find({}, after=after, limit=limit)
 
@@ -69,7 +76,9 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
 
     @blp.route("/organisations/<organisation_id>")
     @allow(*_MAY_READ, services=("notifier", "document", "case"))
+    @blp.response(200, OrganisationOut)
     def get_organisation(organisation_id: str) -> Any:
+        """One organisation."""
         record = stores.organisations.get(organisation_id)
         if record is None:
             raise NotFound("There is no such organisation here.")
@@ -79,8 +88,10 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
     @blp.route("/consents", methods=["POST"])
     @allow(*_CASEWORK)
     @blp.arguments(ConsentIn)
+    @blp.response(201, ConsentOut)
     @making(_consent_made)
     def give_consent(body: dict[str, Any]) -> Any:
+        """Record a consent; or a decline, which keeps nothing and answers how to use the helpline."""
         if body["decision"] == "declined":
             return _declined(kit, body["case_id"])
         if text_of(body["statement_version"]) is None:
@@ -107,7 +118,9 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
     @blp.route("/consents")
     @allow(*_MAY_READ)
     @blp.arguments(ConsentsQuery, location="query")
+    @blp.response(200, ConsentPage)
     def list_consents(query: dict[str, Any]) -> Any:
+        """The consents of a case, withdrawn ones too, each with what still stands of it."""
         case_id = query["case_id"]
         kit.known(case_id)
 
@@ -118,7 +131,9 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
 
     @blp.route("/consents/<consent_id>")
     @allow(*_MAY_READ)
+    @blp.response(200, ConsentOut)
     def get_consent(consent_id: str) -> Any:
+        """One consent."""
         record = stores.consents.get(consent_id)
         if record is None:
             raise NotFound("There is no such consent here.")
@@ -128,8 +143,10 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
     @blp.route("/consents/<consent_id>/withdrawal", methods=["POST"])
     @allow(*_CASEWORK)
     @blp.arguments(WithdrawalIn)
+    @blp.response(201, WithdrawalOut)
     @making(_withdrawal_made)
     def withdraw(body: dict[str, Any], consent_id: str) -> Any:
+        """End a consent, or some of its purposes."""
         purposes = body.get("purposes")
         return actions.withdraw(
             stores,
@@ -144,7 +161,9 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
     @blp.route("/decisions")
     @allow(*_MAY_READ, services=("case", "document", "notifier"))
     @blp.arguments(DecisionQuery, location="query")
+    @blp.response(200, DecisionOut)
     def decide(query: dict[str, Any]) -> Any:
+        """Whether something may be done, as of now."""
         kit.known(query["case_id"])
         decision = actions.decision(
             stores, case_id=query["case_id"], asked=grants_in([query])[0], person_id=query.get("person_id")

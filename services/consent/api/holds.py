@@ -6,7 +6,7 @@ from typing import Any
 
 from services.consent.actions import requests as actions
 from services.consent.model.requests import Hold
-from services.consent.schemas import HoldIn, HoldOut, HoldsQuery
+from services.consent.schemas import HoldIn, HoldOut, HoldPage, HoldsQuery
 from services.consent.store import Stores
 from services.consent.store.records import hold as to_hold
 from shared.clock import utc_now
@@ -42,8 +42,10 @@ def hold_routes(kit: Kit, stores: Stores) -> Blueprint:
     @blp.route("/holds", methods=["POST"])
     @allow(*_MAY_HOLD)
     @blp.arguments(HoldIn)
+    @blp.response(201, HoldOut)
     @making(_made)
     def place_hold(body: dict[str, Any]) -> Any:
+        """Place a hold."""
         try:
             kit.known(body["case_id"])
         except Erased as error:
@@ -62,7 +64,9 @@ def hold_routes(kit: Kit, stores: Stores) -> Blueprint:
     @blp.route("/holds")
     @allow(*_MAY_HOLD)
     @blp.arguments(HoldsQuery, location="query")
+    @blp.response(200, HoldPage)
     def list_holds(query: dict[str, Any]) -> Any:
+        """Holds, oldest first."""
         where = {"case_id": query["case_id"]} if "case_id" in query else {}
         if where:
             kit.known(query["case_id"])
@@ -74,13 +78,17 @@ def hold_routes(kit: Kit, stores: Stores) -> Blueprint:
 
     @blp.route("/holds/<hold_id>")
     @allow(*_MAY_HOLD)
+    @blp.response(200, HoldOut)
     def get_hold(hold_id: str) -> Any:
+        """One hold."""
         hold = found(hold_id)
         return ok(HoldOut().dump(hold), etag=hold.version).response()
 
     @blp.route("/holds/<hold_id>", methods=["DELETE"])
     @allow(*_MAY_HOLD)
+    @blp.response(204)
     def lift_hold(hold_id: str) -> Any:
+        """Lift a hold; what it alone stood in the way of goes on."""
         check_if_match(found(hold_id).version)
         actions.lift_hold(stores, hold_id=hold_id)
         return "", 204

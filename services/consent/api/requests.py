@@ -16,10 +16,12 @@ from services.consent.schemas import (
     EndedIn,
     IdentityIn,
     LastLetterIn,
+    ReceiptList,
     ReceiptOut,
     RefusalIn,
     RequestIn,
     RequestOut,
+    RequestPage,
     RequestsQuery,
     VoidIn,
 )
@@ -79,8 +81,10 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     @blp.route("/requests", methods=["POST"])
     @allow(*_MAY_LOG)
     @blp.arguments(RequestIn)
+    @blp.response(201, RequestOut)
     @making(render, office=True)
     def log_request(body: dict[str, Any]) -> Any:
+        """Log a request and freeze the case; or join the open one (200)."""
         now = utc_now()
         _check(kit, stores, body, now)
         personal: dict[str, Any] = {name: body[name] for name in ("made_by", "note", "late_reason") if name in body}
@@ -100,7 +104,9 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     @blp.route("/requests")
     @allow(*_MAY_FOLLOW)
     @blp.arguments(RequestsQuery, location="query")
+    @blp.response(200, RequestPage)
     def list_requests(query: dict[str, Any]) -> Any:
+        """Requests, oldest first."""
         where: dict[str, Any] = {name: query[name] for name in ("status", "case_id") if name in query}
         if "due_before" in query:
             where["due_at"] = {"$lte": end_of_day(query["due_before"])}
@@ -112,69 +118,89 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
 
     @blp.route("/requests/<request_id>")
     @allow(*_MAY_FOLLOW)
+    @blp.response(200, RequestOut)
     def get_request(request_id: str) -> Any:
+        """One request, and what stands between now and done."""
         request = found(request_id)
         return ok(shown(request), etag=request.version).response()
 
     @changing("confirmation", *_MAY_CONFIRM)
     @blp.arguments(ConfirmationIn)
+    @blp.response(200, RequestOut)
     @making(render, office=True)
     def confirm(body: dict[str, Any], request_id: str) -> Any:
+        """Confirm an erasure that somebody else logged."""
         found(request_id)
         return actions.confirm(stores, request_id=request_id, checked=body["checked"], sub=current_caller().sub)
 
     @changing("identity", *_MAY_LOG)
     @blp.arguments(IdentityIn)
+    @blp.response(200, RequestOut)
     @making(render, office=True)
     def settle_identity(body: dict[str, Any], request_id: str) -> Any:
+        """Say whether it is in doubt who asked."""
         found(request_id)
         return actions.settle_identity(stores, request_id=request_id, settled=body["outcome"] == "settled")
 
     @changing("withdrawal", *_MAY_LOG)
     @blp.arguments(EndedIn)
+    @blp.response(200, RequestOut)
     @making(render, office=True)
     def withdraw_request(body: dict[str, Any], request_id: str) -> Any:
+        """The family has taken it back."""
         found(request_id)
         return actions.end_early(stores, request_id=request_id, status=Status.WITHDRAWN)
 
     @changing("refusal", "manager")
     @blp.arguments(RefusalIn)
+    @blp.response(200, RequestOut)
     @making(render, office=True)
     def refuse_request(body: dict[str, Any], request_id: str) -> Any:
+        """Refuse it, on a ground and with the words told to the family."""
         found(request_id)
         return actions.end_early(stores, request_id=request_id, status=Status.REFUSED)
 
     @changing("void", "manager")
     @blp.arguments(VoidIn)
+    @blp.response(200, RequestOut)
     @making(render, office=True)
     def void_request(body: dict[str, Any], request_id: str) -> Any:
+        """It was logged in error."""
         found(request_id)
         return actions.end_early(stores, request_id=request_id, status=Status.VOID)
 
     @changing("last-letter", "manager")
     @blp.arguments(LastLetterIn)
+    @blp.response(200, RequestOut)
     @making(render, office=True)
     def settle_last_letter(body: dict[str, Any], request_id: str) -> Any:
+        """Settle how a last letter ended that can't go."""
         found(request_id)
         return actions.settle_letter(stores, request_id=request_id, outcome=body["outcome"])
 
     @changing("elsewhere", *_MAY_CONFIRM)
     @blp.arguments(ElsewhereIn)
+    @blp.response(200, RequestOut)
     @making(render, office=True)
     def certify_elsewhere(body: dict[str, Any], request_id: str) -> Any:
+        """Certify that a place outside the software is emptied."""
         found(request_id)
         return actions.certify_elsewhere(stores, request_id=request_id, place=body["place"])
 
     @blp.route("/requests/<request_id>/receipts")
     @allow(*_MAY_FOLLOW)
+    @blp.response(200, ReceiptList)
     def list_receipts(request_id: str) -> Any:
+        """Every receipt, oldest first."""
         found(request_id)
         receipts = stores.receipts_of(request_id)
         return ok({"items": ReceiptOut(many=True).dump(receipts), "next": None}).response()
 
     @blp.route("/requests/<request_id>/certificate")
     @allow(*_MAY_FOLLOW)
+    @blp.response(200, content_type="application/jose")
     def get_certificate(request_id: str) -> Any:
+        """The certificate, as a compact JWS."""
         request = found(request_id)
         if request.status is not Status.COMPLETED or request.certificate is None:
             raise Conflict("It is not completed yet, so there is no certificate.")

@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import Flask, jsonify
 
+from services.consent.schemas import StatementOut
 from services.consent.statements import latest, text_of
 from shared.errors import NotFound
 from shared.http import JWKS_PATH, Answer, Blueprint, allow, ok
@@ -19,12 +20,16 @@ def statement_routes() -> Blueprint:
 
     @blp.route("/statement")
     @allow(*_ANYONE, services=("notifier",), audited=False)
+    @blp.response(200, StatementOut)
     def get_statement() -> Any:
+        """The version that is shown now."""
         return _shown(latest()).response()
 
     @blp.route("/statement/<version>")
     @allow(*_ANYONE, services=("notifier",), audited=False)
+    @blp.response(200, StatementOut)
     def get_statement_version(version: str) -> Any:
+        """One version."""
         return _shown(version).response()
 
     return blp
