@@ -35,13 +35,12 @@ def handlers(stores: Stores) -> dict[str, Handler]:
         hearing.hear_release(stores, tx, case_id=event.case)
 
     def on_preparing(tx: Tx, event: Event) -> None:
-        asked_at = event.data.get("received_at")
         last_letters.prepare(
             stores,
             tx,
             request=event.data["request"],
             case_id=event.case,
-            asked_at=None if asked_at is None else datetime.fromisoformat(asked_at),
+            asked_at=datetime.fromisoformat(event.data["received_at"]),
         )
 
     def on_cancelled(tx: Tx, event: Event) -> None:

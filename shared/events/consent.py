@@ -35,7 +35,9 @@ RELEASED = define(
 )
 
 _REQUEST: dict[str, Field] = {"request": Id(), "case": Id()}
-PREPARING = define(EventType(name="erasure.preparing", publishers=("consent",), fields=_REQUEST))
+PREPARING = define(
+    EventType(name="erasure.preparing", publishers=("consent",), fields={**_REQUEST, "received_at": Time()})
+)
 STARTED = define(
     EventType(
         name="erasure.started",

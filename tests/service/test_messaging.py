@@ -58,7 +58,7 @@ def consuming(receiver: Node) -> Iterator[Node]:
 def an_event(case_id: str, kind: EventType = consent.FROZEN, *, seq: int = 1) -> Event:
     more: dict[object, dict[str, object]] = {
         consent.FROZEN.type: {},
-        consent.PREPARING.type: {"request": new_id()},
+        consent.PREPARING.type: {"request": new_id(), "received_at": "2026-11-20T10:00:00+00:00"},
         consent.GIVEN.type: {"consent": new_id(), "standing": []},
     }
     data = {"case": case_id, **more[kind.type]}

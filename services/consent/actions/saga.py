@@ -39,8 +39,8 @@ def advance(stores: Stores, tx: Tx, request: Request) -> Request:
 
 
 def _prepare(stores: Stores, tx: Tx, request: Request) -> Request:
-    tx.emit(events.consent.PREPARING, _ids(request))
-    _ask_again_later(stores, tx, request)
+    _tell_preparing(tx, request)
+    keep_looking(stores, tx, request)
     moved = replace(request, status=Status.IN_PROGRESS, phase=Phase.PREPARING)
     moved = stores.change_request(tx, request, moved)
     # A manager may have settled the letter already, and then nothing is waited for.
@@ -55,14 +55,14 @@ def _begin(stores: Stores, tx: Tx, request: Request) -> Request:
         _end_consents(stores, tx, request)
         tx.gates.close(tx.session, request.case_id)
     _start(tx, moved, list(PARTICIPANTS), 1)
-    _ask_again_later(stores, tx, moved)
+    keep_looking(stores, tx, moved)
     return moved
 
 
 def _verify(stores: Stores, tx: Tx, request: Request) -> Request:
     moved = stores.change_request(tx, request, replace(request, phase=Phase.VERIFIED, verified_at=tx.now))
     _tell_verified(stores, tx, moved)
-    _ask_again_later(stores, tx, moved)
+    keep_looking(stores, tx, moved)
     return advance(stores, tx, moved)
 
 
@@ -104,8 +104,9 @@ def ask_again(stores: Stores, request_id: str) -> datetime | None:
             return None
         tx.gates.touch(tx.session, request.case_id)
         if request.phase is Phase.PREPARING and request.letter is None:
-            tx.emit(events.consent.PREPARING, _ids(request))
-        elif request.phase is Phase.BEGUN:
+            _tell_preparing(tx, request)
+        elif request.begun and silent(request, stores.receipts_of(request.id, tx)):
+            # Also once verified: a second receipt that found something undoes the first.
             _ask_the_silent(stores, tx, request)
         elif request.phase is Phase.VERIFIED and not _letter_told(stores, tx, request):
             _tell_verified(stores, tx, request)
@@ -142,7 +143,8 @@ def after_a_failure(stores: Stores, tx: Tx, request: Request) -> None:
     stores.steps.add(tx, ASK_AGAIN_STEP, request.id, request.case_id, due=tx.now + _AFTER_A_FAILURE)
 
 
-def _ask_again_later(stores: Stores, tx: Tx, request: Request) -> None:
+def keep_looking(stores: Stores, tx: Tx, request: Request) -> None:
+    """Look at the request again by itself: a hold ends with its day, and nobody calls then."""
     stores.steps.add(tx, ASK_AGAIN_STEP, request.id, request.case_id, due=tx.now + _FIRST_ASK_AGAIN)
 
 
@@ -165,6 +167,10 @@ def _end_consents(stores: Stores, tx: Tx, request: Request) -> None:
                 at=tx.now,
             ),
         )
+
+
+def _tell_preparing(tx: Tx, request: Request) -> None:
+    tx.emit(events.consent.PREPARING, {**_ids(request), "received_at": request.received_at.isoformat()})
 
 
 def _start(tx: Tx, request: Request, participants: list[str], attempt: int) -> None:

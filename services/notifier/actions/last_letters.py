@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 SEAL_STEP = "seal_last_letter"
 KEY_STEP = "destroy_letter_key"
 _LAST = "last"
-#: Days until the last backup of a destroyed key is gone (DESIGN.md, "What is stored").
-BACKUP_DAYS = 7
 _OVER = frozenset({m.LetterState.NOBODY, m.LetterState.CANCELLED, m.LetterState.DONE})
 
 
@@ -119,7 +117,7 @@ def _written(stores: Stores, outside: Outside, row: Row, *, now: datetime) -> li
     asked_at = row["asked_at"] or known.frozen_at or row["at"]
     people = m.people_of(outside.case(case_id))
     as_told = m.as_known(people)
-    values = {"asked_on": asked_at, "request": row["_id"], "backup_days": BACKUP_DAYS}
+    values = {"asked_on": asked_at, "request": row["_id"]}
     letters: list[m.LastLetter] = []
     for person in people:
         if not person.is_adult or not m.agreed(known.stood, "casework", person.id, as_told, asked_at):

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
-from services.notifier.actions.last_letters import BACKUP_DAYS
 from services.notifier.letters import (
     TEMPLATES,
     BadValue,
@@ -32,7 +31,6 @@ _SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "last": {
         "asked_on": date(2026, 1, 5),
         "request": "019b0000-0000-7000-8000-000000000000",
-        "backup_days": BACKUP_DAYS,
     },
 }
 
