@@ -27,7 +27,7 @@ MAX_PEOPLE: Final = 100
 
 # Quoted local parts and address literals aren't taken: nobody's mailbox needs them, and they carry tricks.
 _LOCAL: Final = re.compile(r"[^\s@\"(),:;<>\[\\\].]+(?:\.[^\s@\"(),:;<>\[\\\].]+)*")
-_LABEL: Final = re.compile(r"[^\W_](?:[\w-]{0,61}[^\W_])?")
+_MAX_LABEL_CHARACTERS: Final = 63
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 
 
@@ -98,7 +98,7 @@ def check_email(text: str) -> str:
         _LOCAL.fullmatch(local) is not None
         and len(local) <= _MAX_LOCAL_CHARACTERS
         and len(labels) > 1
-        and all(_LABEL.fullmatch(_composed(label)) for label in labels)
+        and all(_is_label(label) for label in labels)
         and not labels[-1].isdigit()
     )
     if not fits:
@@ -106,9 +106,14 @@ def check_email(text: str) -> str:
     return email
 
 
-def _composed(label: str) -> str:
-    # A decomposed accent is a mark, which isn't part of a word by itself.
-    return unicodedata.normalize("NFC", label)
+def _is_label(text: str) -> bool:
+    """One part of a domain: letters of any script with their marks, digits, and hyphens inside."""
+    return (
+        0 < len(text) <= _MAX_LABEL_CHARACTERS
+        and all(character == "-" or unicodedata.category(character)[0] in "LMN" for character in text)
+        and unicodedata.category(text[0])[0] in "LN"
+        and text[-1] != "-"
+    )
 
 
 def _tidied(name: str, value: Any, today: date) -> Any:
