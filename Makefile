@@ -16,7 +16,7 @@ demo: setup
 	@.venv/bin/forgetmenot demo $(if $(SCAN),--scan "$(SCAN)")
 
 test: setup
-	@.venv/bin/pytest -n 2 $(TESTS)
+	@.venv/bin/pytest -n 2 --dist loadgroup $(TESTS)
 
 check: setup
 	.venv/bin/ruff check .

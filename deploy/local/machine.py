@@ -12,6 +12,8 @@ from pathlib import Path
 
 from deploy.local.errors import PortTaken, UnsupportedMachine
 
+_NAMED = 3  # of the ports in use: whoever holds the rest is seldom somebody else
+
 
 def require_supported() -> None:
     """Raise UnsupportedMachine unless this is Linux on x86-64, where mongod's and weed's wheels run."""
@@ -33,8 +35,9 @@ def require_free(ports: Iterable[tuple[str, int]]) -> None:
             except OSError:
                 taken.append(f"{port} (for {name}) is held by {owner_of(port)}")
     if taken:
+        more = f" (and {len(taken) - _NAMED} more)" if len(taken) > _NAMED else ""
         raise PortTaken(
-            f"Port {'; port '.join(taken)}. Stop what holds it, or set FMN_PORT_BASE to move all of the stack's ports."
+            f"Port {'; port '.join(taken[:_NAMED])}{more}. Stop what holds it, or set FMN_PORT_BASE to move all of the stack's ports."
         )
 
 

@@ -56,6 +56,12 @@ def _stray_sockets(ports: Ports) -> list[str]:
     return [f"/tmp/seaweedfs-{part}-grpc-{ports[name]}.sock" for part, name in grpc.items()]  # noqa: S108
 
 
+def remove_stray_sockets(ports: Ports) -> None:
+    """Remove those sockets after a run that was killed."""
+    for path in _stray_sockets(ports):
+        Path(path).unlink(missing_ok=True)
+
+
 def _admin_keys(places: Places) -> KeyPair:
     access, secret = places.admin / "s3-access-key", places.admin / "s3-secret-key"
     if not secret.exists():

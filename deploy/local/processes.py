@@ -28,7 +28,7 @@ class Program:
 
     `ready` answers True when the process does its work, not merely when it exists; `grace_s` is how long an orderly
     stop may take before it is killed; `remove` are files it leaves outside our folders; `pid_file` lets others see
-    whether it runs.
+    whether it runs; `ready_file` is one that the program itself makes, and that an earlier run may have left.
     """
 
     name: str
@@ -41,6 +41,7 @@ class Program:
     stop_signal: int = signal.SIGTERM
     remove: Sequence[str] = ()
     pid_file: Path | None = None
+    ready_file: Path | None = None
 
 
 class Process:
@@ -81,6 +82,8 @@ class Process:
             "stop_signal": int(self.program.stop_signal),
             "remove": list(self.program.remove),
         }
+        if self.program.ready_file:
+            self.program.ready_file.unlink(missing_ok=True)
         self.exit_code = None
         self._ended = threading.Event()
         keeper = self._keeper = subprocess.Popen(  # noqa: S603 (our own script and interpreter)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
 import os
@@ -14,9 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from types import TracebackType
 
-import requests
-
-from deploy.local import broker, mongo, objects
+from deploy.local import broker, mongo, objects, services
 from deploy.local.errors import AlreadyRunning, StackError
 from deploy.local.machine import listens, require_free, require_supported
 from deploy.local.places import (
@@ -34,7 +31,6 @@ from deploy.local.processes import Process, Program, stop_leftovers
 from deploy.local.provision import Provision, deprovision, provision
 
 Report = Callable[[str, str], None]
-_API_THREADS = 16
 
 
 def _silent(_part: str, _state: str) -> None:
@@ -93,14 +89,15 @@ class Stack:
         try:
             if count := stop_leftovers(self.places.root):
                 self.report("stack", f"stopped {count} processes that a crashed run had left")
+            self._forget_crashed_run()
             require_free(self.ports.servers.items())
             self._empty_temp()
-            starts = (self._start_mongo, self._start_rabbit, self._start_objects, self._start_mail)
-            self._in_parallel(starts)
             write_private(
                 self.places.run / "stack.json",
                 json.dumps({"pid": os.getpid(), "port_base": self.ports.base, "world": str(self.places.world)}),
             )
+            starts = (self._start_mongo, self._start_rabbit, self._start_objects, self._start_mail)
+            self._in_parallel(starts)
         except BaseException:
             self.stop()
             raise
@@ -182,12 +179,7 @@ class Stack:
 
         `only` takes names of services (`case`: both its processes) or of processes. Raises PortTaken or StackError.
         """
-        chosen = set(only) if only is not None else set(SERVICES)
-        programs = {}
-        for service in SERVICES:
-            for role in ("api", "worker"):
-                if chosen & {service, f"{service}-{role}"}:
-                    programs[f"{service}-{role}"] = self._service(provided, service, role, extra_env or {})
+        programs = services.programs(self.places, provided, set(only or SERVICES), extra_env or {})
         require_free((name, provided.ports[name[:-4]]) for name in programs if name.endswith("-api"))
         started = {name: Process(program, self.places) for name, program in programs.items()}
         self.services |= {process.name: process for process in started.values()}
@@ -202,39 +194,6 @@ class Stack:
             _stop_all(started.values())
             raise
         return started
-
-    def _service(self, provided: Provision, service: str, role: str, extra: Mapping[str, str]) -> Program:
-        name = f"{service}-{role}" if provided.prefix == DEFAULT_PREFIX else f"{provided.prefix}-{service}-{role}"
-        ready_file = provided.run / "ready" / f"{service}-{role}"
-        private_folder(ready_file.parent)
-        temp = private_folder(self.places.temp / name)
-        port = provided.ports[service]
-        env = dict(provided.env[service]) | {"TMPDIR": str(temp), "HOME": str(provided.run)} | dict(extra)
-        if role == "api":
-            command = [
-                sys.executable, "-m", "gunicorn", "--worker-class", "shared.http.server.Worker", "--workers", "1", "--threads",
-                str(_API_THREADS), "--bind", f"127.0.0.1:{port}", "--worker-tmp-dir", str(temp), "--no-control-socket",
-                "--logger-class", "shared.logs.GunicornLogger", "--graceful-timeout", "4",
-                # A warning quotes the malformed request it is about, which may hold anything.
-                "--log-level", "error",
-                f"services.{service}.main:create_api()",
-            ]  # fmt: skip
-            ready = _api_ready(port)
-        else:
-            ready_file.unlink(missing_ok=True)
-            env["FMN_READY_FILE"] = str(ready_file)
-            command = [sys.executable, "-m", f"services.{service}.main", "worker"]
-            ready = ready_file.exists
-        return Program(
-            name=name,
-            command=command,
-            cwd=PROJECT,
-            env=env,
-            ready=ready,
-            ready_within_s=45,
-            grace_s=6,
-            pid_file=provided.run / "pids" / f"{service}-{role}",
-        )
 
     # Ending
 
@@ -280,21 +239,17 @@ class Stack:
         os.write(handle, str(os.getpid()).encode())
         self._lock = handle
 
+    def _forget_crashed_run(self) -> None:
+        """Remove what a run that was killed left in /tmp, on the ports it had."""
+        record = self.places.run / "stack.json"
+        if record.exists():
+            objects.remove_stray_sockets(Ports(base=json.loads(record.read_text())["port_base"]))
+            record.unlink()
+
     def _empty_temp(self) -> None:
         """Scratch files of an earlier run are of no use to this one."""
         shutil.rmtree(self.places.temp, ignore_errors=True)
         private_folder(self.places.temp)
-
-
-def _api_ready(port: int) -> Callable[[], bool]:
-    def ready() -> bool:
-        with requests.Session() as session:
-            session.trust_env = False
-            with contextlib.suppress(requests.RequestException):
-                return session.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
-        return False
-
-    return ready
 
 
 def _stop_all(processes: Iterable[Process]) -> None:

@@ -31,11 +31,14 @@ from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 
 _SPAN = 100
+# One worker of a parallel run has them all, so that the servers start once.
+pytestmark = pytest.mark.xdist_group("embedded-stack")
 
 
 def a_port_base() -> int:
     """A hundred ports of which none is in use."""
-    for base in range(20000, 32000, _SPAN):
+    offset = os.getpid() % 50 * _SPAN  # two runs at once begin to look in different places
+    for base in range(20000 + offset, 32000, _SPAN):
         if all(_is_free(port) for port in Ports(base=base).servers.values()):
             return base
     raise AssertionError("no free ports")
@@ -297,7 +300,8 @@ def test_a_second_stack_runs_beside_it_and_returns_with_its_data_after_a_crash(s
     supervisor.wait()
     for pid in leftovers(tmp_path):
         os.kill(pid, signal.SIGKILL)  # and the keepers too: nothing may depend on an orderly end
-    moved = a_stack(tmp_path)
+    moved = Stack(tmp_path, beside.ports.base + 2 * _SPAN, packages=beside.places.packages)
+    assert moved.ports != beside.ports
     with moved:
         moved.start_servers()
         provided = moved.provision("kept")
@@ -307,5 +311,6 @@ def test_a_second_stack_runs_beside_it_and_returns_with_its_data_after_a_crash(s
         began = time.monotonic()
     assert time.monotonic() - began < 10
     assert leftovers(tmp_path) == []
-    assert not list(Path("/tmp").glob(f"seaweedfs-*{moved.ports['s3-grpc']}.sock"))
+    for ports in (beside.ports, moved.ports):
+        assert not list(Path("/tmp").glob(f"seaweedfs-*-{ports['s3-grpc']}.sock"))
     assert stack.is_up()

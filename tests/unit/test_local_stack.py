@@ -96,7 +96,7 @@ def test_a_second_stack_in_the_same_folder_is_refused_with_a_sentence(tmp_path: 
 def test_stopping_ends_a_helper_that_detached_itself(tmp_path: Path) -> None:
     process = a_process(tmp_path, f"setsid sleep 300 & echo $! > {tmp_path}/helper; sleep 300")
     process.start()
-    until((tmp_path / "helper").exists, "the helper never started")
+    until(lambda: (tmp_path / "helper").exists() and (tmp_path / "helper").read_text().strip(), "no helper")
     helper = int((tmp_path / "helper").read_text())
 
     process.stop()

@@ -1,0 +1,70 @@
+"""How the services of one set of names run: each as an API process and a worker process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Set
+from contextlib import suppress
+
+import requests
+
+from deploy.local.places import DEFAULT_PREFIX, PROJECT, SERVICES, Places, private_folder
+from deploy.local.processes import Program
+from deploy.local.provision import Provision
+
+_API_THREADS = 16
+
+
+def programs(places: Places, provided: Provision, chosen: Set[str], extra: Mapping[str, str]) -> dict[str, Program]:
+    """Programs by name (`case-api`, `case-worker`); `chosen` has names of services or of programs."""
+    return {
+        f"{service}-{role}": _program(places, provided, service, role, extra)
+        for service in SERVICES
+        for role in ("api", "worker")
+        if chosen & {service, f"{service}-{role}"}
+    }
+
+
+def _program(places: Places, provided: Provision, service: str, role: str, extra: Mapping[str, str]) -> Program:
+    name = f"{service}-{role}" if provided.prefix == DEFAULT_PREFIX else f"{provided.prefix}-{service}-{role}"
+    ready_file = provided.run / "ready" / f"{service}-{role}"
+    private_folder(ready_file.parent)
+    temp = private_folder(places.temp / name)
+    port = provided.ports[service]
+    env = dict(provided.env[service]) | {"TMPDIR": str(temp), "HOME": str(provided.run)} | dict(extra)
+    if role == "api":
+        command = [
+            sys.executable, "-m", "gunicorn", "--worker-class", "shared.http.server.Worker", "--workers", "1",
+            "--threads", str(_API_THREADS), "--bind", f"127.0.0.1:{port}", "--worker-tmp-dir", str(temp),
+            "--no-control-socket", "--logger-class", "shared.logs.GunicornLogger", "--graceful-timeout", "4",
+            # A warning quotes the malformed request it is about, which may hold anything.
+            "--log-level", "error",
+            f"services.{service}.main:create_api()",
+        ]  # fmt: skip
+        ready = _api_ready(port)
+    else:
+        env["FMN_READY_FILE"] = str(ready_file)
+        command = [sys.executable, "-m", f"services.{service}.main", "worker"]
+        ready = ready_file.exists
+    return Program(
+        name=name,
+        command=command,
+        cwd=PROJECT,
+        env=env,
+        ready=ready,
+        ready_within_s=45,
+        grace_s=6,
+        pid_file=provided.run / "pids" / f"{service}-{role}",
+        ready_file=ready_file if role == "worker" else None,
+    )
+
+
+def _api_ready(port: int) -> Callable[[], bool]:
+    def ready() -> bool:
+        with requests.Session() as session:
+            session.trust_env = False
+            with suppress(requests.RequestException):
+                return session.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
+        return False
+
+    return ready
