@@ -1,0 +1,201 @@
+"""The whole story in its order, on a stack that is up or is started for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+import typer
+from minio.error import MinioException
+from pymongo.errors import PyMongoError
+from rich.console import Console
+
+from deploy.local.errors import StackError
+from deploy.local.machine import listens
+from deploy.local.places import SERVICES
+from deploy.local.processes import recorded
+from deploy.local.provision import Provision, names_from_environment
+from deploy.local.signals import Ended, ended_by_signals
+from deploy.local.stack import Stack
+from deploy.ops.screen import progress
+from deploy.ops.story import asking, filing, forgetting, proof
+from deploy.ops.story.family import draw
+from deploy.ops.story.office import Failed
+from deploy.ops.story.sample import scanned_plan
+from deploy.ops.story.tale import Step, Tale
+from deploy.ops.story.teller import Teller
+
+_SCAN_PAGES = 4
+STORY = (
+    Step(title="A shell", run=asking.shell,
+         explains="Somebody rings. The office opens a case: a reference to say on the phone, nothing personal."),
+    Step(title="Too early", run=asking.too_early,
+         explains="Storing a name before the family has agreed is refused by the service itself."),
+    Step(title="Consent", run=asking.consent,
+         explains="The parent hears the privacy statement and agrees. The consent service tells the others."),
+    Step(title="The people", run=asking.people,
+         explains="Now names may be kept. The second parent also agrees to email."),
+    Step(title="What they want, what is done, what came of it", run=asking.entries,
+         explains="The case's timeline."),
+    Step(title="A scan is filed", run=filing.scan,
+         explains="An EHC plan, pictures of paper. It is encrypted from its first byte; no plaintext touches a disk."),
+    Step(title="Its paper is registered", run=filing.paper,
+         explains="Forgetting means paper too, so the office says where it lies."),
+    Step(title="They are found again", run=filing.finding,
+         explains="Names are encrypted, so the search goes through keyed hashes. Accents and capitals don't matter."),
+    Step(title="The opening letters", run=asking.opening_letters,
+         explains="Written because the case opened: on paper to one parent, by email to the other, who agreed to it."),
+    Step(title="Is any of it readable?", run=filing.before_search,
+         explains="All files of servers, logs and temp folders are searched for the family's words, in every form."),
+    Step(title="“Please forget us”", run=forgetting.asked,
+         explains="The family asks by phone. The case is frozen at once, and a second person must confirm."),
+    Step(title="Four services answer", run=forgetting.confirmed,
+         explains="Each closes its gate, deletes, destroys the case's key, reads back, and signs a receipt."),
+    Step(title="The paper is shredded", run=forgetting.shredded,
+         explains="The erasure isn't done until the paper is certified by two people."),
+    Step(title="The last letter, and the certificate", run=forgetting.certified,
+         explains="Sealed before the erasure, the letter goes now that all is proven. Then its address is destroyed."),
+    Step(title="Does the certificate hold?", run=proof.verified,
+         explains="Checked offline, with nothing but the published keys."),
+    Step(title="The search", run=proof.searched,
+         explains="Once more through every file, with a canary planted to show that the search can see."),
+    Step(title="What is taken away", run=proof.taken_away,
+         explains="Left in world/demo/, as the family and the office would keep it."),
+)  # fmt: skip
+
+
+def tell(scan: Path | None, content: bytes | None) -> int:
+    """Tell the story; answers the exit code. scan, content: the file to file, or None for a sample."""
+    console = Console(highlight=False)
+    teller = Teller(console)
+    stack = Stack.from_environment()
+    try:
+        with ended_by_signals(), stack:
+            teller.heading(
+                "The stack", "Four real servers (MongoDB, RabbitMQ, an object store, mail) and four services."
+            )
+            provided = _ready(stack, console, teller)
+            tale = _tale(stack, provided, teller, scan, content)
+            held = _told(tale)
+    except Ended:
+        console.print("Stopped before its end.")
+        return 130
+    except StackError as error:
+        typer.echo(str(error), err=True)
+        return 1
+    if held:
+        _last_screen(tale)
+    return 0 if held else 1
+
+
+def _ready(stack: Stack, console: Console, teller: Teller) -> Provision:
+    """Servers and services, started where they aren't up; what was up stays up."""
+    with progress(console) as report:
+        if _is_ours(stack):
+            stack.attach()
+        else:
+            stack.report = report
+            stack.start_servers()
+        provided = stack.provision(names_from_environment())
+        stack.report = report
+        if missing := _missing(provided):
+            stack.start_services(provided, only=missing)
+    stack.report = lambda _part, _state: None
+    if not console.is_terminal:
+        teller.note("The family's words are cut short below: kept in a file, this text would itself be found.")
+    teller.done(f"Up in {teller.seconds:.0f} s. All of it under {stack.places.root}")
+    return provided
+
+
+def _is_ours(stack: Stack) -> bool:
+    """Whether servers are up in this folder; others may hold the same ports for another."""
+    return (stack.places.run / "stack.json").exists() and stack.is_up()
+
+
+def _missing(provided: Provision) -> list[str]:
+    """The services' processes that aren't running."""
+    apis = [f"{name}-api" for name in SERVICES if not listens(provided.ports[name])]
+    pids = provided.run / "pids"
+    return apis + [f"{name}-worker" for name in SERVICES if recorded(pids / f"{name}-worker") is None]
+
+
+def _tale(stack: Stack, provided: Provision, teller: Teller, scan: Path | None, content: bytes | None) -> Tale:
+    family = draw()
+    if content is None:
+        lines = [family.wish, family.action, family.outcome, *family.address]
+        content = scanned_plan(family.scan_title, f"Born {family.child_born}", lines, pages=_SCAN_PAGES)
+    suffix = scan.suffix if scan else ".pdf"
+    return Tale(
+        stack=stack,
+        provided=provided,
+        teller=teller,
+        family=family,
+        scan=content,
+        scan_name=f"{family.scan_title}{suffix}",
+        skip=(scan,) if scan else (),
+    )
+
+
+def _told(tale: Tale) -> bool:
+    """Every step in its order; False when one didn't hold, which is said."""
+    teller = tale.teller
+    step = Step(title="Getting ready", explains="", run=lambda _tale: None)
+    with _heard(tale):
+        try:
+            teller.hide(tale.family.words.values())
+            if known := tale.choose_words():
+                teller.note(f"{known} of the family's words are in the stack already and won't be looked for.")
+            for step in STORY:
+                teller.heading(step.title, step.explains)
+                step.run(tale)
+        except Failed as error:
+            _explain(tale, step, error.expected, error.happened, error.services)
+            return False
+        except (StackError, OSError, PyMongoError, MinioException, requests.RequestException) as error:
+            _explain(tale, step, "the servers to answer", f"{type(error).__name__}: {error}", ())
+            return False
+        except (LookupError, ValueError, TypeError) as error:
+            _explain(tale, step, "an answer of the agreed shape", f"{type(error).__name__}: {error}", ())
+            return False
+    return True
+
+
+@contextmanager
+def _heard(tale: Tale) -> Iterator[None]:
+    tale.watch.begin()
+    try:
+        yield
+    finally:
+        tale.watch.end()
+
+
+def _explain(tale: Tale, step: Step, expected: str, happened: str, services: tuple[str, ...]) -> None:
+    """The step, what was expected, what came, and where to look."""
+    teller, logs = tale.teller, tale.stack.places.logs
+    prefix = "" if tale.provided.prefix == "fmn" else f"{tale.provided.prefix}-"
+    teller.failed(f"This step didn't hold: {step.title}")
+    teller.failed(f"Expected: {expected}")
+    teller.failed(f"Came:     {happened}")
+    names = [f"{prefix}{service}-{role}.log" for service in services for role in ("api", "worker")]
+    teller.failed(f"Look in:  {', '.join(str(logs / name) for name in names) or logs}")
+
+
+def _last_screen(tale: Tale) -> None:
+    folder = tale.demo_folder
+    tale.teller.farewell(
+        f"Every step held ({tale.teller.seconds:.0f} s)",
+        [
+            f"The family of case {tale.reference} was asked, helped, and forgotten. What is left of them:",
+            "",
+            f"  {folder / 'certificate.jose'}   proof, signed; nothing personal in it",
+            f"  {folder / 'receipts.json'}      each service's receipts",
+            f"  {folder / 'events.jsonl'}       what the services told one another",
+            f"  {folder / 'letter.pdf'}         the last letter, as posted",
+            f"  {folder / 'email.eml'}          the last email, as sent",
+            "",
+            f"Check it yourself:  .venv/bin/forgetmenot certificate verify {folder / 'certificate.jose'}",
+            "Run it yourself:    make up, then .venv/bin/forgetmenot token --role caseworker",
+        ],
+    )
