@@ -19,6 +19,7 @@ from shared.service import Kit
 from shared.steps import Every, StepRow
 
 _DEAD_UPLOADS_SECONDS = 5.0
+_ABANDONED_SECONDS = 60.0
 _RECONCILE_SECONDS = 3600.0
 
 
@@ -67,11 +68,15 @@ def worker() -> int:
     def bury(now: datetime) -> None:
         sweep.bury_dead_uploads(opened)
 
+    def purge_abandoned(now: datetime) -> None:
+        sweep.purge_abandoned(opened)
+
     def reconcile(now: datetime) -> None:
         sweep.reconcile(opened, now)
 
     periodic = [
         Every(seconds=_DEAD_UPLOADS_SECONDS, run=bury, name="dead-uploads"),
+        Every(seconds=_ABANDONED_SECONDS, run=purge_abandoned, name="abandoned-uploads"),
         Every(seconds=_RECONCILE_SECONDS, run=reconcile, name="reconcile"),
     ]
     kinds = {documents.REMOVE_STEP: remove, papers.SETTLE_STEP: settle}

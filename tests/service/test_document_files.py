@@ -179,13 +179,12 @@ def test_roles_gate_and_consent_are_settled_before_the_body_is_read(rig: Rig, ca
     shell = rig.a_shell()
     assert problem(rig.upload(shell, scan, *FIELDS)) == (409, "consent-required")
     assert not rig.rows("receiving", case_id=shell)
-    # No byte of the body was sent, and the answer is there: a read would have waited for it.
     frozen = rig.a_case()
     rig.freeze(frozen)
-    body = form(*FIELDS, scan)
-    connection = rig.opened_upload(frozen, b"", length=len(body))
-    connection.sendall(body)
-    assert answer_on(connection)[0] == 423
+    assert problem(rig.upload(frozen, *FIELDS, scan)) == (423, "frozen")
+    # Whatever is in the body: it isn't looked at.
+    assert problem(rig.upload(frozen, ("colour", "red"))) == (423, "frozen")
+    assert not rig.objects_of(frozen)
 
 
 def test_consent_withdrawn_during_an_upload_refuses_it(rig: Rig) -> None:

@@ -26,10 +26,14 @@ def bury_dead_uploads(stores: Stores) -> int:
     return len(dead)
 
 
-def reconcile(stores: Stores, now: datetime) -> None:
-    """Make objects and records agree: an object without a record goes, a record without an object is reported."""
+def purge_abandoned(stores: Stores) -> None:
+    """Purge once more what dead uploads may have written since: a process that was only slow wakes up."""
     for upload in stores.receiving.abandoned_uploads():
         stores.files.purge(upload.object_key)
+
+
+def reconcile(stores: Stores, now: datetime) -> None:
+    """Make objects and records agree: an object without a record goes, a record without an object is reported."""
     orphans = {key for key, at in stores.files.objects_and_times() if _is_orphan(stores, key, at, now)}
     for key in sorted(orphans):
         stores.files.purge(key)
