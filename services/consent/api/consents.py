@@ -24,7 +24,8 @@ from services.consent.statements import text_of
 from services.consent.store import Stores
 from services.consent.store.records import consent, grants_in
 from shared.clock import utc_now
-from shared.errors import Conflict, Invalid, NotFound
+from shared.errors import Conflict, Erased, Invalid, NotFound
+from shared.gates import CLOSED, ERASED_SENTENCE
 from shared.http import (
     Answer,
     Blueprint,
@@ -178,7 +179,8 @@ def _declined(kit: Kit, case_id: str) -> Answer:
     """P8: the shell ends as it would have by itself, and nothing says that somebody declined."""
     audit_no_case()
     forget_answer()
-    kit.known(case_id)
+    if kit.work.gates.state(case_id) == CLOSED:
+        raise Erased(ERASED_SENTENCE)
     # A conflict: others have agreed to this file. It stays, and of this answer nothing is kept either.
     with suppress(Conflict):
         kit.calls.post("case", f"/cases/{case_id}/ending", {})
