@@ -37,7 +37,8 @@ def require_free(ports: Iterable[tuple[str, int]]) -> None:
     if taken:
         more = f" (and {len(taken) - _NAMED} more)" if len(taken) > _NAMED else ""
         raise PortTaken(
-            f"Port {'; port '.join(taken[:_NAMED])}{more}. Stop what holds it, or set FMN_PORT_BASE to move all of the stack's ports."
+            f"Port {'; port '.join(taken[:_NAMED])}{more}. Stop what holds it, or set FMN_PORT_BASE to move all of "
+            "the stack's ports."
         )
 
 
