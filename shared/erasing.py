@@ -85,10 +85,13 @@ class Erasing:
         return {ERASE_STEP: self.erase, END_STEP: self.end, SECOND_STEP: self.send_second}
 
     def on_frozen(self, tx: Tx, event: Event) -> None:
-        self.work.gates.freeze(tx.session, event.case)
+        # Whoever says it did it already, in the transaction that decided it; its echo may come after the next change.
+        if event.source != self.work.service:
+            self.work.gates.freeze(tx.session, event.case)
 
     def on_released(self, tx: Tx, event: Event) -> None:
-        self.work.gates.release(tx.session, event.case)
+        if event.source != self.work.service:
+            self.work.gates.release(tx.session, event.case)
 
     def on_ended(self, tx: Tx, event: Event) -> None:
         """A shell has ended: forget it, with nothing to answer."""

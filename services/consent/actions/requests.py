@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
-from services.consent.actions.saga import advance, stop
+from services.consent.actions.saga import advance, keep_looking, stop
 from services.consent.model.requests import (
     CHECKS,
     ERASURE_WORKING_DAYS,
@@ -118,6 +118,7 @@ def confirm(stores: Stores, *, request_id: str, checked: Sequence[str], sub: str
         if request.confirmed_at is not None:
             raise Conflict("It has been confirmed already. Nothing was changed.")
         confirmed = replace(request, confirmed_by=sub, confirmed_at=tx.now)
+        keep_looking(stores, tx, request)
         return advance(stores, tx, stores.change_request(tx, request, confirmed))
 
     return stores.work.run(act)

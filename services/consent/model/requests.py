@@ -130,12 +130,18 @@ class Hold:
 
 
 def latest(request: Request, receipts: Iterable[Receipt]) -> dict[str, Receipt]:
-    """The last clean receipt of each service at its latest attempt."""
-    found: dict[str, Receipt] = {}
+    """The last receipt of each service at its latest attempt, where that is clean.
+
+    The last is the one signed last, in whatever order they came: a second that found something undoes the first.
+    """
+    last: dict[str, Receipt] = {}
     for receipt in receipts:
-        if receipt.clean and receipt.attempt == request.attempts.get(receipt.service):
-            found[receipt.service] = receipt
-    return found
+        if receipt.attempt != request.attempts.get(receipt.service):
+            continue
+        before = last.get(receipt.service)
+        if before is None or receipt.signed_at >= before.signed_at:
+            last[receipt.service] = receipt
+    return {service: receipt for service, receipt in last.items() if receipt.clean}
 
 
 def silent(request: Request, receipts: Iterable[Receipt]) -> list[str]:
@@ -156,7 +162,7 @@ def waiting_on(request: Request, receipts: Sequence[Receipt], *, held: bool) -> 
             reasons.append("letter")
         return reasons
     if request.phase is Phase.VERIFIED:
-        return [] if _told(request, receipts) else ["letter"]
+        return silent(request, receipts) or ([] if _told(request, receipts) else ["letter"])
     if request.phase is Phase.BEGUN:
         return silent(request, receipts) or _outside(request, receipts)
     return []

@@ -1,0 +1,474 @@
+"""Consents, decisions and the erasure as a state machine: pure rules, and every way through them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from services.consent.model import certificates
+from services.consent.model.consents import Consent, Grant, Withdrawal, decide, faults, standing
+from services.consent.model.requests import (
+    PAPER_STORE,
+    PARTICIPANTS,
+    SETTLEMENTS,
+    Hold,
+    Move,
+    Phase,
+    Receipt,
+    Request,
+    Status,
+    kept_promise,
+    next_move,
+    silent,
+    waiting_on,
+)
+
+NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+COUNCIL, SCHOOL = "council", "school"
+FILE = Grant(purpose="casework")
+
+
+def a_consent(id: str = "c1", *grants: Grant, person: str | None = None) -> Consent:
+    return Consent(
+        id=id,
+        case_id="case",
+        given_by={"name": "Zoë", "capacity": "parental_responsibility", "person_id": person},
+        channel="phone",
+        informed_at=NOW,
+        given_at=NOW,
+        statement_version="1",
+        grants=grants or (FILE,),
+        evidence=None,
+        recorded_at=NOW,
+        recorded_by="worker",
+    )
+
+
+def an_end(consent_id: str, *grants: Grant) -> Withdrawal:
+    return Withdrawal(
+        id="w", case_id="case", consent_id=consent_id, channel="phone", by="Zoë", grants=grants or None, at=NOW
+    )
+
+
+# What stands, and what it allows
+
+
+def test_a_withdrawal_ends_all_of_its_consent_or_the_purposes_it_names() -> None:
+    contact = Grant(purpose="contact", party=COUNCIL)
+    one, other = a_consent("c1", FILE, contact), a_consent("c2", FILE)
+    assert [s.consent_id for s in standing([other, one], [])] == ["c1", "c1", "c2"]
+    assert [(s.consent_id, s.grant) for s in standing([one, other], [an_end("c1", contact)])] == [
+        ("c1", FILE),
+        ("c2", FILE),
+    ]
+    assert [s.consent_id for s in standing([one, other], [an_end("c1")])] == ["c2"]
+    assert standing([one, other], [an_end("c1"), an_end("c2")]) == ()
+
+
+GRANTS = st.builds(
+    Grant,
+    purpose=st.sampled_from(["casework", "contact", "obtain_documents", "share", "email"]),
+    party=st.sampled_from([None, COUNCIL, SCHOOL]),
+    document_kind=st.sampled_from([None, "ehc_plan", "report"]),
+)
+
+
+@given(st.lists(st.lists(GRANTS, min_size=1, max_size=4), max_size=4), st.data())
+def test_p13_nothing_is_allowed_that_no_standing_consent_covers(given_: list[list[Grant]], data: st.DataObject) -> None:
+    consents = [a_consent(f"c{n}", *grants) for n, grants in enumerate(given_)]
+    ended = data.draw(st.sets(st.sampled_from([c.id for c in consents]))) if consents else set()
+    asked = data.draw(GRANTS)
+    stands = standing(consents, [an_end(id) for id in ended])
+    decision = decide(stands, asked, person_id=None, first_adult=None)
+    left = [g for c in consents if c.id not in ended for g in c.grants]
+    covered = [
+        g
+        for g in left
+        if (g.purpose, g.party) == (asked.purpose, asked.party) and g.document_kind in (None, asked.document_kind)
+    ]
+    assert decision.allowed == bool(covered and any(g.purpose == "casework" for g in left))
+    assert (decision.consent_id is not None) == decision.allowed
+    assert decision.consent_id not in ended
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "allowed"),
+    [
+        (None, None, True),
+        (None, "report", True),
+        ("report", "report", True),
+        ("report", "ehc_plan", False),
+        ("report", None, False),
+    ],
+)
+def test_p11_a_consent_that_names_a_kind_covers_that_kind_alone(
+    said: str | None, asked: str | None, allowed: bool
+) -> None:
+    obtain = Grant(purpose="obtain_documents", party=COUNCIL, document_kind=said)
+    stands = standing([a_consent("c1", FILE, obtain)], [])
+    question = Grant(purpose="obtain_documents", party=COUNCIL, document_kind=asked)
+    assert decide(stands, question, person_id=None, first_adult=None).allowed is allowed
+    elsewhere = replace(question, party=SCHOOL)
+    assert not decide(stands, elsewhere, person_id=None, first_adult=None).allowed
+
+
+def test_a_consent_that_names_nobody_speaks_for_the_adult_added_first() -> None:
+    stands = standing([a_consent("c1", FILE), a_consent("c2", FILE, Grant(purpose="email"), person="bob")], [])
+
+    def says(person: str | None, purpose: str = "casework", first: str | None = "ann") -> bool:
+        return decide(stands, Grant(purpose=purpose), person_id=person, first_adult=first).allowed
+
+    assert says("ann")
+    assert says("bob")
+    assert not says("cid")
+    assert not says("ann", first=None)
+    assert says("bob", "email")
+    assert not says("ann", "email")
+    assert says(None, "email")
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"given_at": NOW + timedelta(seconds=61)}, "given_at"),
+        ({"given_at": NOW - timedelta(hours=2)}, "given_at"),
+        ({"informed_at": NOW + timedelta(minutes=2), "given_at": NOW + timedelta(minutes=3)}, "informed_at"),
+        ({"given_by": {"name": "x", "capacity": "child"}}, "given_by.basis"),
+        ({"given_by": {"name": "x", "capacity": "other", "basis": ""}}, "given_by.basis"),
+        ({"grants": [FILE, FILE]}, "purposes"),
+        ({"grants": [Grant(purpose="contact")]}, "purposes"),
+        ({"grants": [Grant(purpose="share")]}, "purposes"),
+        ({"grants": [Grant(purpose="obtain_documents")]}, "purposes"),
+        ({"grants": [Grant(purpose="email", party=COUNCIL)]}, "purposes"),
+        ({"grants": [Grant(purpose="share", party=COUNCIL, document_kind="report")]}, "purposes"),
+    ],
+)
+def test_p7_what_can_t_be_so_is_named_by_its_field(changed: dict[str, Any], field: str) -> None:
+    right = {
+        "informed_at": NOW - timedelta(hours=1),
+        "given_at": NOW,
+        "grants": [FILE],
+        "given_by": {"name": "x", "capacity": "young_person"},
+        "now": NOW,
+    }
+    assert faults(**right) == {}  # type: ignore[arg-type]
+    assert field in faults(**{**right, **changed})
+
+
+# The erasure
+
+
+def a_request(**changed: Any) -> Request:
+    start: dict[str, Any] = {
+        "id": "r",
+        "kind": "erasure",
+        "case_id": "case",
+        "status": Status.RECEIVED,
+        "phase": Phase.ASKED,
+        "received_at": NOW,
+        "logged_at": NOW,
+        "logged_by": "one",
+        "channel": "phone",
+        "due_on": date(2026, 11, 24),
+        "due_at": NOW + timedelta(days=2),
+        "about": (),
+        "identity_settled": True,
+        "confirmed_by": None,
+        "confirmed_at": None,
+        "letter": None,
+        "attempts": {},
+        "elsewhere": (),
+        "elsewhere_certified": (),
+        "verified_at": None,
+        "completed_at": None,
+        "certificate": None,
+        "personal": {},
+        "version": 1,
+    }
+    return Request(**{**start, **changed})
+
+
+def a_receipt(service: str, **changed: Any) -> Receipt:
+    start: dict[str, Any] = {
+        "service": service,
+        "attempt": 1,
+        "outcome": "erased",
+        "stores": [{"store": "people", "found": 2, "deleted": 2, "remaining": 0}],
+        "late": [],
+        "signed_at": NOW,
+        "jws": "a.b.c",
+    }
+    return Receipt(**{**start, **changed})
+
+
+DONE = {"confirmed_at": NOW, "confirmed_by": "two"}
+BEGUN = {
+    **DONE,
+    "phase": Phase.BEGUN,
+    "status": Status.IN_PROGRESS,
+    "letter": "sealed",
+    "attempts": dict.fromkeys(PARTICIPANTS, 1),
+}
+VERIFIED = {**BEGUN, "phase": Phase.VERIFIED}
+ALL = tuple(a_receipt(service) for service in PARTICIPANTS)
+TOLD = replace(ALL[3], last_letter="sent", signed_at=NOW + timedelta(minutes=1))
+LATE_PAPER = replace(ALL[1], late=[PAPER_STORE])
+LEFT = [{"store": "people", "found": 2, "deleted": 1, "remaining": 1}]
+
+
+@pytest.mark.parametrize(
+    ("request_", "receipts", "held", "waits", "move"),
+    [
+        (a_request(), (), False, ["confirmation"], None),
+        (a_request(identity_settled=False), (), True, ["confirmation", "identity", "hold"], None),
+        (a_request(**DONE), (), False, [], Move.PREPARE),
+        (a_request(**DONE), (), True, ["hold"], None),
+        (a_request(**DONE, identity_settled=False), (), False, ["identity"], None),
+        (a_request(**DONE, phase=Phase.PREPARING), (), False, ["letter"], None),
+        (a_request(**DONE, phase=Phase.PREPARING), (), True, ["hold", "letter"], None),
+        (a_request(**DONE, phase=Phase.PREPARING, letter="sealed"), (), True, ["hold"], None),
+        (a_request(**DONE, phase=Phase.PREPARING, letter="sealed"), (), False, [], Move.BEGIN),
+        (a_request(**DONE, phase=Phase.PREPARING, letter="nobody_to_write_to"), (), False, [], Move.BEGIN),
+        (a_request(**BEGUN), (), False, list(PARTICIPANTS), None),
+        (a_request(**BEGUN), (), True, list(PARTICIPANTS), None),
+        (a_request(**BEGUN), ALL[1:], False, ["case"], None),
+        (a_request(**BEGUN), ALL, False, [], Move.VERIFY),
+        (a_request(**BEGUN), (*ALL[:3], replace(ALL[3], outcome="failed")), False, ["notifier"], None),
+        (a_request(**BEGUN), (*ALL[:3], replace(ALL[3], stores=LEFT)), False, ["notifier"], None),
+        (a_request(**BEGUN), (*ALL[:3], replace(ALL[3], attempt=0)), False, ["notifier"], None),
+        (a_request(**BEGUN), (ALL[0], LATE_PAPER, *ALL[2:]), False, ["paper"], None),
+        (a_request(**BEGUN, elsewhere=("phones",)), ALL, False, ["elsewhere"], None),
+        (a_request(**BEGUN, elsewhere=("x",)), (ALL[0], LATE_PAPER, *ALL[2:]), False, ["paper", "elsewhere"], None),
+        (a_request(**BEGUN, elsewhere=("phones",), elsewhere_certified=("phones",)), ALL, False, [], Move.VERIFY),
+        (a_request(**VERIFIED), ALL, False, ["letter"], None),
+        (a_request(**VERIFIED), (*ALL, TOLD), False, [], Move.COMPLETE),
+        (a_request(**VERIFIED), (*ALL, replace(TOLD, stores=LEFT)), False, ["notifier"], None),
+        (a_request(**VERIFIED), (*ALL, replace(TOLD, late=["x"])), False, ["letter"], None),
+        (a_request(**{**BEGUN, "phase": Phase.DONE, "status": Status.COMPLETED}), (*ALL, TOLD), False, [], None),
+        (a_request(status=Status.WITHDRAWN, phase=Phase.STOPPED), (), True, [], None),
+        (a_request(**DONE, status=Status.VOID, phase=Phase.STOPPED), (), False, [], None),
+    ],
+)  # fmt: skip
+def test_p24_what_a_request_waits_for_and_what_comes_next(
+    request_: Request, receipts: tuple[Receipt, ...], held: bool, waits: list[str], move: Move | None
+) -> None:
+    assert waiting_on(request_, receipts, held=held) == waits
+    assert next_move(request_, receipts, held=held) == move
+
+
+def test_the_last_receipt_is_the_one_signed_last_in_whatever_order_they_came() -> None:
+    certified = replace(LATE_PAPER, late=[], signed_at=NOW + timedelta(hours=1))
+    request = a_request(**BEGUN)
+    for receipts in ([LATE_PAPER, certified], [certified, LATE_PAPER]):
+        assert waiting_on(request, [ALL[0], *receipts, *ALL[2:]], held=False) == []
+
+
+def test_a_second_receipt_that_found_something_undoes_the_first() -> None:
+    found_again = replace(ALL[1], stores=LEFT, outcome="failed", signed_at=NOW + timedelta(hours=1))
+    request = a_request(**BEGUN)
+    assert silent(request, [*ALL, found_again]) == ["document"]
+    assert next_move(request, [*ALL, found_again], held=False) is None
+    anew = replace(request, attempts={**request.attempts, "document": 2})
+    assert silent(anew, [*ALL, found_again, replace(ALL[1], attempt=2, signed_at=NOW + timedelta(hours=2))]) == []
+
+
+def test_a_hold_ends_with_its_day() -> None:
+    hold = Hold(
+        id="h",
+        case_id="c",
+        ground="legal_claim",
+        until=date(2026, 11, 24),
+        reason="a tribunal",
+        placed_by="m",
+        placed_at=NOW,
+        version=1,
+    )
+    assert hold.holds_on(date(2026, 11, 24))
+    assert not hold.holds_on(date(2026, 11, 25))
+
+
+class AnErasure(RuleBasedStateMachine):
+    """Anything may happen in any order; what begins, is verified or completes must have had its reasons."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.request = a_request(elsewhere=("phones", "shared_drive"))
+        self.receipts: list[Receipt] = []
+        self.held = False
+        self.clock = NOW
+
+    @initialize(begun=st.booleans())
+    def start(self, begun: bool) -> None:
+        """Half of the stories begin where every service has been asked."""
+        if begun:
+            self.request = a_request(**BEGUN, elsewhere=("phones",))
+
+    @rule(paper=st.booleans())
+    @precondition(lambda self: self.request.begun)
+    def everyone_answers(self, paper: bool) -> None:
+        for service in PARTICIPANTS:
+            self.answer(service, 0, [PAPER_STORE] if paper and service == "document" else [], None, 0, False)
+
+    def advance(self) -> None:
+        """As the coordinator does after every change."""
+        while (move := next_move(self.request, self.receipts, held=self.held)) is not None:
+            if move is Move.PREPARE:
+                self.request = replace(self.request, phase=Phase.PREPARING, status=Status.IN_PROGRESS)
+            elif move is Move.BEGIN:
+                self.may_begin()
+                attempts = dict.fromkeys(PARTICIPANTS, 1)
+                self.request = replace(self.request, phase=Phase.BEGUN, attempts=attempts)
+            elif move is Move.VERIFY:
+                self.nothing_is_left()
+                self.request = replace(self.request, phase=Phase.VERIFIED)
+            else:
+                self.nothing_is_left()
+                self.nothing_is_late()
+                self.request = replace(self.request, phase=Phase.DONE, status=Status.COMPLETED)
+
+    def last(self, service: str) -> Receipt | None:
+        theirs = [r for r in self.receipts if r.service == service and r.attempt == self.request.attempts[service]]
+        return max(theirs, key=lambda r: r.signed_at, default=None)
+
+    def may_begin(self) -> None:
+        assert self.request.confirmed_at
+        assert self.request.identity_settled
+        assert not self.held
+        assert self.request.letter
+
+    def nothing_is_left(self) -> None:
+        for service in PARTICIPANTS:
+            last = self.last(service)
+            assert last is not None, service
+            assert last.outcome != "failed"
+            assert sum(store["remaining"] for store in last.stores) == 0
+        document = self.last("document")
+        assert document is not None
+        assert PAPER_STORE not in document.late
+        assert set(self.request.elsewhere) == set(self.request.elsewhere_certified)
+
+    def nothing_is_late(self) -> None:
+        assert not any(receipt.late for receipt in map(self.last, PARTICIPANTS) if receipt)
+        notifier = self.last("notifier")
+        assert notifier is not None
+        assert notifier.last_letter is not None
+
+    @rule()
+    @precondition(lambda self: self.request.phase in (Phase.ASKED, Phase.PREPARING))
+    def confirm(self) -> None:
+        self.request = replace(self.request, confirmed_at=self.clock, confirmed_by="two")
+        self.advance()
+
+    @rule(settled=st.booleans())
+    @precondition(lambda self: self.request.phase in (Phase.ASKED, Phase.PREPARING))
+    def identity(self, settled: bool) -> None:
+        self.request = replace(self.request, identity_settled=settled)
+        self.advance()
+
+    @rule(held=st.booleans())
+    def hold(self, held: bool) -> None:
+        self.held = held
+        self.advance()
+
+    @rule(outcome=st.sampled_from(["sealed", "nobody_to_write_to", *SETTLEMENTS]))
+    @precondition(lambda self: self.request.phase is not Phase.ASKED)
+    def letter(self, outcome: str) -> None:
+        self.request = replace(self.request, letter=outcome)
+        self.advance()
+
+    @rule(
+        service=st.sampled_from(PARTICIPANTS),
+        left=st.integers(0, 3).map(lambda n: n if n > 2 else 0),
+        late=st.sampled_from([[], [], [PAPER_STORE], ["sealed_letters"]]),
+        told=st.sampled_from([None, "sent", "unknown"]),
+        behind=st.integers(0, 1),
+        came_late=st.booleans(),
+    )
+    @precondition(lambda self: self.request.begun)
+    def one_answers(
+        self, service: str, left: int, late: list[str], told: str | None, behind: int, came_late: bool
+    ) -> None:
+        self.answer(service, left, late, told, behind, came_late)
+
+    def answer(self, service: str, left: int, late: list[str], told: str | None, behind: int, came_late: bool) -> None:
+        self.clock += timedelta(seconds=1)
+        receipt = a_receipt(
+            service,
+            attempt=self.request.attempts[service] - behind,
+            outcome="failed" if left else "erased",
+            stores=[{"store": "s", "found": 3, "deleted": 3 - left, "remaining": left}],
+            late=late,
+            last_letter=told if service == "notifier" else None,
+            signed_at=self.clock,
+        )
+        self.receipts.insert(0 if came_late else len(self.receipts), receipt)
+        self.advance()
+
+    @rule()
+    @precondition(lambda self: self.request.begun and self.request.stands)
+    def ask_anew(self) -> None:
+        for service in silent(self.request, self.receipts):
+            if self.last(service) is not None:
+                attempts = {**self.request.attempts, service: self.request.attempts[service] + 1}
+                self.request = replace(self.request, attempts=attempts)
+
+    @rule(place=st.sampled_from(["phones", "shared_drive"]))
+    @precondition(lambda self: self.request.begun)
+    def certify(self, place: str) -> None:
+        certified = {*self.request.elsewhere_certified, place}
+        self.request = replace(self.request, elsewhere_certified=tuple(sorted(certified)))
+        self.advance()
+
+    @invariant()
+    def it_never_stands_still_for_no_reason(self) -> None:
+        if self.request.stands:
+            assert waiting_on(self.request, self.receipts, held=self.held)
+        else:
+            assert waiting_on(self.request, self.receipts, held=self.held) == []
+
+
+AnErasure.TestCase.settings = settings(max_examples=40, stateful_step_count=40, deadline=None)
+TestAnErasure = AnErasure.TestCase
+
+
+# The certificate
+
+
+@pytest.mark.parametrize(
+    ("completed", "paper", "kept"),
+    [
+        (timedelta(0), [], True),
+        (timedelta(0), [{"method": "shredded"}, {"method": "returned"}], True),
+        (timedelta(0), [{"method": "shredded"}, {"method": "not_found"}], False),
+        (timedelta(seconds=1), [], False),
+    ],
+)
+def test_p24_a_promise_is_kept_in_time_and_with_every_paper_found(
+    completed: timedelta, paper: list[dict[str, Any]], kept: bool
+) -> None:
+    assert kept_promise(completed_at=NOW + completed, due_at=NOW, paper=paper) is kept
+
+
+def test_a_certificate_is_one_of_its_own_receipts_or_does_not_hold() -> None:
+    request = a_request(**VERIFIED)
+    paper = ({"paper_file": "p", "method": "shredded", "at": NOW},)
+    final = {**{r.service: r for r in ALL}, "notifier": TOLD, "document": replace(ALL[1], paper=paper)}
+    claims = certificates.payload(request, final, completed_at=NOW)
+    assert claims["kept_promise"] is True
+    assert claims["paper"] == [{"paper_file": "p", "method": "shredded", "at": NOW.isoformat()}]
+    said = [
+        {"service": s, "request": "r", "case": "case", "outcome": "erased", "stores": [{"remaining": 0}], "late": []}
+        for s in PARTICIPANTS
+    ]
+    assert certificates.faults(claims, said) == []
+    assert certificates.faults(claims, said[1:])
+    for wrong in ({"request": "other"}, {"case": "other"}, {"outcome": "failed"}, {"stores": [{"remaining": 1}]},
+                  {"stores": [{}]}, {"late": ["paper"]}):  # fmt: skip
+        assert certificates.faults(claims, [{**said[0], **wrong}, *said[1:]]), wrong
+    assert certificates.faults({**claims, "last_letter": None}, said)
