@@ -24,7 +24,6 @@ UV_WHEEL = f"uv-{UV_VERSION}-py3-none-manylinux_2_17_x86_64.manylinux2014_x86_64
 UV_SHA256 = "d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19"
 UV_OLDEST = (0, 9)
 PYTHON_OLDEST = (3, 11)
-INDEX = "https://pypi.org/simple"
 SYSTEM_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 OTHERWISE = "use `docker compose up` instead."
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -66,7 +65,12 @@ def index() -> str:
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         if os.environ.get(name):
             return os.environ[name].rstrip("/")
-    return INDEX
+    # The index that the lock file's packages come from.
+    with open(os.path.join(PROJECT, "uv.lock"), encoding="utf-8") as file:
+        named = re.search(r'registry = "([^"]+)"', file.read())
+    if not named:
+        sys.exit("uv.lock names no package index: set UV_DEFAULT_INDEX, or " + OTHERWISE)
+    return named[1]
 
 
 def fetch(url: str, accept: str = "*/*") -> bytes:
