@@ -6,6 +6,7 @@ It reads files and open deleted files byte by byte and asks no server anything, 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import re
 import stat
@@ -75,14 +76,15 @@ def needles(label: str, text: str) -> list[Needle]:
     if len(text) < MIN_CHARACTERS:
         raise ValueError(f"A text to look for has {MIN_CHARACTERS} characters or more.")
     raw = text.encode()
-    escaped = "".join(c if c.isascii() else "".join(f"\\u{unit:04x}" for unit in _utf16(c)) for c in text)
+    escaped = json.dumps(text)[1:-1]
     percent = quote(text, safe="")
     forms = {
         "UTF-8": raw,
         "UTF-16LE": text.encode("utf-16-le"),
         "UTF-16BE": text.encode("utf-16-be"),
-        "JSON": escaped.encode(),
-        "JSON, capitals": re.sub(r"\\u\w{4}", lambda found: "\\u" + found[0][2:].upper(), escaped).encode(),
+        "JSON": json.dumps(text, ensure_ascii=False)[1:-1].encode(),
+        "JSON, escaped": escaped.encode(),
+        "JSON, capitals": re.sub(r"\\u[0-9a-f]{4}", lambda found: "\\u" + found[0][2:].upper(), escaped).encode(),
         "percent": percent.encode(),
         "percent, small": re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), percent).encode(),
         "form": quote_plus(text).encode(),
@@ -101,11 +103,6 @@ def piece(label: str, data: bytes) -> Needle:
     if len(data) < MIN_PIECE_BYTES:
         raise ValueError(f"A piece of a file has {MIN_PIECE_BYTES} bytes or more.")
     return Needle(label=label, form="bytes", data=data)
-
-
-def _utf16(character: str) -> list[int]:
-    pair = character.encode("utf-16-be")
-    return [int.from_bytes(pair[at : at + 2], "big") for at in range(0, len(pair), 2)]
 
 
 def _settled(encode: Callable[[bytes], bytes], raw: bytes, shift: int) -> bytes:

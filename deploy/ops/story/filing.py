@@ -21,8 +21,12 @@ def scan(tale: Tale) -> None:
     answer = tale.worker.ask("GET", "document", f"/documents/{filed['id']}/content")
     if answer.status_code != 200 or answer.content != tale.scan:
         raise Failed("the scan's own bytes when it is downloaded", f"{answer.status_code}, other bytes", "document")
-    about = f"{filed['media_type']}, {filed['pages']} pages, {len(tale.scan) // 1024} kB"
+    about = f"{filed['media_type']}, {_pages(filed['pages'])}, {len(tale.scan) // 1024} kB"
     tale.teller.done(f"{tale.family.scan_title}: {about}, read back whole.")
+
+
+def _pages(count: int) -> str:
+    return "1 page" if count == 1 else f"{count} pages"
 
 
 def paper(tale: Tale) -> None:

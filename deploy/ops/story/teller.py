@@ -18,7 +18,6 @@ from deploy.ops.story.office import Failed
 
 _POLL_S = 0.2
 _MARKS = {"done": ("✓", "green"), "refused": ("✗", "yellow"), "note": ("·", "dim"), "failed": ("✗", "red")}
-_WIDTH = 100
 
 
 class Teller:
@@ -43,8 +42,8 @@ class Teller:
     def heading(self, title: str, explains: str) -> None:
         self._step += 1
         self.console.print()
-        self._line(Text.assemble((f"{self._step:2}  ", "bold cyan"), (title, "bold")))
-        self._line(Text(f"    {explains}", style="dim"))
+        self._line(Text(f"{self._step:2}  ", style="bold cyan"), Text(title, style="bold"))
+        self._line(Text("    "), Text(explains, style="dim"))
 
     def done(self, text: str) -> None:
         self._marked("done", text)
@@ -60,20 +59,25 @@ class Teller:
 
     def _marked(self, kind: str, text: str) -> None:
         mark, style = _MARKS[kind]
-        self._line(Text.assemble("    ", (mark, style), " ", (text, style if kind in ("failed", "note") else "")))
+        self._line(Text(f"    {mark} ", style=style), Text(text, style=style if kind in ("failed", "note") else ""))
 
-    def _line(self, text: Text) -> None:
+    def _line(self, margin: Text, text: Text) -> None:
+        if self.console.is_terminal:
+            grid = Table.grid()
+            grid.add_row(margin, text)
+            self.console.print(grid)
+            return
+        plain = text.plain
         for word in self._hidden:
-            if word in (plain := text.plain):
-                text = Text(plain.replace(word, word[: len(word) // 2] + "…"))
+            plain = plain.replace(word, word[: len(word) // 2] + "…")
         # Plain output is for logs and pipes, where a line is a line however long.
-        self.console.print(text, soft_wrap=not self.console.is_terminal)
+        self.console.print(margin.plain + plain, markup=False, soft_wrap=True)
 
     def table(self, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
         """A table that stays; plain lines where there is no terminal."""
         if not self.console.is_terminal:
             for row in rows:
-                self._line(Text("    " + "  ".join(cell for cell in row if cell)))
+                self._line(Text("    "), Text("  ".join(cell for cell in row if cell)))
             return
         self.console.print(drawn(heads, rows))
 
@@ -96,13 +100,12 @@ class Teller:
         """The last screen."""
         self.console.print()
         if not self.console.is_terminal:
-            self._line(Text(title))
+            self._line(Text(""), Text(title))
             for line in lines:
-                self._line(Text(f"  {line}"))
+                self._line(Text("  "), Text(line))
             return
         body = Text("\n".join(lines))
-        width = min(_WIDTH, self.console.width)
-        self.console.print(Panel(body, title=Text(title, style="bold green"), border_style="green", width=width))
+        self.console.print(Panel(body, title=Text(title, style="bold green"), border_style="green", expand=False))
 
 
 def until(check: Callable[[], bool], *, within_s: float, expected: str, services: Iterable[str] = ()) -> None:

@@ -183,19 +183,31 @@ def _explain(tale: Tale, step: Step, expected: str, happened: str, services: tup
 
 
 def _last_screen(tale: Tale) -> None:
-    folder = tale.demo_folder
+    folder = _short(tale.demo_folder)
+    kept = {
+        "certificate.jose": "the proof, signed; nothing personal in it",
+        "receipts.json": "what each service found, deleted and read back",
+        "events.jsonl": "what the services told one another meanwhile",
+        "letter.pdf": "the last letter, as it was posted",
+        "email.eml": "the last email, as it was sent",
+    }
     tale.teller.farewell(
         f"Every step held ({tale.teller.seconds:.0f} s)",
         [
-            f"The family of case {tale.reference} was asked, helped, and forgotten. What is left of them:",
+            f"The family of case {tale.reference} was asked, helped, and forgotten.",
+            "What is left of them was given away:",
             "",
-            f"  {folder / 'certificate.jose'}   proof, signed; nothing personal in it",
-            f"  {folder / 'receipts.json'}      each service's receipts",
-            f"  {folder / 'events.jsonl'}       what the services told one another",
-            f"  {folder / 'letter.pdf'}         the last letter, as posted",
-            f"  {folder / 'email.eml'}          the last email, as sent",
+            f"  {folder}/",
+            *(f"    {name:18}{what}" for name, what in kept.items()),
             "",
-            f"Check it yourself:  .venv/bin/forgetmenot certificate verify {folder / 'certificate.jose'}",
-            "Run it yourself:    make up, then .venv/bin/forgetmenot token --role caseworker",
+            "Check it yourself:",
+            f"  .venv/bin/forgetmenot certificate verify {folder / 'certificate.jose'}",
+            "Tell it yourself:",
+            "  make up, and in another terminal  .venv/bin/forgetmenot token --role caseworker",
         ],
     )
+
+
+def _short(path: Path) -> Path:
+    """As one would type it from here."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
