@@ -124,8 +124,9 @@ def _missing(provided: Provision) -> list[str]:
 def _tale(stack: Stack, provided: Provision, teller: Teller, scan: Path | None, content: bytes | None) -> Tale:
     family = draw()
     if content is None:
-        lines = [family.wish, family.action, family.outcome, *family.address]
-        content = scanned_plan(family.scan_title, f"Born {family.child_born}", lines, pages=_SCAN_PAGES)
+        child = f"{family.child_given_name} {family.surname}, born {family.child_born:%-d %B %Y}"
+        lines = [child, ", ".join(family.address), family.wish, family.action, family.outcome]
+        content = scanned_plan(lines, pages=_SCAN_PAGES)
     suffix = scan.suffix if scan else ".pdf"
     return Tale(
         stack=stack,
