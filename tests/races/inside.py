@@ -1,0 +1,266 @@
+"""What a test of erasures does that no caller can: look into the servers, speak on the bus, and stand in the way."""
+
+from __future__ import annotations
+
+import base64
+import itertools
+import json
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from pymongo import MongoClient
+
+from deploy.local import mongo, objects
+from deploy.local.broker import Management
+from deploy.local.processes import Process
+from shared import service as wiring
+from shared.bus import Publisher
+from shared.clock import utc_now
+from shared.events import SERVICES, Event, EventType, write
+from shared.ids import new_id
+from shared.service import Kit
+from shared.signing import Signer
+from tests.house import House, eventually
+
+Row = dict[str, Any]
+CHECKED = {"checked": ["family", "authority", "safeguarding"]}
+# High above any number that the services have given out themselves.
+_SEQ = itertools.count(1_000_000)
+
+
+@dataclass(kw_only=True)
+class Inside:
+    """The servers under a house, with their administrators' rights."""
+
+    house: House
+    mongo: MongoClient[Row]
+    management: Management
+    _publishers: dict[str, Publisher] = field(default_factory=dict)
+
+    @property
+    def names(self) -> str:
+        return self.house.provided.prefix
+
+    # MongoDB
+
+    def rows(self, service: str, store: str, **where: Any) -> list[Row]:
+        return list(self.mongo[f"{self.names}_{service}"][store].find(where))
+
+    def row(self, service: str, store: str, **where: Any) -> Row | None:
+        return self.mongo[f"{self.names}_{service}"][store].find_one(where)
+
+    def change(self, service: str, store: str, where: Row, changed: Row) -> None:
+        self.mongo[f"{self.names}_{service}"][store].update_many(where, {"$set": changed})
+
+    def gate(self, service: str, case_id: str) -> str | None:
+        row = self.row(service, "gates", _id=case_id)
+        return None if row is None else str(row["state"])
+
+    def phase(self, request_id: str) -> str:
+        row = self.row("consent", "requests", _id=request_id)
+        assert row is not None
+        return str(row["phase"])
+
+    def keys_named(self, service: str, name: str) -> int:
+        return self.mongo[f"{self.names}_{service}_vault"]["keys"].count_documents({"keyAltNames": name})
+
+    def left_of(self, case_id: str) -> list[str]:
+        """Whatever is personal of the case, anywhere: records, search hashes, keys, objects, unfinished uploads."""
+        left = []
+        for service in SERVICES:
+            database = self.mongo[f"{self.names}_{service}"]
+            for name in database.list_collection_names():
+                if count := database[name].count_documents({"case_id": case_id, "personal": {"$exists": True}}):
+                    left.append(f"{service}.{name}: {count}")
+            vault = self.mongo[f"{self.names}_{service}_vault"]
+            for name in vault.list_collection_names():
+                if count := vault[name].count_documents({"$or": [{"case_id": case_id}, {"keyAltNames": case_id}]}):
+                    left.append(f"{service}_vault.{name}: {count}")
+        for store in ("receiving", "documents", "versions", "projections"):
+            if count := len(self.rows("document", store, case_id=case_id)):
+                left.append(f"document.{store}: {count}")
+        return left + [f"object {key}" for key in self.objects_of(case_id)]
+
+    def objects_of(self, case_id: str) -> list[str]:
+        store, bucket = objects.admin(self.house.stack.places, self.house.stack.ports).s3, f"{self.names}-document"
+        listed = store.list_objects(bucket, f"{case_id}/", recursive=True, include_version=True)
+        unfinished = store._list_multipart_uploads(bucket, prefix=f"{case_id}/").uploads
+        return [str(o.object_name) for o in listed] + [f"unfinished {u.object_name}" for u in unfinished]
+
+    @contextmanager
+    def locked(self, *wanted: tuple[str, str, Row]) -> Iterator[int]:
+        """Hold these rows (database's last word, store, where) in an open transaction that is taken back at the end.
+
+        Whoever wants to change or delete one has to wait: how a test stops a process at one line of its work. Answers
+        how many rows it got hold of.
+        """
+        with self.mongo.start_session() as session:
+            session.start_transaction()
+            got = 0
+            try:
+                for database, store, where in wanted:
+                    rows = self.mongo[f"{self.names}_{database}"][store]
+                    got += rows.update_many(where, {"$set": {"in_the_way": new_id()}}, session=session).modified_count
+                yield got
+            finally:
+                session.abort_transaction()
+
+    # RabbitMQ
+
+    def say(self, service: str, event_type: EventType, case_id: str, **data: Any) -> Event:
+        """Publish an event as this service's account does, under a new id."""
+        event = Event(
+            id=new_id(),
+            type=event_type,
+            source=service,
+            time=utc_now(),
+            seq=next(_SEQ),
+            data={"case": case_id, **data},
+        )
+        self.publish(service, event.id, event.routing_key, write(event))
+        return event
+
+    def publish(self, service: str, id: str, key: str, body: bytes) -> None:
+        if service not in self._publishers:
+            url = (self.house.provided.secrets[service] / "amqp-url").read_text().strip()
+            self._publishers[service] = Publisher(url, "a test")
+        assert self._publishers[service].publish([{"_id": id, "key": key, "body": body}], 10) == {id: "ok"}
+
+    def publish_as_nobody(self, key: str, body: bytes, **properties: Any) -> None:
+        """Publish as the administrator, who is none of the services: without `user_id` unless one is told."""
+        path = f"/api/exchanges/{quote(self.names)}/fmn.events/publish"
+        payload = {"routing_key": key, "payload": body.decode(), "payload_encoding": "string", "properties": properties}
+        assert self.management.call("POST", path, payload) == {"routed": True}
+
+    @contextmanager
+    def listening(self) -> Iterator[Callable[[], list[tuple[str, bytes]]]]:
+        """A queue that gets everything the services say meanwhile; answers routing keys and bodies so far."""
+        name, vhost, heard = f"tap-{new_id()}", quote(self.names), []
+        self.management.call("PUT", f"/api/queues/{vhost}/{name}", {"durable": True, "auto_delete": False})
+        bind = f"/api/bindings/{vhost}/e/fmn.events/q/{name}"
+        self.management.call("POST", bind, {"routing_key": "#"})
+
+        def so_far() -> list[tuple[str, bytes]]:
+            body = {"count": 10_000, "ackmode": "ack_requeue_false", "encoding": "base64"}
+            for message in self.management.call("POST", f"/api/queues/{vhost}/{name}/get", body):
+                heard.append((str(message["routing_key"]), base64.b64decode(message["payload"])))
+            return heard
+
+        try:
+            yield so_far
+        finally:
+            self.management.call("DELETE", f"/api/queues/{vhost}/{name}")
+
+    def has_settled(self, service: str, event_id: str) -> bool:
+        """Whether that service has handled, passed by or parked the event."""
+        handled = self.row(service, "inbox", _id=f"{service}:{event_id}")
+        return handled is not None or self.row(service, "parked", _id=event_id) is not None
+
+    def parked(self, service: str, case_id: str | None) -> list[str]:
+        """Why messages about the case were parked, oldest first."""
+        rows = self.mongo[f"{self.names}_{service}"]["parked"].find({"case_id": case_id}).sort("at", 1)
+        return [str(row["reason"]) for row in rows]
+
+    # Keys and processes
+
+    def signer(self, service: str, name: str = "receipt.jwk") -> Signer:
+        return Signer(json.loads((self.house.provided.secrets[service] / name).read_text()))
+
+    def kit(self, service: str, monkeypatch: pytest.MonkeyPatch) -> Kit:
+        """The service as its own process would open it, stores and all, in this one."""
+        for name, value in self.house.provided.env[service].items():
+            monkeypatch.setenv(name, value)
+        kit = wiring.build(service, "api")
+        import_module(f"services.{service}.main").stores(kit)
+        return kit
+
+    def workers(self, *services: str) -> list[Process]:
+        return [self.house.process(f"{service}-worker") for service in services or SERVICES]
+
+    @contextmanager
+    def stopped(self, *services: str) -> Iterator[None]:
+        """These workers don't run meanwhile; all of them when none is named."""
+        workers = self.workers(*services)
+        kill(workers)
+        try:
+            yield
+        finally:
+            start(workers)
+
+    @contextmanager
+    def with_settings(self, name: str, **env: str) -> Iterator[None]:
+        """A process runs with other settings meanwhile."""
+        process = self.house.process(name)
+        before = process.program
+        process.program = replace(before, env={**before.env, **env})
+        try:
+            process.restart()
+            yield
+        finally:
+            process.program = before
+            process.restart()
+
+    # The story
+
+    def a_family(self) -> str:
+        """An open case with a parent, an entry and a scan, known to every service."""
+        case_id = self.house.an_open_case()
+        self.house.a_person(case_id)
+        self.house.caseworker.made(
+            f"/cases/{case_id}/entries", {"kind": "wish", "text": "a place at the school nearby"}
+        )
+        assert self.house.a_scan(case_id).status_code == 201
+        return case_id
+
+    def completes(self, request_id: str, *, within_seconds: float = 40) -> None:
+        eventually(lambda: self.house.is_completed(request_id), within_seconds=within_seconds)
+
+    def receipts(self, request_id: str) -> list[Row]:
+        return list(self.house.auditor.read(f"/requests/{request_id}/receipts")["items"])
+
+
+def kill(workers: Sequence[Process]) -> None:
+    """SIGKILL them all at once."""
+    for worker in workers:
+        if worker.running:
+            worker.kill(signal.SIGSTOP)
+    for worker in workers:
+        worker.kill(signal.SIGKILL)
+
+
+def start(workers: Sequence[Process]) -> None:
+    """Start those that don't run, side by side, and wait until they work."""
+    begun = [worker for worker in workers if not worker.running]
+    for worker in begun:
+        # What says it is ready may be its last life's.
+        Path(worker.program.env["FMN_READY_FILE"]).unlink(missing_ok=True)
+        worker.start()
+    for worker in begun:
+        worker.wait_ready()
+
+
+def soon(check: Callable[[], Any], *, within_seconds: float = 10) -> Any:
+    """As `eventually`, but looking every millisecond: for what doesn't last."""
+    deadline = time.monotonic() + within_seconds
+    while not (found := check()):
+        assert time.monotonic() < deadline, f"not within {within_seconds} s"
+        time.sleep(0.001)
+    return found
+
+
+@contextmanager
+def an_inside(house: House) -> Iterator[Inside]:
+    places, ports = house.stack.places, house.stack.ports
+    with mongo.admin_client(places, ports) as client:
+        inside = Inside(house=house, mongo=client, management=Management.of(places, ports))
+        yield inside
+        for publisher in inside._publishers.values():
+            publisher.stop()
