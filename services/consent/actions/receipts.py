@@ -15,6 +15,7 @@ from services.consent.store import Stores
 from shared import events
 from shared.erasing import RECEIPT_TYPE
 from shared.errors import Permanent
+from shared.fields import misfits
 from shared.ids import new_id
 from shared.signing import BadSignature, PublicKeys, verify
 from shared.work import Tx
@@ -52,6 +53,8 @@ def take_receipt(
         raise Permanent("receipt-of-no-request")
     tx.gates.touch(tx.session, request.case_id)
     row = _checked(keys, request, service, jws, tx.now)
+    if misfits(stores.receipts.clear, {**row, "at": tx.now}):
+        raise Permanent("receipt-wrong-shape")
     if stores.receipts.rows.find_one({"request": request_id, "jws": jws}, session=tx.session) is not None:
         return
     stores.receipts.insert({"_id": new_id(), **row, "at": tx.now}, session=tx.session)
