@@ -205,7 +205,11 @@ class Search:
             return False
         if folder.is_symlink():
             return False
-        if (folder / "servers").is_dir() and (folder / "run" / "secrets").is_dir():
+        if os.path.ismount(folder):
+            # The kernel's own views (a chroot's /proc), or a disk that no temp file of ours lies on.
+            self.found.left_out["another file system"].append(str(folder))
+            return False
+        if os.path.isdir(folder / "servers") and os.path.isdir(folder / "run" / "secrets"):
             self.found.left_out["another stack, which was never told these words"].append(str(folder))
             return False
         return True
