@@ -8,7 +8,8 @@ from flask import Flask
 
 from services.consent.actions.consents import LEDGER_STEP
 from services.consent.actions.receipts import complete, enter_in_ledger
-from services.consent.actions.saga import ASK_AGAIN_STEP, COMPLETE_STEP, ask_again
+from services.consent.actions.requests import drop_key
+from services.consent.actions.saga import ASK_AGAIN_STEP, COMPLETE_STEP, DROP_KEY_STEP, ask_again
 from services.consent.api import consent_routes, hold_routes, request_routes, statement_routes
 from services.consent.api.statement import add_jwks
 from services.consent.consumer import handlers
@@ -64,6 +65,7 @@ def worker() -> int:
     kinds = {
         COMPLETE_STEP: run_complete,
         LEDGER_STEP: run_ledger,
+        DROP_KEY_STEP: lambda step: drop_key(opened, step.key),
         ASK_AGAIN_STEP: lambda step: ask_again(opened, step.key),
     }
     return service.worker(kit, handlers(opened, kit.public_keys), kinds)

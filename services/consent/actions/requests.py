@@ -19,7 +19,7 @@ from services.consent.model.requests import (
 )
 from services.consent.store import Stores
 from shared import events
-from shared.errors import Conflict, Forbidden, Invalid, NotFound
+from shared.errors import Conflict, Forbidden, Invalid, NotFound, Problem
 from shared.gates import CLOSED
 from shared.work import Tx
 from shared.working_days import end_of_day, london_day
@@ -100,7 +100,19 @@ def log_erasure(
         tx.emit(events.consent.FROZEN, {"case": case_id})
         return new, True
 
-    return stores.work.run(act)
+    try:
+        logged, is_new = stores.work.run(act)
+    except Problem:
+        drop_key(stores, id)
+        raise
+    if not is_new:
+        drop_key(stores, id)
+    return logged, is_new
+
+
+def drop_key(stores: Stores, request_id: str) -> None:
+    """Destroy the key of its own that a request about an erased case had; most never had one."""
+    stores.vault.destroy_key(request_key(request_id))
 
 
 def confirm(stores: Stores, *, request_id: str, checked: Sequence[str], sub: str) -> Request:

@@ -19,12 +19,14 @@ from services.consent.model.requests import (
 )
 from services.consent.store import Stores
 from shared import events
+from shared.gates import CLOSED
 from shared.ids import new_id
 from shared.work import Tx
 from shared.working_days import end_of_day, london_day
 
 ASK_AGAIN_STEP = "ask_again"
 COMPLETE_STEP = "complete"
+DROP_KEY_STEP = "drop_request_key"
 # Silence is asked about soon at first, and then in proportion to how long it has lasted.
 _FIRST_ASK_AGAIN = timedelta(seconds=10)
 _AFTER_A_FAILURE = timedelta(seconds=5)
@@ -84,6 +86,10 @@ def stop(stores: Stores, tx: Tx, request: Request, status: Status) -> Request:
     if request.phase is Phase.PREPARING:
         tx.emit(events.consent.CANCELLED, _ids(request))
     moved = stores.change_request(tx, request, replace(request, status=status, phase=Phase.STOPPED))
+    if tx.gates.state(request.case_id, tx.session) == CLOSED:
+        # What is asked about a case that is gone is kept no longer than it is asked.
+        stores.requests.strip(tx, request.id)
+        stores.steps.add(tx, DROP_KEY_STEP, request.id, request.case_id)
     others = [r for r in stores.requests_of(request.case_id, tx) if r.stands and r.kind == "erasure"]
     if not [r for r in others if r.id != request.id]:
         tx.gates.release(tx.session, request.case_id)
