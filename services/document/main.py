@@ -15,6 +15,7 @@ from services.document.consumer import handlers
 from services.document.store import Stores
 from services.document.store.files import connect
 from shared import service
+from shared.errors import Invalid
 from shared.service import Kit
 from shared.steps import Every, StepRow
 
@@ -29,7 +30,11 @@ def stores(kit: Kit) -> Stores:
 
     def may_obtain(*, case_id: str, party: str, kind: str) -> bool:
         query = {"case_id": case_id, "purpose": "obtain_documents", "party": party, "document_kind": kind}
-        return kit.calls.get("consent", "/decisions", query=query).get("allowed") is True
+        decision = kit.calls.get("consent", "/decisions", query=query)
+        if decision.get("reason") == "no-such-organisation":
+            said = {"source": ["This is neither `family` nor an organisation that was entered."]}
+            raise Invalid("The document's source isn't known here. Nothing was kept.", errors=said)
+        return decision.get("allowed") is True
 
     opened = Stores.open(
         work=kit.work,

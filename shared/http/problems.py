@@ -20,14 +20,13 @@ from pymongo.errors import (
     InvalidOperation,
     PyMongoError,
 )
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from shared import errors
 from shared.errors import Problem
 from shared.gates import CLOSED, ERASED_SENTENCE
 from shared.ids import new_id
 from shared.logs import log, where
-from shared.stores import Orphan
 from shared.vault import KeyGone
 from shared.work import Work
 
@@ -55,7 +54,10 @@ def register_problems(app: Flask, work: Work) -> None:
         return problem_response(problem)
 
     def http_error(error: HTTPException) -> Response:
-        return problem_response(_of_status(error.code or 500))
+        answer = problem_response(_of_status(error.code or 500))
+        if isinstance(error, MethodNotAllowed) and error.valid_methods:
+            answer.headers["Allow"] = ", ".join(sorted(error.valid_methods))
+        return answer
 
     def unexpected(error: Exception) -> Response:
         return problem_response(problem_of(error, work))
@@ -69,7 +71,7 @@ def problem_of(error: Exception, work: Work) -> Problem:
     """The problem that an error amounts to; what nobody foresaw is logged under an id and becomes a 500."""
     if isinstance(error, Problem):
         return error
-    if isinstance(error, KeyGone | Orphan):
+    if isinstance(error, KeyGone):
         case_id = g.get("case_id")
         if case_id is not None and work.gates.state(case_id) == CLOSED:
             return errors.Erased(ERASED_SENTENCE)

@@ -21,10 +21,6 @@ from shared.work import Tx
 CHANGED_SENTENCE = "Somebody else changed it after you read it. Nothing was changed; read it again."
 
 
-class Orphan(Exception):
-    """A record that no key opens: it counts as absent."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """One record, opened. `version` counts its changes from 1; `personal` is {} where there is none."""

@@ -14,6 +14,8 @@ from shared.gates import FROZEN
 from shared.work import Tx
 
 LEDGER_STEP = "ledger"
+# Other services tell this reason from the rest: a document can come only from an organisation that is entered here.
+NO_SUCH_ORGANISATION = "no-such-organisation"
 
 
 def add_organisation(stores: Stores, *, id: str, name: str, kind: str) -> Mapping[str, Any]:
@@ -138,6 +140,8 @@ def decision(stores: Stores, *, case_id: str, asked: Grant, person_id: str | Non
     """Whether this may be done now. A frozen case allows nothing: sending and sharing have stopped (P24)."""
     if stores.work.gates.state(case_id) == FROZEN:
         return Decision(allowed=False, reason="frozen")
+    if asked.purpose == "obtain_documents" and (asked.party is None or stores.organisations.get(asked.party) is None):
+        return Decision(allowed=False, reason=NO_SUCH_ORGANISATION)
     stands = stores.standing(case_id)
     return decide(stands, asked, person_id=person_id, first_adult=stores.first_adult(case_id))
 
