@@ -6,6 +6,7 @@ so that two runs, and two workers of one run, never meet.
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import socket
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from deploy.local.places import Ports, from_environment
 from deploy.local.provision import Provision
@@ -76,6 +78,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
+    # Services that ran inside a test's own process notice that the servers go; the summary stays the last word.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     while _KEEPER:
         _KEEPER.pop().stop()
 
