@@ -5,40 +5,21 @@ It reads files and open deleted files byte by byte and asks no server anything, 
 
 from __future__ import annotations
 
-import base64
-import json
 import os
-import re
 import stat
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
-from urllib.parse import quote, quote_plus
 
 from deploy.local.places import Places
 from deploy.local.processes import leftovers
+from deploy.ops.finder import Finder, Needle
 
-MIN_CHARACTERS = 6
-MIN_PIECE_BYTES = 16
-# Small enough for a processor's cache: some fifty passes are made over each chunk.
-_CHUNK_BYTES = 256 * 1024
-_ZEROS = bytes(_CHUNK_BYTES)
-# A run that most forms of a text share is looked for once instead of once per form.
-_MIN_SHARED = 4
 # Files of others in the temp folders, together, beyond which the rest is named as not searched.
 _TEMP_BYTES = 2 * 2**30
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Needle:
-    """What to look for: whose words (`label`), in which `form`, as which bytes."""
-
-    label: str
-    form: str
-    data: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -68,102 +49,6 @@ class Found:
         ]
 
 
-def needles(label: str, text: str) -> list[Needle]:
-    """Every form of a text: UTF-8, UTF-16 both ways, base64 at three alignments, JSON-escaped, percent-encoded.
-
-    Raises ValueError for a text under six characters, which would be found by chance.
-    """
-    if len(text) < MIN_CHARACTERS:
-        raise ValueError(f"A text to look for has {MIN_CHARACTERS} characters or more.")
-    raw = text.encode()
-    escaped = json.dumps(text)[1:-1]
-    percent = quote(text, safe="")
-    forms = {
-        "UTF-8": raw,
-        "UTF-16LE": text.encode("utf-16-le"),
-        "UTF-16BE": text.encode("utf-16-be"),
-        "JSON": json.dumps(text, ensure_ascii=False)[1:-1].encode(),
-        "JSON, escaped": escaped.encode(),
-        "JSON, capitals": re.sub(r"\\u[0-9a-f]{4}", lambda found: "\\u" + found[0][2:].upper(), escaped).encode(),
-        "percent": percent.encode(),
-        "percent, small": re.sub("%[0-9A-F]{2}", lambda found: found[0].lower(), percent).encode(),
-        "form": quote_plus(text).encode(),
-    }
-    for shift in range(3):
-        for name, encode in (("base64", base64.b64encode), ("base64url", base64.urlsafe_b64encode)):
-            forms[f"{name}, {shift} in"] = _settled(encode, raw, shift)
-    unique: dict[bytes, Needle] = {}
-    for form, data in forms.items():
-        unique.setdefault(data, Needle(label=label, form=form, data=data))
-    return list(unique.values())
-
-
-def piece(label: str, data: bytes) -> Needle:
-    """Bytes to look for as they are."""
-    if len(data) < MIN_PIECE_BYTES:
-        raise ValueError(f"A piece of a file has {MIN_PIECE_BYTES} bytes or more.")
-    return Needle(label=label, form="bytes", data=data)
-
-
-def _settled(encode: Callable[[bytes], bytes], raw: bytes, shift: int) -> bytes:
-    """The base64 characters that `raw` alone decides when `shift` bytes stand before it."""
-    text = encode(bytes(shift) + raw)
-    first = -(-shift * 8 // 6)
-    last = (shift + len(raw)) * 8 // 6
-    return text[first:last]
-
-
-class Finder:
-    """Looks for many needles at once."""
-
-    def __init__(self, wanted: Iterable[Needle]) -> None:
-        self.needles = list(wanted)
-        self._overlap = max((len(needle.data) for needle in self.needles), default=0)
-        # anchor -> the needles that contain it, each with where in it
-        self._anchors: dict[bytes, list[tuple[int, Needle]]] = defaultdict(list)
-        by_label: dict[str, list[Needle]] = defaultdict(list)
-        for needle in self.needles:
-            by_label[needle.label].append(needle)
-        for group in by_label.values():
-            self._group(group)
-
-    def _group(self, group: Sequence[Needle]) -> None:
-        runs = [run for needle in group for run in re.findall(rb"[A-Za-z0-9]{%d,}" % _MIN_SHARED, needle.data)]
-        # In UTF-16 the zero beside each character stands before it or after it; between them it stands either way.
-        wide = [run.decode().encode("utf-16-le")[:-1] for run in runs]
-        shared = sorted({*runs, *wide}, key=lambda run: (-sum(run in n.data for n in group), -len(run)))
-        for needle in group:
-            anchor = next((run for run in shared if run in needle.data), needle.data)
-            self._anchors[anchor].append((needle.data.index(anchor), needle))
-
-    def in_bytes(self, data: bytes) -> Iterator[tuple[Needle, int]]:
-        """Each needle that is in `data`, with where it is first."""
-        for anchor, needles_of in self._anchors.items():
-            at = data.find(anchor)
-            missing = list(needles_of)
-            while at >= 0 and missing:
-                for pair in list(missing):
-                    within, needle = pair
-                    start = at - within
-                    if start >= 0 and data.startswith(needle.data, start):
-                        missing.remove(pair)
-                        yield needle, start
-                at = data.find(anchor, at + 1)
-
-    def in_file(self, file: BinaryIO) -> Iterator[tuple[Needle, int]]:
-        """Each needle in an open file, block by block; holes and zeros are stepped over. Raises OSError."""
-        before, offset = b"", 0
-        while chunk := file.read(_CHUNK_BYTES):
-            if chunk == _ZEROS and not any(before):
-                before = chunk[-self._overlap :] if self._overlap else b""
-            else:
-                window = before + chunk
-                for needle, at in self.in_bytes(window):
-                    yield needle, offset - len(before) + at
-                before = window[-self._overlap :] if self._overlap else b""
-            offset += len(chunk)
-
-
 class Search:
     """One search of one stack.
 
@@ -186,7 +71,7 @@ class Search:
     def stack(self) -> Found:
         """Search `servers/`, `logs/` and `run/`."""
         for folder in (self.places.servers, self.places.logs, self.places.run):
-            for path in _walk(folder, enter=lambda _path: True):
+            for path in _walk(folder, enter=lambda _path: True, shut=self._shut):
                 self._file(path)
         return self.found
 
@@ -194,7 +79,7 @@ class Search:
         """Search the stack, the temp folders, and files that its processes hold open though they are deleted."""
         self.stack()
         for folder in _temp_folders():
-            for path in _walk(folder, enter=self._enter):
+            for path in _walk(folder, enter=self._enter, shut=self._shut):
                 self._temp_file(path)
         self._deleted([*self._ours, os.getpid()])
         return self.found
@@ -213,6 +98,10 @@ class Search:
             self.found.left_out["another stack, which was never told these words"].append(str(folder))
             return False
         return True
+
+    def _shut(self, error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            self.found.left_out[error.strerror or type(error).__name__].append(str(error.filename))
 
     def _temp_file(self, path: Path) -> None:
         try:
@@ -302,9 +191,9 @@ def _temp_folders() -> list[Path]:
     return [folder for folder in folders if not any(other in folder.parents for other in folders)]
 
 
-def _walk(folder: Path, enter: Callable[[Path], bool]) -> Iterator[Path]:
-    """Regular files below a folder; no link is followed."""
-    for here, folders, names in os.walk(folder):
+def _walk(folder: Path, enter: Callable[[Path], bool], shut: Callable[[OSError], None]) -> Iterator[Path]:
+    """Regular files below a folder; no link is followed. shut: told of each folder that can't be listed."""
+    for here, folders, names in os.walk(folder, onerror=shut):
         folders[:] = [name for name in folders if enter(Path(here) / name)]
         for name in names:
             path = Path(here) / name

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.local.places import Places, places
-from deploy.ops.search import Finder, Hit, Needle, Search, needles, piece, tidy
+from deploy.ops.finder import Finder, Needle, needles, piece
+from deploy.ops.search import Hit, Search, tidy
 
 NAME = "Žofie Łukasińska"
 LABEL = "a name"

@@ -11,7 +11,8 @@ from urllib.parse import quote
 from deploy.local import mongo, objects
 from deploy.local.broker import Management
 from deploy.local.stack import Stack
-from deploy.ops.search import Found, Needle, needles, piece, tidy
+from deploy.ops.finder import Needle, needles, piece
+from deploy.ops.search import Found, tidy
 from deploy.ops.story.family import draw
 
 _LABEL = "the canary"

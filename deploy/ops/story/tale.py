@@ -10,7 +10,8 @@ from typing import Any
 
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
-from deploy.ops.search import Found, Needle, Search, needles, piece
+from deploy.ops.finder import Needle, needles, piece
+from deploy.ops.search import Found, Search
 from deploy.ops.story.canary import Canary
 from deploy.ops.story.family import Family
 from deploy.ops.story.office import Caller
