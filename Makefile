@@ -4,7 +4,7 @@
 PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: setup up demo test check
+.PHONY: setup up demo test check secrets
 
 setup:
 	@$(PYTHON) -I deploy/local/bootstrap.py
@@ -22,3 +22,7 @@ check: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# The secrets of a deployment with containers, and with DEMO=1 the .env for a look at it; docs/runbook.md says more.
+secrets: setup
+	@.venv/bin/forgetmenot secrets $(if $(DEMO),--demo)

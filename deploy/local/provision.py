@@ -31,7 +31,7 @@ OPERATORS_SETTINGS = (
 # Folders beside which those of other names are made.
 _TAKEN = ("secrets", "tmp", "rabbitmq", "seaweedfs", "spool", "pids", "ready", "mail", "post", "demo")
 # Ofcom's numbers for drama and RFC 2606's domains: nobody is telephoned or written to.
-_SAMPLE_OFFICE = {
+SAMPLE_OFFICE = {
     "FMN_OFFICE_NAME": "Marlow Vale SENDIAS",
     "FMN_OFFICE_PHONE": "01632 960 123",
     "FMN_OFFICE_EMAIL": "office@sendias.example",
@@ -112,7 +112,7 @@ def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[
     ledger_copy = private_folder(places.root / "ledger-copy" / ("" if prefix == DEFAULT_PREFIX else prefix))
     common = {
         **{f"FMN_{service.upper()}_URL": f"http://127.0.0.1:{port}" for service, port in service_ports.items()},
-        **_SAMPLE_OFFICE,
+        **SAMPLE_OFFICE,
         "FMN_NAMES": prefix,
         "FMN_PUBLIC_KEYS": str(public_keys),
         "FMN_OIDC_AUDIENCE": "forgetmenot",

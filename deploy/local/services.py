@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Set
 from contextlib import suppress
 
 import requests
 
+from deploy.commands import api_command, worker_command
 from deploy.local.places import DEFAULT_PREFIX, PROJECT, SERVICES, Places, private_folder
 from deploy.local.processes import Program
 from deploy.local.provision import Provision
-
-_API_THREADS = 16
 
 
 def programs(places: Places, provided: Provision, chosen: Set[str], extra: Mapping[str, str]) -> dict[str, Program]:
@@ -33,18 +31,11 @@ def _program(places: Places, provided: Provision, service: str, role: str, extra
     port = provided.ports[service]
     env = dict(provided.env[service]) | {"TMPDIR": str(temp), "HOME": str(provided.run)} | dict(extra)
     if role == "api":
-        command = [
-            sys.executable, "-m", "gunicorn", "--worker-class", "shared.http.server.Worker", "--workers", "1",
-            "--threads", str(_API_THREADS), "--bind", f"127.0.0.1:{port}", "--worker-tmp-dir", str(temp),
-            "--no-control-socket", "--logger-class", "shared.logs.GunicornLogger", "--graceful-timeout", "4",
-            # A warning quotes the malformed request it is about, which may hold anything.
-            "--log-level", "error",
-            f"services.{service}.main:create_api()",
-        ]  # fmt: skip
+        command = api_command(service, f"127.0.0.1:{port}", str(temp))
         ready = _api_ready(port)
     else:
         env["FMN_READY_FILE"] = str(ready_file)
-        command = [sys.executable, "-m", f"services.{service}.main", "worker"]
+        command = worker_command(service)
         ready = ready_file.exists
     return Program(
         name=name,

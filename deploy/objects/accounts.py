@@ -8,8 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import requests
@@ -19,7 +21,7 @@ from minio.signer import _sign_v4  # the public functions sign for s3 and sts on
 from minio.versioningconfig import VersioningConfig
 
 # What a service does with its bucket: no making or dropping buckets, no switching versions off.
-_ALLOWED = (
+ALLOWED = (
     "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion",
     "s3:ListBucket", "s3:ListBucketVersions", "s3:AbortMultipartUpload", "s3:ListParts", "s3:GetBucketVersioning",
     "s3:GetBucketLocation",
@@ -33,6 +35,15 @@ class StoreRefused(Exception):
     def __init__(self, action: str, code: str) -> None:
         super().__init__(f"The object store refused {action}: {code}.")
         self.code = code
+
+
+def own_bucket_policy(bucket: str, actions: Sequence[str] = ALLOWED) -> dict[str, Any]:
+    """A policy that opens this bucket and what is in it, for these actions."""
+    resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": list(actions), "Resource": resources}],
+    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +108,7 @@ class ObjectAdmin:
         except StoreRefused as error:
             if error.code != "EntityAlreadyExists":
                 raise
-        resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
-        policy = {
-            "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Action": list(_ALLOWED), "Resource": resources}],
-        }
+        policy = own_bucket_policy(bucket)
         self.iam("PutUserPolicy", UserName=name, PolicyName="own-bucket", PolicyDocument=json.dumps(policy))
         held = self._access_keys(name)
         if known and known.access in held:

@@ -1,0 +1,23 @@
+"""The commands that a service's two processes are started with, embedded and in a container alike."""
+
+from __future__ import annotations
+
+import sys
+
+_API_THREADS = 16
+
+
+def api_command(service: str, bind: str, temp: str) -> list[str]:
+    """gunicorn with one process of threads on `bind` (host:port); `temp` is a folder for its heartbeat file."""
+    return [
+        sys.executable, "-m", "gunicorn", "--worker-class", "shared.http.server.Worker", "--workers", "1",
+        "--threads", str(_API_THREADS), "--bind", bind, "--worker-tmp-dir", temp,
+        "--no-control-socket", "--logger-class", "shared.logs.GunicornLogger", "--graceful-timeout", "4",
+        # A warning quotes the malformed request it is about, which may hold anything.
+        "--log-level", "error",
+        f"services.{service}.main:create_api()",
+    ]  # fmt: skip
+
+
+def worker_command(service: str) -> list[str]:
+    return [sys.executable, "-m", f"services.{service}.main", "worker"]

@@ -1,0 +1,33 @@
+"""What a container of our image runs: `SERVICE api`, `SERVICE worker`, `provision` or `definitions`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from deploy.commands import api_command, worker_command
+from shared.events import SERVICES
+
+API_PORT = 8000
+USAGE = f"usage: {'|'.join(SERVICES)} api|worker, or provision, or definitions"
+
+
+def main(arguments: list[str]) -> int:
+    match arguments:
+        case [service, "api"] if service in SERVICES:
+            command = api_command(service, f"0.0.0.0:{API_PORT}", "/tmp")  # noqa: S108 - in a container of its own
+        case [service, "worker"] if service in SERVICES:
+            command = worker_command(service)
+        case ["provision" | "definitions" as task]:
+            from deploy.ops import provision
+
+            return provision.main(task)
+        case _:
+            print(USAGE, file=sys.stderr)  # noqa: T201
+            return 2
+    os.environ["FMN_SERVICE"] = arguments[0]
+    os.execv(command[0], command)  # noqa: S606 - so that the service itself gets the signals
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))

@@ -1,0 +1,36 @@
+"""The replica set of a MongoDB that the administrator can reach over the network."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.errors import OperationFailure
+
+_ALREADY_INITIALIZED = 23
+
+
+class NoPrimary(Exception):
+    """The replica set elected no primary in time."""
+
+
+def ensure_replica_set(client: MongoClient[dict[str, Any]], name: str, member: str, within_s: float = 60) -> None:
+    """Make the set with this one member (host:port) unless there is one, and wait until it has a primary.
+
+    client: a direct connection as administrator. Members that were added since are left as they are.
+    """
+    try:
+        client.admin.command("replSetInitiate", {"_id": name, "members": [{"_id": 0, "host": member}]})
+    except OperationFailure as error:
+        if error.code != _ALREADY_INITIALIZED:
+            raise
+    deadline = time.monotonic() + within_s
+    while not _has_primary(client.admin.command("hello")):
+        if time.monotonic() > deadline:
+            raise NoPrimary(f"The replica set {name} has had no primary for {within_s:.0f} s; see MongoDB's log.")
+        time.sleep(0.2)
+
+
+def _has_primary(hello: dict[str, Any]) -> bool:
+    return bool(hello.get("isWritablePrimary") or hello.get("primary"))

@@ -1,0 +1,43 @@
+"""Buckets and key pairs on MinIO: a user per service, whose policy opens that service's bucket and nothing else.
+
+MinIO has no IAM API: users and policies go through its own admin API. The same by hand, with its client:
+
+    mc mb --with-versioning store/fmn-document
+    mc admin policy create store fmn-document policy.json
+    mc admin user add store ACCESS SECRET
+    mc admin policy attach store fmn-document --user ACCESS
+"""
+
+from __future__ import annotations
+
+import urllib3
+from minio.credentials.providers import StaticProvider
+from minio.error import MinioAdminException
+from minio.minioadmin import MinioAdmin
+
+from deploy.objects.accounts import ALLOWED, KeyPair, ObjectAdmin, StoreRefused, own_bucket_policy
+
+# AWS calls it so and so does MinIO, which refuses a policy with an action it doesn't know.
+_OTHER_NAMES = {"s3:ListParts": "s3:ListMultipartUploadParts"}
+_TIMEOUT_S = 15
+
+
+def ensure_account(admin: ObjectAdmin, name: str, bucket: str, keys: KeyPair) -> None:
+    """Make the bucket, the policy called `name`, and the user with this key pair; doing it again changes nothing.
+
+    Raises StoreRefused with the status of MinIO's refusal.
+    """
+    admin.ensure_bucket(bucket)
+    client = MinioAdmin(
+        endpoint=admin.endpoint,
+        credentials=StaticProvider(admin.keys.access, admin.keys.secret),
+        secure=admin.secure,
+        http_client=urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False),
+    )
+    actions = tuple(_OTHER_NAMES.get(action, action) for action in ALLOWED)
+    try:
+        client.policy_add(name, policy=own_bucket_policy(bucket, actions))
+        client.user_add(keys.access, keys.secret)
+        client.policy_set(name, user=keys.access)
+    except MinioAdminException as error:
+        raise StoreRefused("an account of " + name, str(error.args[0] if error.args else "refused")) from error
