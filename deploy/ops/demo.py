@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from deploy.local.places import PROJECT
+
 
 def register(app: typer.Typer) -> None:
     @app.command()
@@ -15,8 +17,26 @@ def register(app: typer.Typer) -> None:
             Path | None,
             typer.Option(help="A scan of your own to file (PDF, JPEG, PNG, TIFF); a made-up one when left out."),
         ] = None,
+        against: Annotated[
+            str | None,
+            typer.Option(help="The gateway of a deployment in containers, such as https://localhost:8443."),
+        ] = None,
+        secrets: Annotated[Path, typer.Option(help="With --against: the folder that `make secrets` made.")] = (
+            PROJECT / "secrets"
+        ),
+        authority: Annotated[
+            Path | None,
+            typer.Option(help="With --against: whose certificates to trust; the gateway's own when left out."),
+        ] = None,
+        mail: Annotated[str, typer.Option(help="With --against: the mail catcher of profile demo.")] = (
+            "http://127.0.0.1:8025"
+        ),
     ) -> None:
         """Tell the main job's story: a family's case lives, and is forgotten everywhere. Exit 0 if every step held."""
+        if against is not None:
+            from deploy.ops.story.against import tell_against
+
+            raise typer.Exit(tell_against(against, secrets=secrets, authority=authority, mail_url=mail, scan=scan))
         # What draws pictures and talks to servers is loaded for this command alone.
         from deploy.ops.story.telling import tell
 

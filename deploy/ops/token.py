@@ -40,13 +40,17 @@ def register(app: typer.Typer) -> None:
     def token(
         role: Annotated[list[str], typer.Option(help=f"One of {', '.join(sorted(ROLES))}; may be repeated.")],
         subject: Annotated[str, typer.Option(help="Who it speaks for: an opaque name without spaces.")] = "local-user",
+        key: Annotated[
+            Path | None,
+            typer.Option(help="The issuer's private key: secrets/issuer/issuer.jwk for containers."),
+        ] = None,
     ) -> None:
         """Print a token for the local stack, good for eight hours, alone on standard output."""
         if unknown := [name for name in role if name not in ROLES]:
             raise typer.BadParameter(f"{', '.join(unknown)}: a role is one of {', '.join(sorted(ROLES))}.")
         if not Subject().accepts(subject):
             raise typer.BadParameter("a subject is an opaque name without spaces, such as `worker-7`.")
-        key = issuer_key(places(from_environment()[0]), names_from_environment())
+        key = key or issuer_key(places(from_environment()[0]), names_from_environment())
         if not key.exists():
             typer.echo(f"There is no issuer's key at {key}: start the stack once (`make up`).", err=True)
             raise typer.Exit(1)

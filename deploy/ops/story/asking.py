@@ -7,14 +7,14 @@ from typing import Any
 
 from deploy.ops.story.family import Adult
 from deploy.ops.story.office import Failed
-from deploy.ops.story.tale import Tale
+from deploy.ops.story.tale import Telling
 from deploy.ops.story.teller import until
 
 _OPEN_WITHIN_S = 20
 _WRITTEN_WITHIN_S = 40
 
 
-def shell(tale: Tale) -> None:
+def shell(tale: Telling) -> None:
     """A case that has a reference, and nobody in it."""
     made = tale.worker.post("case", "/cases", {"channel": "phone"})
     tale.case_id, tale.reference = str(made["id"]), str(made["reference"])
@@ -23,7 +23,7 @@ def shell(tale: Tale) -> None:
     tale.teller.done(f"A shell: reference {tale.reference}. It ends by itself on {made['expires_at'][:10]}.")
 
 
-def too_early(tale: Tale) -> None:
+def too_early(tale: Telling) -> None:
     """A name before consent is refused, and nothing of it is kept."""
     path = f"/cases/{tale.case_id}/people"
     body = _person(tale.family.by_post, role="parent")
@@ -33,7 +33,7 @@ def too_early(tale: Tale) -> None:
         raise Failed("a shell with nobody in it", f"it has {len(people)} people", "case")
 
 
-def consent(tale: Tale) -> None:
+def consent(tale: Telling) -> None:
     """The family hears the statement, and agrees to casework."""
     statement = tale.worker.get("consent", "/statement")
     tale.teller.note(f"Statement {statement['version']}, read to the parent (sha256 {statement['sha256'][:12]}…)")
@@ -49,7 +49,7 @@ def consent(tale: Tale) -> None:
     tale.teller.done(f"{family.by_post.name} agrees to casework: the shell becomes an open case.")
 
 
-def people(tale: Tale) -> None:
+def people(tale: Telling) -> None:
     """Two parents and a child; one parent wants letters, the other agrees to email as well."""
     family, path = tale.family, f"/cases/{tale.case_id}/people"
     first = _person(family.by_post, role="parent", address=family.address, phone=family.by_post.phone,
@@ -77,14 +77,14 @@ def people(tale: Tale) -> None:
     )
 
 
-def entries(tale: Tale) -> None:
+def entries(tale: Telling) -> None:
     """What the family wants, what is done, what came of it."""
     for kind, text in (("wish", tale.family.wish), ("action", tale.family.action), ("outcome", tale.family.outcome)):
         tale.worker.post("case", f"/cases/{tale.case_id}/entries", {"kind": kind, "text": text})
         tale.teller.done(f"{kind}: {text}")
 
 
-def opening_letters(tale: Tale) -> None:
+def opening_letters(tale: Telling) -> None:
     """Each parent has an opening letter, in the way that they chose."""
     expected = "a letter and an email, both delivered"
 
@@ -97,15 +97,15 @@ def opening_letters(tale: Tale) -> None:
 
     with tale.teller.waiting("The notifier writes them …"):
         until(delivered, within_s=_WRITTEN_WITHIN_S, expected=expected, services=("notifier", "consent"))
-    tale.teller.done(f"A letter to {tale.family.by_post.given_name}: a tagged PDF/A in {tale.provided.post}")
-    tale.teller.done(f"An email to {tale.family.by_email.given_name}: in {tale.provided.mail}")
+    tale.teller.done(f"A letter to {tale.family.by_post.given_name}: a tagged PDF/A in {tale.post_place}")
+    tale.teller.done(f"An email to {tale.family.by_email.given_name}: in {tale.mail_place}")
 
 
 def _person(adult: Adult, **more: Any) -> dict[str, Any]:
     return {"given_name": adult.given_name, "family_name": adult.family_name, **more}
 
 
-def _consent(tale: Tale, version: str, given_by: dict[str, str], *purposes: str) -> dict[str, Any]:
+def _consent(tale: Telling, version: str, given_by: dict[str, str], *purposes: str) -> dict[str, Any]:
     now = datetime.now(UTC)
     return {
         "case_id": tale.case_id,

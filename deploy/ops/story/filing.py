@@ -7,10 +7,10 @@ from typing import Any
 
 from deploy.ops.story.family import without_accents
 from deploy.ops.story.office import Failed
-from deploy.ops.story.tale import Tale
+from deploy.ops.story.tale import Tale, Telling
 
 
-def scan(tale: Tale) -> None:
+def scan(tale: Telling) -> None:
     """The scan is encrypted from its first byte, and comes back as it was."""
     fields = {"kind": "ehc_plan", "source": "family", "title": tale.family.scan_title}
     with tale.teller.waiting("Encrypting while it streams in …"):
@@ -29,7 +29,7 @@ def _pages(count: int) -> str:
     return "1 page" if count == 1 else f"{count} pages"
 
 
-def paper(tale: Tale) -> None:
+def paper(tale: Telling) -> None:
     """The paper it came from has its place too; an erasure will wait for it."""
     body = {"location": tale.family.paper_location, "description": tale.family.paper_description, "pages": 12}
     made = tale.worker.post("document", f"/cases/{tale.case_id}/paper-files", body)
@@ -37,7 +37,7 @@ def paper(tale: Tale) -> None:
     tale.teller.done(f"Paper file {made['label']}: {tale.family.paper_description} ({tale.family.paper_location})")
 
 
-def finding(tale: Tale) -> None:
+def finding(tale: Telling) -> None:
     """By name without accents, by postcode, by phone: through keyed hashes, since the names are encrypted."""
     family = tale.family
     born = family.child_born.isoformat()

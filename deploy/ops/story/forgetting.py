@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from deploy.ops.story.office import Failed
-from deploy.ops.story.tale import Tale
+from deploy.ops.story.tale import Telling
 from deploy.ops.story.teller import drawn, until
 from shared.events import SERVICES
 
@@ -19,7 +19,7 @@ _ERASED_WITHIN_S = 60
 _LETTER_WITHIN_S = 60
 
 
-def asked(tale: Tale) -> None:
+def asked(tale: Telling) -> None:
     """A parent rings; from now on the case is frozen."""
     body = {
         "kind": "erasure",
@@ -46,7 +46,7 @@ def asked(tale: Tale) -> None:
     tale.teller.refused("423 frozen: nothing is added to a case whose erasure was asked for.")
 
 
-def confirmed(tale: Tale) -> None:
+def confirmed(tale: Telling) -> None:
     """The colleague confirms, and the four services answer one by one."""
     tale.letters_before = tale.outbound
     path = f"/requests/{tale.request_id}/confirmation"
@@ -77,7 +77,7 @@ def confirmed(tale: Tale) -> None:
     tale.teller.done("The case is 410 erased by every door. It waits on: paper")
 
 
-def shredded(tale: Tale) -> None:
+def shredded(tale: Telling) -> None:
     """Paper is certified by one who did it and one who saw it."""
     body = {"method": "shredded", "by": "Ada", "witnessed_by": "Ben"}
     answer = tale.worker.ask("POST", "document", f"/paper-files/{tale.paper_id}/disposal", json=body)
@@ -86,7 +86,7 @@ def shredded(tale: Tale) -> None:
     tale.teller.done("Shredded by Ada, witnessed by Ben.")
 
 
-def certified(tale: Tale) -> None:
+def certified(tale: Telling) -> None:
     """The last letter goes when everything is gone, and then the certificate is signed."""
     with tale.teller.waiting("The last letter goes; the certificate is signed …"):
         until(
@@ -102,11 +102,11 @@ def certified(tale: Tale) -> None:
     went = sorted(path.suffix for path in tale.outbound - tale.letters_before)
     if ".pdf" not in went or ".eml" not in went:
         raise Failed("a last letter in post and one in mail", f"{len(went)} went", "notifier")
-    tale.teller.done(f"Last letter in {tale.provided.post.name}/, last email in {tale.provided.mail.name}/.")
+    tale.teller.done(f"Last letter in {tale.post_place}, last email in {tale.mail_place}.")
     tale.teller.done(f"Completed; it was due on {tale.request()['due_on']}. The certificate is signed.")
 
 
-def _receipts(tale: Tale) -> list[dict[str, Any]]:
+def _receipts(tale: Telling) -> list[dict[str, Any]]:
     return list(tale.dpo.get("consent", f"/requests/{tale.request_id}/receipts")["items"])
 
 

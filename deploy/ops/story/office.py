@@ -29,9 +29,18 @@ class Failed(Exception):
 class Caller:
     """Somebody at the office, with a token of their own."""
 
-    def __init__(self, urls: Mapping[str, str], issuer_key: Path, subject: str, *roles: str) -> None:
+    def __init__(
+        self,
+        urls: Mapping[str, str],
+        issuer_key: Path,
+        subject: str,
+        *roles: str,
+        authority: Path | None = None,
+    ) -> None:
         self._urls = urls
         self._session = requests.Session()
+        if authority:
+            self._session.verify = str(authority)
         # No proxy and no netrc of the machine's: either could take the token elsewhere, or replace it.
         self._session.trust_env = False
         token = mint(issuer_key, list(roles), subject, datetime.now(UTC), _TOKEN_LIFE)

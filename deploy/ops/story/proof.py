@@ -10,11 +10,11 @@ from deploy.local.places import private_folder, write_private
 from deploy.ops.certificate import DoesNotHold, check, summary
 from deploy.ops.search import Found
 from deploy.ops.story.office import Failed
-from deploy.ops.story.tale import Tale
+from deploy.ops.story.tale import Tale, Telling
 from shared.signing import PublicKeys
 
 
-def verified(tale: Tale) -> None:
+def verified(tale: Telling) -> None:
     """The certificate holds by the published keys alone, and no longer when one byte is changed."""
     published = tale.worker.keys()
     keys = PublicKeys(published["keys"])

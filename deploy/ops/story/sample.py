@@ -11,6 +11,8 @@ import pikepdf
 import typst
 from PIL import Image, ImageDraw, ImageFilter
 
+from deploy.ops.story.family import Family
+
 _DOTS_PER_INCH = 100
 _PAGE_POINTS = (595, 842)
 # What is written comes in as values, so that nothing in it is taken for markup.
@@ -29,6 +31,12 @@ _PLAN = """
   ruled
 }
 """
+
+
+def sample_plan(family: Family) -> bytes:
+    """A scanned plan of this family's child."""
+    child = f"{family.child_given_name} {family.surname}, born {family.child_born:%-d %B %Y}"
+    return scanned_plan([child, ", ".join(family.address), family.wish, family.action, family.outcome])
 
 
 def scanned_plan(lines: Sequence[str], *, pages: int = 4, seed: int = 0) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,18 +24,13 @@ _MIN_DIFFERENT = 24
 
 
 @dataclass(kw_only=True)
-class Tale:
-    """One telling: the stack it is told on, the family it is about, and what its steps have made so far."""
+class Telling:
+    """One telling, wherever it is told: the family it is about, who calls, and what its steps have made so far."""
 
-    stack: Stack
-    provided: Provision
     teller: Teller
     family: Family
     scan: bytes = field(repr=False)
     scan_name: str
-    skip: tuple[Path, ...] = ()
-    drawn_at: float = field(default_factory=time.time)
-    wanted: list[Needle] = field(default_factory=list, repr=False)
     case_id: str = ""
     reference: str = ""
     people: dict[str, str] = field(default_factory=dict)
@@ -43,16 +38,59 @@ class Tale:
     request_id: str = ""
     letters_before: set[Path] = field(default_factory=set)
     certificate: bytes = b""
+    worker: Caller = field(init=False)
+    colleague: Caller = field(init=False)
+    dpo: Caller = field(init=False)
+
+    def call_as(self, urls: Mapping[str, str], issuer_key: Path, authority: Path | None = None) -> None:
+        """Give the three of the office their tokens. authority: who vouches for the server's certificate."""
+        self.worker = Caller(urls, issuer_key, "caseworker-ada", "caseworker", authority=authority)
+        self.colleague = Caller(urls, issuer_key, "caseworker-ben", "caseworker", authority=authority)
+        self.dpo = Caller(urls, issuer_key, "data-protection-cleo", "data_protection", authority=authority)
+
+    @property
+    def outbound(self) -> set[Path]:
+        """Every letter (.pdf) and email (.eml) that has left so far."""
+        raise NotImplementedError
+
+    @property
+    def post_place(self) -> str:
+        """Where letters go, in words."""
+        raise NotImplementedError
+
+    @property
+    def mail_place(self) -> str:
+        """Where emails go, in words."""
+        raise NotImplementedError
+
+    def request(self) -> dict[str, Any]:
+        return self.worker.get("consent", f"/requests/{self.request_id}")
+
+
+@dataclass(kw_only=True)
+class Tale(Telling):
+    """A telling on the embedded stack, whose servers' files can be searched."""
+
+    stack: Stack
+    provided: Provision
+    skip: tuple[Path, ...] = ()
+    drawn_at: float = field(default_factory=time.time)
+    wanted: list[Needle] = field(default_factory=list, repr=False)
     watch: Watch = field(init=False)
     canary: Canary = field(init=False)
 
     def __post_init__(self) -> None:
-        key, urls = self.provided.issuer_key, self.provided.urls
-        self.worker = Caller(urls, key, "caseworker-ada", "caseworker")
-        self.colleague = Caller(urls, key, "caseworker-ben", "caseworker")
-        self.dpo = Caller(urls, key, "data-protection-cleo", "data_protection")
+        self.call_as(self.provided.urls, self.provided.issuer_key)
         self.watch = Watch(self.stack, self.provided.prefix)
         self.canary = Canary(self.stack, self.provided.prefix)
+
+    @property
+    def post_place(self) -> str:
+        return str(self.provided.post)
+
+    @property
+    def mail_place(self) -> str:
+        return str(self.provided.mail)
 
     @property
     def demo_folder(self) -> Path:
@@ -78,9 +116,6 @@ class Tale:
             [*self.wanted, *(extra or [])], self.stack.places, since=self.drawn_at, skip=self.skip
         ).everywhere()
 
-    def request(self) -> dict[str, Any]:
-        return self.worker.get("consent", f"/requests/{self.request_id}")
-
 
 def _pieces(scan: bytes) -> dict[str, bytes]:
     """64 bytes from inside the scan, at three places where they can't be mistaken for anything else."""
@@ -101,4 +136,5 @@ class Step:
 
     title: str
     explains: str
-    run: Callable[[Tale], None]
+    # Given a Tale; a step that needs no files of servers is content with a Telling.
+    run: Callable[[Any], None]

@@ -23,11 +23,10 @@ from deploy.ops.screen import progress
 from deploy.ops.story import asking, filing, forgetting, proof
 from deploy.ops.story.family import draw
 from deploy.ops.story.office import Failed
-from deploy.ops.story.sample import scanned_plan
+from deploy.ops.story.sample import sample_plan
 from deploy.ops.story.tale import Step, Tale
 from deploy.ops.story.teller import Teller
 
-_SCAN_PAGES = 4
 STORY = (
     Step(title="A shell", run=asking.shell,
          explains="Somebody rings. The office opens a case: a reference to say on the phone, nothing personal."),
@@ -124,9 +123,7 @@ def _missing(provided: Provision) -> list[str]:
 def _tale(stack: Stack, provided: Provision, teller: Teller, scan: Path | None, content: bytes | None) -> Tale:
     family = draw()
     if content is None:
-        child = f"{family.child_given_name} {family.surname}, born {family.child_born:%-d %B %Y}"
-        lines = [child, ", ".join(family.address), family.wish, family.action, family.outcome]
-        content = scanned_plan(lines, pages=_SCAN_PAGES)
+        content = sample_plan(family)
     suffix = scan.suffix if scan else ".pdf"
     return Tale(
         stack=stack,
