@@ -21,8 +21,7 @@ from shared.vault import Vault
 OPEN, FROZEN, CLOSED = "open", "frozen", "closed"
 
 FROZEN_SENTENCE = (
-    "An erasure has been asked for, so nothing may be added or changed until it is settled. "
-    "Nothing was stored."
+    "An erasure has been asked for, so nothing may be added or changed until it is settled. Nothing was stored."
 )
 ERASED_SENTENCE = "This case has been erased, or its erasure has begun. Nothing was stored."
 UNKNOWN_SENTENCE = "No such case is known here."

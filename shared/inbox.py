@@ -199,9 +199,7 @@ class Inbox:
 
     # One transaction
 
-    def _commit(
-        self, events: Sequence[Event], *, worked_off: Row | None = None, too_late: bool = False
-    ) -> None:
+    def _commit(self, events: Sequence[Event], *, worked_off: Row | None = None, too_late: bool = False) -> None:
         """Apply these events and remember them. worked_off: the message, which may lie deferred until here."""
         cases = {event.case for event in events if event.type.type not in self._without_gate}
         self._work.gates.prepare(self._vault, cases)

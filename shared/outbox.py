@@ -151,9 +151,7 @@ class Outbox:
             _PUBLISHED.labels(self._work.service, outcome).inc()
         self._settle(rows, outcomes, now, claimed=claimed)
 
-    def _settle(
-        self, rows: Sequence[Row], outcomes: Mapping[str, Outcome], now: datetime, *, claimed: bool
-    ) -> None:
+    def _settle(self, rows: Sequence[Row], outcomes: Mapping[str, Outcome], now: datetime, *, claimed: bool) -> None:
         changes: list[DeleteMany | UpdateMany | UpdateOne] = []
         confirmed = [event_id for event_id, outcome in outcomes.items() if outcome == "ok"]
         unknown = [event_id for event_id, outcome in outcomes.items() if outcome == "unknown"]

@@ -51,9 +51,7 @@ class Vault:
 
     def prepare(self) -> None:
         """Make the index that keeps a name to one key."""
-        self._keys.create_index(
-            "keyAltNames", unique=True, partialFilterExpression={"keyAltNames": {"$exists": True}}
-        )
+        self._keys.create_index("keyAltNames", unique=True, partialFilterExpression={"keyAltNames": {"$exists": True}})
 
     def create_key(self, name: str) -> None:
         """Make the key of that name unless it is there."""
@@ -91,5 +89,3 @@ class Vault:
     @staticmethod
     def _told(error: EncryptionError) -> Exception:
         return KeyGone() if _NO_KEY in str(error) else error
-
-

@@ -125,9 +125,7 @@ class Consumer:
             if connection.is_open:
                 connection.close()
 
-    def _on_delivery(
-        self, generation: _Generation, _channel: Any, method: Any, properties: Any, body: bytes
-    ) -> None:
+    def _on_delivery(self, generation: _Generation, _channel: Any, method: Any, properties: Any, body: bytes) -> None:
         count = (properties.headers or {}).get("x-delivery-count", 0)
         delivery = Delivery(
             body=body,

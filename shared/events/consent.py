@@ -26,13 +26,9 @@ _STANDING: dict[str, Field] = {
     ),
 }
 GIVEN = define(EventType(name="consent.given", publishers=("consent",), fields=_STANDING, topic="consents"))
-WITHDRAWN = define(
-    EventType(name="consent.withdrawn", publishers=("consent",), fields=_STANDING, topic="consents")
-)
+WITHDRAWN = define(EventType(name="consent.withdrawn", publishers=("consent",), fields=_STANDING, topic="consents"))
 FROZEN = define(EventType(name="case.frozen", publishers=("consent",), fields={"case": Id()}, topic="freeze"))
-RELEASED = define(
-    EventType(name="case.released", publishers=("consent",), fields={"case": Id()}, topic="freeze")
-)
+RELEASED = define(EventType(name="case.released", publishers=("consent",), fields={"case": Id()}, topic="freeze"))
 
 _REQUEST: dict[str, Field] = {"request": Id(), "case": Id()}
 PREPARING = define(
@@ -51,9 +47,7 @@ STARTED = define(
     )
 )
 CANCELLED = define(EventType(name="erasure.cancelled", publishers=("consent",), fields=_REQUEST))
-VERIFIED = define(
-    EventType(name="erasure.verified", publishers=("consent",), fields={**_REQUEST, "due_at": Time()})
-)
+VERIFIED = define(EventType(name="erasure.verified", publishers=("consent",), fields={**_REQUEST, "due_at": Time()}))
 COMPLETED = define(EventType(name="erasure.completed", publishers=("consent",), fields=_REQUEST))
 # A manager has settled how the last letter ended: what is sealed, now or later, is destroyed.
 SETTLED = define(

@@ -48,9 +48,7 @@ def ok(body: Mapping[str, Any], *, etag: int | str | None = None, status: int = 
     return Answer(status=status, body=body, headers={} if etag is None else {"ETag": etag_of(etag)})
 
 
-def created(
-    body: Mapping[str, Any], *, location: str, etag: int | str, case_id: str | None = None
-) -> Answer:
+def created(body: Mapping[str, Any], *, location: str, etag: int | str, case_id: str | None = None) -> Answer:
     """201 with where the new thing is, and its ETag. location: a path, `/v1/...`. case_id: where only the body says."""
     headers = {"Location": location, "ETag": etag_of(etag)}
     return Answer(status=201, body=body, headers=headers, case_id=case_id)

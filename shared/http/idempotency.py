@@ -76,9 +76,7 @@ class Idempotency:
         self._work = register.work
         self._vault = register.vault
         self._key = HKDF(SHA256(), 32, salt=None, info=_LABEL).derive(secret)
-        self.store = register.collection(
-            "idempotency", clear=CLEAR, disposal=Disposal.ERASE, expire_after=KEPT
-        )
+        self.store = register.collection("idempotency", clear=CLEAR, disposal=Disposal.ERASE, expire_after=KEPT)
 
     def digest(self, *parts: bytes) -> str:
         """HMAC of the parts, each with its length before it, as hex."""
@@ -157,9 +155,7 @@ class Idempotency:
         if record is None:
             return None
         kept = record.personal
-        return Answer(
-            status=int(kept["status"]), body=kept["body"], headers=kept["headers"], case_id=record.case_id
-        )
+        return Answer(status=int(kept["status"]), body=kept["body"], headers=kept["headers"], case_id=record.case_id)
 
     def before_commit(self, tx: Tx, result: Any) -> None:
         """Settle this request's claim with what the action gave, in its transaction (`Work.before_commit`)."""

@@ -17,9 +17,7 @@ from shared.logs import log, where
 from shared.metrics import CONTENT_TYPE
 
 JWKS_PATH = "/.well-known/jwks.json"
-PUBLIC_PATHS = frozenset(
-    {"/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/<asset>", JWKS_PATH}
-)
+PUBLIC_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/<asset>", JWKS_PATH})
 _CHECK_SECONDS = 2
 _ASSETS = ("swagger-ui.css", "swagger-ui-bundle.js")
 _CSP = (

@@ -48,9 +48,7 @@ def allow(
     """
     if unknown := (set(roles) - ROLES) | (set(services) - set(SERVICES)):
         raise ValueError(f"no such role or service: {', '.join(sorted(unknown))}")
-    door = Door(
-        allowed=Allowed(frozenset(roles), frozenset(services)), audited=audited, audit_late=audit_late
-    )
+    door = Door(allowed=Allowed(frozenset(roles), frozenset(services)), audited=audited, audit_late=audit_late)
 
     def mark(view: View) -> View:
         view.__dict__["door"] = door
@@ -76,9 +74,7 @@ class Parser(FlaskParser):
     """Bodies and queries into schemas; whatever doesn't fit is `invalid`, never with a value."""
 
     DEFAULT_VALIDATION_STATUS = 400
-    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(
-        ("json", "query", "querystring"), ma.RAISE
-    )
+    DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(("json", "query", "querystring"), ma.RAISE)
 
     def load_json(self, req: flask.Request, schema: ma.Schema) -> Any:
         return json_body()
@@ -119,9 +115,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def arguments(
         self, schema: type[ma.Schema] | ma.Schema, *, location: str = "json", **more: Any
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = super().arguments(
-            schema, location=location, **more
-        )
+        wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = super().arguments(schema, location=location, **more)
         return wrap
 
     def response(

@@ -203,9 +203,7 @@ class Collection:
                 personal = {"_id": row["_id"]}
             if personal.pop("_id", None) != row["_id"]:
                 return None
-        return Record(
-            id=row["_id"], case_id=row["case_id"], version=row["version"], clear=clear, personal=personal
-        )
+        return Record(id=row["_id"], case_id=row["case_id"], version=row["version"], clear=clear, personal=personal)
 
     # Forgetting
 

@@ -49,9 +49,7 @@ class KeptRows:
         for fields in self._unique:
             self.rows.create_index([(name, ASCENDING) for name in fields], unique=True)
         if self.retention is not None:
-            self.rows.create_index(
-                self._expires_on, expireAfterSeconds=int(self.retention.total_seconds())
-            )
+            self.rows.create_index(self._expires_on, expireAfterSeconds=int(self.retention.total_seconds()))
 
     def insert(self, row: Mapping[str, Any], *, session: ClientSession | None = None) -> None:
         """Write a row. Raises ValueError naming the fields that are not on the closed list."""

@@ -141,9 +141,7 @@ def test_p9_a_case_closes_only_with_an_outcome(rig: Rig) -> None:
 
     assert (closed.status_code, closed.json()["state"]) == (200, "closed")
     assert closed.headers["ETag"] == rig.ask("GET", f"/cases/{case_id}").headers["ETag"]
-    rig.eventually(
-        lambda: [said["state"] for said in rig.told("case.state", case_id)] == ["open", "closed"]
-    )
+    rig.eventually(lambda: [said["state"] for said in rig.told("case.state", case_id)] == ["open", "closed"])
 
 
 def test_reopening_is_a_managers(rig: Rig) -> None:

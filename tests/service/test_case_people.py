@@ -149,9 +149,7 @@ def test_the_same_key_adds_one_person(rig: Rig) -> None:
     case_id = rig.a_case()
 
     with ThreadPoolExecutor(4) as pool:
-        answers = list(
-            pool.map(lambda _: rig.ask("POST", f"/cases/{case_id}/people", MOTHER, key="one Zoë"), range(4))
-        )
+        answers = list(pool.map(lambda _: rig.ask("POST", f"/cases/{case_id}/people", MOTHER, key="one Zoë"), range(4)))
 
     again = rig.ask("POST", f"/cases/{case_id}/people", MOTHER, key="one Zoë")
     assert again.status_code == 201

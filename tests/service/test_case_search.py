@@ -64,14 +64,10 @@ def found(rig: Rig, body: dict[str, Any]) -> list[dict[str, Any]]:
         ({"phone": "0044 7700 900561"}, "phone"),
     ],
 )
-def test_a_family_is_found_however_it_is_written(
-    rig: Rig, case_id: str, body: dict[str, Any], matched: str
-) -> None:
+def test_a_family_is_found_however_it_is_written(rig: Rig, case_id: str, body: dict[str, Any], matched: str) -> None:
     reference = rig.ask("GET", f"/cases/{case_id}").json()["reference"]
 
-    assert found(rig, body) == [
-        {"case_id": case_id, "reference": reference, "state": "open", "matched": matched}
-    ]
+    assert found(rig, body) == [{"case_id": case_id, "reference": reference, "state": "open", "matched": matched}]
 
 
 @pytest.mark.parametrize(

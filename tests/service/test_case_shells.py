@@ -115,9 +115,7 @@ def test_p4_consent_to_something_else_opens_nothing(rig: Rig) -> None:
 
     rig.say(consent.GIVEN, case_id, consent=given, standing=[{"consent": given, "purpose": "email"}])
     over = (utc_now() - timedelta(seconds=1)).isoformat()
-    rig.say(
-        consent.GIVEN, case_id, consent=given, standing=[{"consent": given, "purpose": "casework", "until": over}]
-    )
+    rig.say(consent.GIVEN, case_id, consent=given, standing=[{"consent": given, "purpose": "casework", "until": over}])
 
     rig.eventually(lambda: bool(rig.rows("projections", case_id)))
     rig.eventually(lambda: rig.rows("projections", case_id)[0]["version"] == 2)

@@ -359,9 +359,7 @@ def test_an_idempotency_key_repeats_the_first_answer_of_an_upload(rig: Rig, case
     again = rig.upload(case_id, *FIELDS, ("file", scan), Idempotency_Key=key.encode().decode("latin-1"))
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.json() == first.json()
-    other = rig.upload(
-        case_id, *FIELDS, ("file", samples.jpeg()), Idempotency_Key=key.encode().decode("latin-1")
-    )
+    other = rig.upload(case_id, *FIELDS, ("file", samples.jpeg()), Idempotency_Key=key.encode().decode("latin-1"))
     assert problem(other) == (409, "conflict")
     assert rig.is_clean(case_id)
 
@@ -395,4 +393,3 @@ def _large(rig: Rig, case_id: str) -> dict[str, object]:
     if case_id not in _LARGE:
         _LARGE[case_id] = rig.filed(case_id, _large_pdf())
     return _LARGE[case_id]
-

@@ -97,9 +97,7 @@ def create_api() -> Flask:
     work, vault = register.work, register.vault
 
     def render(record: Record) -> Answer:
-        return created(
-            show(record), location=f"/v1/notes/{record.id}", etag=record.version, case_id=record.case_id
-        )
+        return created(show(record), location=f"/v1/notes/{record.id}", etag=record.version, case_id=record.case_id)
 
     @blp.route("/cases", methods=["POST"])
     @allow("caseworker", "app")
@@ -127,9 +125,7 @@ def create_api() -> Flask:
         def act(tx: Tx) -> Record:
             tx.enter(case_id)
             clear = {"size": len(body["text"])}
-            return notes.insert(
-                tx, id=new_id(), case_id=case_id, clear=clear, personal={"text": body["text"]}
-            )
+            return notes.insert(tx, id=new_id(), case_id=case_id, clear=clear, personal={"text": body["text"]})
 
         return work.run(act)
 
@@ -233,9 +229,7 @@ def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     url = f"mongodb://127.0.0.1:{port}/?replicaSet=t"
     direct = connect(f"mongodb://127.0.0.1:{port}/?directConnection=true")
-    direct.admin.command(
-        "replSetInitiate", {"_id": "t", "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]}
-    )
+    direct.admin.command("replSetInitiate", {"_id": "t", "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]})
     with connect(url) as client:
         client.admin.command("ping")
     yield url
@@ -722,9 +716,7 @@ def test_of_two_uploads_at_once_with_one_key_both_hear_of_the_one_that_was_made(
         assert quick_is_done.wait(10)
         yield b"file"
 
-    slow = threading.Thread(
-        target=lambda: answers.append(served.ask("POST", path, data=slowly(), headers=headers))
-    )
+    slow = threading.Thread(target=lambda: answers.append(served.ask("POST", path, data=slowly(), headers=headers)))
     slow.start()
     time.sleep(0.3)
     answers.append(served.ask("POST", path, data=b"one file", headers=headers))

@@ -87,9 +87,7 @@ def a_token(**changes: Any) -> str:
 
 
 def test_a_local_token_names_its_caller_and_unknown_roles_are_ignored() -> None:
-    token = local_token(
-        ISSUER, sub="w|7", roles=["manager", "king", "service"], now=NOW, life=timedelta(hours=8)
-    )
+    token = local_token(ISSUER, sub="w|7", roles=["manager", "king", "service"], now=NOW, life=timedelta(hours=8))
     caller = admit(token)
     assert (caller.sub, caller.roles, caller.is_service) == ("w|7", {"manager"}, False)
 
@@ -234,9 +232,7 @@ def test_an_outside_issuers_tokens_by_every_algorithm_of_the_list_and_no_other(i
     assert issuer.asked == 1
 
 
-def test_an_unknown_kid_asks_again_at_most_once_a_minute(
-    issuer: Issuer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_kid_asks_again_at_most_once_a_minute(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     issuer.add("old", old, jwt.algorithms.ECAlgorithm)
     keys = auth.IssuerKeys(issuer.url)

@@ -12,9 +12,7 @@ from shared.events import case as events
 from shared.work import Tx
 
 
-def hear_consents(
-    stores: CaseStores, tx: Tx, *, case_id: str, standing: Iterable[Standing], now: datetime
-) -> None:
+def hear_consents(stores: CaseStores, tx: Tx, *, case_id: str, standing: Iterable[Standing], now: datetime) -> None:
     """Keep the whole of what stands; open the case if it was a shell and casework stands.
 
     A withdrawal changes no state: the file is still there, to be looked after or forgotten, but takes nothing new.

@@ -57,9 +57,7 @@ def add_entry(
     return stores.work.run(act)
 
 
-def list_entries(
-    stores: CaseStores, *, case_id: str, after: str | None, limit: int, now: datetime
-) -> list[EntryView]:
+def list_entries(stores: CaseStores, *, case_id: str, after: str | None, limit: int, now: datetime) -> list[EntryView]:
     """Up to `limit` entries recorded after that one, each with what corrects it. Raises NotFound or Erased."""
     entries = stores.entries.page(case_id, after=after, limit=limit)
     corrections = stores.entries.corrections(case_id, [entry.id for entry in entries])

@@ -59,9 +59,7 @@ def change_person(
     return stores.work.run(act)
 
 
-def remove_person(
-    stores: CaseStores, *, case_id: str, person_id: str, if_match: IfMatch, now: datetime
-) -> None:
+def remove_person(stores: CaseStores, *, case_id: str, person_id: str, if_match: IfMatch, now: datetime) -> None:
     """Forget one person of the case; consent or not, since it leaves less. Raises NotFound, Changed."""
 
     def act(tx: Tx) -> None:
@@ -82,9 +80,7 @@ def read_person(stores: CaseStores, *, case_id: str, person_id: str, now: dateti
     return _of_case(person)
 
 
-def list_people(
-    stores: CaseStores, *, case_id: str, after: str | None, limit: int, now: datetime
-) -> list[Person]:
+def list_people(stores: CaseStores, *, case_id: str, after: str | None, limit: int, now: datetime) -> list[Person]:
     """Up to `limit` people added after that one. Raises NotFound or Erased."""
     people = stores.people.page(case_id, after=after, limit=limit)
     readable(stores, case_id=case_id, now=now)

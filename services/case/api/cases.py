@@ -41,9 +41,7 @@ def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
         now = utc_now()
         found = page(
             query,
-            lambda after, limit: actions.list_cases(
-                stores, state=query["state"], after=after, limit=limit, now=now
-            ),
+            lambda after, limit: actions.list_cases(stores, state=query["state"], after=after, limit=limit, now=now),
             _shown,
             id_of=lambda view: view.case.id,
         )

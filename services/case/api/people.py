@@ -73,9 +73,7 @@ def people_routes(stores: CaseStores) -> Blueprint:
     @blp.response(204)
     def remove_person(case_id: str, person_id: str) -> Response:
         """Forget one person of the case."""
-        actions.remove_person(
-            stores, case_id=case_id, person_id=person_id, if_match=check_if_match, now=utc_now()
-        )
+        actions.remove_person(stores, case_id=case_id, person_id=person_id, if_match=check_if_match, now=utc_now())
         return Response(status=204)
 
     return blp

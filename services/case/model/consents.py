@@ -34,9 +34,7 @@ class Consents:
     standing: tuple[Standing, ...] = ()
 
     def casework_stands(self, now: datetime) -> bool:
-        return any(
-            one.purpose == CASEWORK and (one.until is None or one.until > now) for one in self.standing
-        )
+        return any(one.purpose == CASEWORK and (one.until is None or one.until > now) for one in self.standing)
 
     def require_casework(self, now: datetime) -> None:
         """Raises ConsentRequired unless casework stands (P4, P7)."""

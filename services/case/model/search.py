@@ -67,6 +67,4 @@ def keys_of(person: Person) -> dict[Criterion, str]:
 
 
 def nothing_to_compare(field: str) -> Invalid:
-    return Invalid(
-        "There is nothing in this to search by.", errors={field: ["It needs a letter or a digit."]}
-    )
+    return Invalid("There is nothing in this to search by.", errors={field: ["It needs a letter or a digit."]})

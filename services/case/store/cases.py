@@ -86,9 +86,7 @@ class Projections:
                 "until": Optional(Time()),
             }
         )
-        self._store = register.collection(
-            "projections", clear={"standing": List(standing)}, disposal=Disposal.ERASE
-        )
+        self._store = register.collection("projections", clear={"standing": List(standing)}, disposal=Disposal.ERASE)
 
     def get(self, case_id: str, *, tx: Tx) -> Consents:
         record = self._store.get(case_id, tx=tx)

@@ -52,9 +52,9 @@ class Entries:
 
     def corrections(self, case_id: str, corrected: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """The ids of what corrects each of these, oldest first."""
-        rows = self._store.rows.find(
-            {"case_id": case_id, "corrects": {"$in": list(corrected)}}, {"corrects": 1}
-        ).sort("_id", 1)
+        rows = self._store.rows.find({"case_id": case_id, "corrects": {"$in": list(corrected)}}, {"corrects": 1}).sort(
+            "_id", 1
+        )
         found: dict[str, tuple[str, ...]] = {}
         for row in rows:
             found[row["corrects"]] = (*found.get(row["corrects"], ()), str(row["_id"]))

@@ -43,13 +43,15 @@ WHAT_REMAINS: tuple[Mapping[str, Any], ...] = (
 def payload(request: Request, final: Mapping[str, Receipt], *, completed_at: datetime) -> dict[str, Any]:
     """The certificate's claims. final: the last clean receipt of every participant, nothing late in any."""
     paper = [dict(item) for item in final["document"].paper]
+    # What an earlier request had already found missing is told again, but is no broken promise of this one.
+    since = [item for item in paper if item["at"] >= request.received_at]
     return {
         "request": request.id,
         "case": request.case_id,
         "received_at": request.received_at.isoformat(),
         "due_at": request.due_at.isoformat(),
         "completed_at": completed_at.isoformat(),
-        "kept_promise": kept_promise(completed_at=completed_at, due_at=request.due_at, paper=paper),
+        "kept_promise": kept_promise(completed_at=completed_at, due_at=request.due_at, paper=since),
         "receipts": [final[service].jws for service in PARTICIPANTS],
         "paper": [{**item, "at": item["at"].isoformat()} for item in paper],
         "last_letter": final["notifier"].last_letter,

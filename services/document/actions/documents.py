@@ -145,9 +145,7 @@ def add_version(
         check_casework(stores, tx, found.case_id)
         # Numbers of uploads under way, and of those that died, aren't given again: nothing is overwritten.
         taken = [found.number, *stores.receiving.numbers_of(tx, document_id)]
-        upload = Upload(
-            id=new_id(), case_id=found.case_id, document_id=document_id, number=max(taken) + 1
-        )
+        upload = Upload(id=new_id(), case_id=found.case_id, document_id=document_id, number=max(taken) + 1)
         stores.receiving.begin(tx, upload)
         return upload
 

@@ -52,9 +52,7 @@ def bury(stores: Stores, upload: Upload) -> None:
 
 def keep_paper(stores: Stores, case_id: str) -> None:
     """Move each uncertified paper file to the late store, under the case's paper key."""
-    waiting = [
-        paper for paper in stores.papers.of_case(case_id, after=None, limit=0) if not paper.is_disposed
-    ]
+    waiting = [paper for paper in stores.papers.of_case(case_id, after=None, limit=0) if not paper.is_disposed]
     if waiting:
         stores.papers.make_late_key(case_id)
     for paper in waiting:

@@ -108,9 +108,7 @@ def move_paper_file(stores: Stores, *, paper: PaperFile, said: MovementSaid) -> 
     """Record that it went out or came in. Raises Conflict, Frozen (going out), NotFound."""
 
     def change(before: PaperFile, now: datetime) -> PaperFile:
-        return rules.moved(
-            before, Movement(direction=said.direction, who=said.who, reason=said.reason, at=now)
-        )
+        return rules.moved(before, Movement(direction=said.direction, who=said.who, reason=said.reason, at=now))
 
     if is_closed(stores, paper):
         return _told(lambda: stores.work.run(lambda tx: _move_late(stores, tx, paper.id, change), answers=False))
@@ -124,9 +122,7 @@ def move_paper_file(stores: Stores, *, paper: PaperFile, said: MovementSaid) -> 
     return _told(lambda: stores.work.run(act))
 
 
-def dispose_of_paper_file(
-    stores: Stores, *, paper: PaperFile, said: DisposalSaid, by_manager: bool
-) -> PaperFile:
+def dispose_of_paper_file(stores: Stores, *, paper: PaperFile, said: DisposalSaid, by_manager: bool) -> PaperFile:
     """Certify how it went; with the last one that an erasure waited for, the erasure goes on.
 
     Raises Invalid, Forbidden, Conflict, Frozen (asked for, but not begun), NotFound.
@@ -144,9 +140,7 @@ def dispose_of_paper_file(
         return rules.disposed(before, act, by_manager=by_manager)
 
     if is_closed(stores, paper):
-        return _told(
-            lambda: stores.work.run(lambda tx: _dispose_late(stores, tx, paper.id, change), answers=False)
-        )
+        return _told(lambda: stores.work.run(lambda tx: _dispose_late(stores, tx, paper.id, change), answers=False))
 
     def act(tx: Tx) -> PaperFile:
         _enter(tx, paper.case_id, frozen_too=False)

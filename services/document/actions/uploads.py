@@ -27,9 +27,7 @@ from shared.logs import log, where
 from shared.work import Tx
 
 _STOPPED = "The upload was given up here, because it was silent for too long or was being erased. Nothing was kept."
-NO_CASEWORK = (
-    "The family hasn't agreed to a case file, or no longer does, so nothing is taken in. Nothing was kept."
-)
+NO_CASEWORK = "The family hasn't agreed to a case file, or no longer does, so nothing is taken in. Nothing was kept."
 
 
 class Stopped(Unavailable):
@@ -135,9 +133,7 @@ def stored(stores: Stores, progress: InProgress, source: Readable) -> Iterator[S
 def looked_at(file: Stored) -> Content:
     """What the file is, by its content. Raises intake's UnsupportedType and Unreadable."""
     inspection = inspect(file.spool)
-    return Content(
-        media_type=inspection.media_type, size=file.size, sha256=file.sha256, pages=inspection.pages
-    )
+    return Content(media_type=inspection.media_type, size=file.size, sha256=file.sha256, pages=inspection.pages)
 
 
 def complete(stores: Stores, tx: Tx, upload: Upload, file: Stored, content: Content) -> Version:

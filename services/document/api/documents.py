@@ -78,9 +78,7 @@ def document_routes(kit: Kit, stores: Stores) -> Blueprint:
     def remove_document(document_id: str) -> Response:
         """Forget a document and all its versions."""
         audit_case(actions.living(stores, document_id).case_id)
-        actions.remove_document(
-            stores, document_id=document_id, check=lambda document: check_if_match(document.etag)
-        )
+        actions.remove_document(stores, document_id=document_id, check=lambda document: check_if_match(document.etag))
         return Response(status=204)
 
     return blp

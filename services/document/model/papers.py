@@ -96,9 +96,7 @@ def moved(paper: PaperFile, movement: Movement) -> PaperFile:
     if movement.direction == OUT:
         if paper.state == OUT:
             raise AsThingsStand("This paper file is out already. Bring it in first; nothing was changed.")
-        return replace(
-            paper, state=OUT, out_with=movement.who, movements=(*paper.movements, movement)
-        )
+        return replace(paper, state=OUT, out_with=movement.who, movements=(*paper.movements, movement))
     if paper.state == HELD:
         raise AsThingsStand("This paper file is in already. Nothing was changed.")
     return replace(paper, state=HELD, out_with=None, movements=(*paper.movements, movement))
@@ -122,9 +120,7 @@ def disposed(paper: PaperFile, act: Disposed, *, by_manager: bool) -> PaperFile:
     if paper.state == OUT:
         brought_in = Movement(direction="in", who=act.by, reason=None, at=act.at)
         movements = (*movements, brought_in)
-    return replace(
-        paper, state=act.method, out_with=None, movements=movements, disposal=act, disposed_at=act.at
-    )
+    return replace(paper, state=act.method, out_with=None, movements=movements, disposal=act, disposed_at=act.at)
 
 
 def same_person(one: str, other: str) -> bool:

@@ -146,5 +146,3 @@ def _told() -> Iterator[None]:
         raise StoreAway from error
     except (MinioException, HTTPError) as error:
         raise StoreAway from error
-
-

@@ -82,9 +82,7 @@ class Receiving:
 
     def beat(self, upload_id: str) -> bool:
         """Say that it lives; False when it was told to stop, or given up for dead."""
-        told = self.store.rows.update_one(
-            {"_id": upload_id, "state": LIVE}, [{"$set": {"beat_at": "$$NOW"}}]
-        )
+        told = self.store.rows.update_one({"_id": upload_id, "state": LIVE}, [{"$set": {"beat_at": "$$NOW"}}])
         return told.matched_count == 1
 
     def complete(self, tx: Tx, upload: Upload) -> bool:
@@ -94,9 +92,7 @@ class Receiving:
 
     def stop(self, upload_id: str) -> bool:
         """Make sure it can't be completed any more; False when there is no row (completed, or given up for dead)."""
-        return (
-            self.store.rows.update_one({"_id": upload_id}, {"$set": {"state": ABORTED}}).matched_count == 1
-        )
+        return self.store.rows.update_one({"_id": upload_id}, {"$set": {"state": ABORTED}}).matched_count == 1
 
     def forget(self, upload: Upload) -> None:
         """Its object is purged, and nothing of it can be written any more."""
@@ -116,9 +112,7 @@ class Receiving:
         return [
             _upload(row)
             for row in self.store.rows.find(where)
-            if self.store.rows.update_one(
-                {"_id": row["_id"], **_STALE}, {"$set": {"state": ABORTED}}
-            ).matched_count
+            if self.store.rows.update_one({"_id": row["_id"], **_STALE}, {"$set": {"state": ABORTED}}).matched_count
         ]
 
     def abandon(self, tx: Tx, upload: Upload) -> None:
@@ -149,6 +143,4 @@ class Receiving:
 
 
 def _upload(row: Mapping[str, Any]) -> Upload:
-    return Upload(
-        id=row["_id"], case_id=row["case_id"], document_id=row["document_id"], number=int(row["number"])
-    )
+    return Upload(id=row["_id"], case_id=row["case_id"], document_id=row["document_id"], number=int(row["number"]))

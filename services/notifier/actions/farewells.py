@@ -92,9 +92,7 @@ def _later(stores: Stores, request: str, case_id: str, *, tries: int, due_at: da
     return min(now + min(_SLOWEST, timedelta(seconds=2.0 ** min(tries, 10))), max(due_at, now + timedelta(seconds=1)))
 
 
-def _send(
-    stores: Stores, outside: Outside, letter: Record, *, request: str, due_at: datetime, now: datetime
-) -> None:
+def _send(stores: Stores, outside: Outside, letter: Record, *, request: str, due_at: datetime, now: datetime) -> None:
     """One sealed letter: gone, destroyed unsent, or still sealed for a later try."""
     if letter.clear["state"] == "sending":
         # A process died between `sending` and the outcome; only the printer can tell.

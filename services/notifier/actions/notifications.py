@@ -148,9 +148,7 @@ def _entered(stores: Stores, tx: Tx, id: str) -> m.Notification:
     return found
 
 
-def _moved(
-    stores: Stores, tx: Tx, found: m.Notification, status: m.Status, reason: m.Reason
-) -> m.Notification:
+def _moved(stores: Stores, tx: Tx, found: m.Notification, status: m.Status, reason: m.Reason) -> m.Notification:
     after = replace(found, status=status, reason=reason, done_at=tx.now)
     return stores.change_notification(tx, found, after, NOTHING_KEPT)
 

@@ -47,9 +47,7 @@ def values_for(
     first = m.first_adult(m.as_known(m.people_of(case)))
     theirs = [one for one in known.standing if (one.person or first) == person.id]
     values = {
-        **m.opening_values(
-            case, opened_on=known.opened_at or now, purposes=outside.purposes(case, theirs)
-        ),
+        **m.opening_values(case, opened_on=known.opened_at or now, purposes=outside.purposes(case, theirs)),
         **given,
     }
     find_template(template, version).words(values)

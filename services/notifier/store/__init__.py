@@ -145,9 +145,7 @@ class Stores:
     def sealed_of(self, request: str, tx: Tx | None = None) -> list[Record]:
         return self.sealed_letters.find({"request": request}, tx=tx)
 
-    def seal(
-        self, tx: Tx, *, id: str, case_id: str, request: str, letter: m.LastLetter, key: str
-    ) -> None:
+    def seal(self, tx: Tx, *, id: str, case_id: str, request: str, letter: m.LastLetter, key: str) -> None:
         """Keep one last letter under the key of that name."""
         clear = {
             "request": request,
@@ -170,9 +168,7 @@ class Stores:
         """Destroy one sealed letter and note how it ended; nothing when it was destroyed already."""
         gone = self.sealed_letters.rows.delete_one({"_id": letter.id}, session=tx.session)
         if gone.deleted_count:
-            self.last_letters.rows.update_one(
-                {"_id": request}, {"$push": {"ended": outcome.value}}, session=tx.session
-            )
+            self.last_letters.rows.update_one({"_id": request}, {"$push": {"ended": outcome.value}}, session=tx.session)
 
     def still_sealed(self, request: str, *, state: str | None = None, tx: Tx | None = None) -> int:
         where = {"request": request} if state is None else {"request": request, "state": state}
