@@ -18,7 +18,7 @@ from minio.minioadmin import MinioAdmin
 from deploy.objects.accounts import ALLOWED, KeyPair, ObjectAdmin, StoreRefused, own_bucket_policy
 
 # AWS calls it so and so does MinIO, which refuses a policy with an action it doesn't know.
-_OTHER_NAMES = {"s3:ListParts": "s3:ListMultipartUploadParts"}
+OTHER_NAMES = {"s3:ListParts": "s3:ListMultipartUploadParts"}
 _TIMEOUT_S = 15
 
 
@@ -34,7 +34,7 @@ def ensure_account(admin: ObjectAdmin, name: str, bucket: str, keys: KeyPair) ->
         secure=admin.secure,
         http_client=urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False),
     )
-    actions = tuple(_OTHER_NAMES.get(action, action) for action in ALLOWED)
+    actions = tuple(OTHER_NAMES.get(action, action) for action in ALLOWED)
     try:
         client.policy_add(name, policy=own_bucket_policy(bucket, actions))
         client.user_add(keys.access, keys.secret)

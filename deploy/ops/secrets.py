@@ -43,8 +43,11 @@ class CannotMake(Exception):
     """The secrets weren't made; the text says why, in one sentence."""
 
 
-def make_secrets(folder: Path, dotenv: Path | None) -> None:
-    """Make `folder`, and for a demo `dotenv` too. Raises CannotMake when either exists: nothing is overwritten."""
+def make_secrets(folder: Path, dotenv: Path | None, readers: Mapping[str, int] = READERS) -> None:
+    """Make `folder`, and for a demo `dotenv` too. Raises CannotMake when either exists: nothing is overwritten.
+
+    readers: the uid that each folder in it is given to; one that isn't named stays the caller's.
+    """
     for path in (folder, dotenv):
         if path and path.exists():
             raise CannotMake(
@@ -57,7 +60,8 @@ def make_secrets(folder: Path, dotenv: Path | None) -> None:
     private_folder(part)
     _write_keys(part)
     _write_passwords(part, demo=dotenv is not None)
-    _give_to_readers(part)
+    if readers:
+        _give_to_readers(part, readers)
     part.rename(folder)
     if dotenv:
         write_private(dotenv, "".join(f'{name}="{value}"\n' for name, value in demo_settings().items()))
@@ -117,14 +121,14 @@ def _password() -> str:
     return secrets.token_urlsafe(32)
 
 
-def _give_to_readers(part: Path) -> None:
+def _give_to_readers(part: Path, readers: Mapping[str, int]) -> None:
     """Hand each folder to the uid that reads it; readable by nobody else, and not by its owner's group."""
     if os.geteuid() == 0:
-        for name, uid in READERS.items():
+        for name, uid in readers.items():
             for path in [part / name, *(part / name).rglob("*")]:
                 os.chown(path, uid, uid)
         return
-    script = "; ".join(f"chown -R {uid}:{uid} /secrets/{name}" for name, uid in READERS.items())
+    script = "; ".join(f"chown -R {uid}:{uid} /secrets/{name}" for name, uid in readers.items())
     command = [
         "docker", "run", "--rm", "--network", "none", "--read-only", "--cap-drop", "ALL",
         "--cap-add", "CHOWN", "--cap-add", "DAC_READ_SEARCH", "--user", "0:0",

@@ -1,0 +1,291 @@
+"""What docker-compose.yml, the image and the secrets for them promise, read without an engine."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deploy import ready
+from deploy.commands import api_command
+from deploy.container import API_PORT
+from deploy.local.places import PROJECT, SERVICES
+from deploy.objects import minio
+from deploy.objects.accounts import ALLOWED, own_bucket_policy
+from deploy.ops import provision, secrets
+
+COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
+CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name for name, container in CONTAINERS.items() if "build" in container}
+LASTING = {name for name, container in CONTAINERS.items() if container["restart"] != "no"}
+CADDYFILE = (PROJECT / "deploy/gateway/Caddyfile").read_text()
+DOCKERFILE = (PROJECT / "deploy/Dockerfile").read_text()
+
+
+def secret_folders(container: dict[str, Any]) -> list[str]:
+    return [
+        volume["source"].rpartition("/")[2]
+        for volume in container.get("volumes", [])
+        if isinstance(volume, dict) and volume["target"] == "/run/fmn/secrets"
+    ]
+
+
+@pytest.mark.parametrize("name", CONTAINERS)
+def test_every_container_has_limits_and_keeps_few_logs_and_dumps_no_core(name: str) -> None:
+    container = CONTAINERS[name]
+    assert container["mem_limit"] == container["memswap_limit"]
+    assert container["cpus"] > 0
+    assert container["pids_limit"] > 0
+    assert container["ulimits"] == {"core": 0}
+    assert container["cap_drop"] == ["ALL"]
+    assert container["security_opt"] == ["no-new-privileges:true"]
+    assert set(container["logging"]["options"]) == {"max-size", "max-file"}
+
+
+@pytest.mark.parametrize("name", sorted(LASTING))
+def test_what_stays_up_comes_back_and_says_when_it_is_ready(name: str) -> None:
+    assert CONTAINERS[name]["restart"] == "unless-stopped"
+    assert CONTAINERS[name]["healthcheck"]["test"][0] in ("CMD", "CMD-SHELL")
+
+
+def test_what_is_waited_for_is_ready_or_has_ended_well() -> None:
+    for container in CONTAINERS.values():
+        for waited, how in container.get("depends_on", {}).items():
+            ends = waited not in LASTING
+            assert how["condition"] == ("service_completed_successfully" if ends else "service_healthy")
+
+
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_our_image_runs_as_nobody_special_on_a_read_only_file_system(name: str) -> None:
+    container = CONTAINERS[name]
+    assert container["read_only"] is True
+    assert "cap_add" not in container
+    assert any(entry.startswith("/tmp:") for entry in container["tmpfs"])
+    uid = int(container.get("user", "10000:10000").partition(":")[0])
+    assert uid > 0
+    assert [secrets.READERS[folder] for folder in secret_folders(container)] == [uid]
+
+
+def test_every_service_runs_as_an_api_and_a_worker_with_its_own_secrets_alone() -> None:
+    for service in SERVICES:
+        for role in ("api", "worker"):
+            container = CONTAINERS[f"{service}-{role}"]
+            assert container["command"] == [service, role]
+            assert secret_folders(container) == [service]
+
+
+def test_servers_read_their_own_secrets_as_the_uid_they_run_as() -> None:
+    assert CONTAINERS["mongo"]["user"] == CONTAINERS["rabbitmq"]["user"] == "999:999"
+    assert secret_folders(CONTAINERS["mongo"]) == ["mongo"]
+    assert secret_folders(CONTAINERS["objects"]) == ["objects"]
+    assert secret_folders(CONTAINERS["rabbitmq"]) == []
+
+
+def test_capabilities_are_given_with_a_reason() -> None:
+    lines = (PROJECT / "docker-compose.yml").read_text().splitlines()
+    for number, line in enumerate(lines):
+        if "cap_add:" in line:
+            assert lines[number - 1].strip().startswith("#")
+
+
+def test_images_are_named_with_a_tag_and_can_be_overridden() -> None:
+    images = {name: container["image"] for name, container in CONTAINERS.items() if name not in OURS}
+    assert {name: re.fullmatch(r"\$\{\w+:-(.+)}", image)[1] for name, image in images.items()} == {  # type: ignore[index]
+        "mongo": "mongo:8.0",
+        "rabbitmq": "rabbitmq:4-management",
+        "objects": "pgsty/silo:RELEASE.2026-09-03T13-18-01Z",
+        "gateway": "caddy:2",
+        "mailpit": "axllent/mailpit:latest",  # for a look, never for families
+    }
+    assert images["objects"].startswith("${OBJECT_STORE_IMAGE:-")
+
+
+def test_no_secret_is_in_the_compose_file() -> None:
+    for container in CONTAINERS.values():
+        for name, value in (container.get("environment") or {}).items():
+            if re.search(r"PASSWORD|TOKEN|_KEY$|COOKIE", name):
+                assert name.endswith("_FILE")
+                assert value.startswith("/run/fmn/secrets/")
+            assert not re.search(r"://[^/@\s]+:[^/@\s]+@", str(value))
+
+
+def test_the_gateway_alone_is_published_and_the_catcher_only_to_this_machine() -> None:
+    published = {name: container["ports"] for name, container in CONTAINERS.items() if "ports" in container}
+    assert set(published) == {"gateway", "mailpit"}
+    assert len(published["gateway"]) == 1
+    assert published["mailpit"][0].startswith("127.0.0.1:")
+    assert CONTAINERS["mailpit"]["profiles"] == ["demo"]
+    networks = {name: set(container.get("networks", [])) for name, container in CONTAINERS.items()}
+    assert all(networks[name] == {"servers"} for name in ("mongo", "rabbitmq", "objects", "provision"))
+    assert COMPOSE["networks"]["servers"] == COMPOSE["networks"]["services"] == {"internal": True}
+
+
+def test_the_relay_must_be_named() -> None:
+    assert CONTAINERS["notifier-worker"]["environment"]["FMN_SMTP_URL"].startswith("${FMN_SMTP_URL:?")
+
+
+def test_named_volumes_are_all_used() -> None:
+    text = (PROJECT / "docker-compose.yml").read_text()
+    for volume in COMPOSE["volumes"]:
+        assert re.search(rf"- (\$\{{\w+:-)?{volume}}}?:/", text), volume
+
+
+def test_the_image_is_built_in_two_stages_from_what_is_named() -> None:
+    assert DOCKERFILE.count("FROM python:3.13-slim-trixie") == 2
+    assert DOCKERFILE.index("USER 10000:10000") > DOCKERFILE.rindex("FROM")
+    assert "--require-hashes" in DOCKERFILE
+    copied = {source for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.M) for source in line.split()[:-1]}
+    assert copied == {"pyproject.toml", "uv.lock", "deploy", "services", "shared"}
+    kept = (PROJECT / ".dockerignore").read_text().splitlines()
+    assert "*" in kept
+    assert {line[1:] for line in kept if line.startswith("!")} == copied
+
+
+# The gateway's paths
+
+
+def routed(path: str) -> str | None:
+    """The service that the Caddyfile's matchers give this path to, in their order."""
+    for matcher in re.finditer(r"@(\w+) path_regexp (\S+)", CADDYFILE):
+        if re.search(matcher[2], path):
+            return matcher[1]
+    return None
+
+
+def routes() -> set[tuple[str, str]]:
+    """Service and path of every route that a service's code declares."""
+    found = set()
+    for service in SERVICES:
+        for file in (PROJECT / "services" / service).rglob("*.py"):
+            for rule in re.findall(r'\.route\(f?"(/[^"]*)"', file.read_text()):
+                found.add((service, "/v1" + re.sub(r"[<{][^>}]*[>}]", "x", rule)))
+    return found
+
+
+def test_every_route_of_a_service_leads_to_it() -> None:
+    known = routes()
+    assert len(known) > 30
+    assert {(service, path): routed(path) for service, path in known} == {key: key[0] for key in known}
+
+
+@pytest.mark.parametrize(
+    ("path", "service"),
+    [
+        ("/v1/cases/x/documents", "document"),
+        ("/v1/cases/x/paper-files", "document"),
+        ("/v1/cases/documents", "case"),
+        ("/v1/disclosures", "case"),
+        ("/v1/reviews/x/answer", "consent"),
+        ("/.well-known/jwks.json", "consent"),
+        ("/v1/print-batches/x/posted", "notifier"),
+        ("/v1/casesx", None),
+        ("/metrics", None),
+        ("/readyz", None),
+        ("/livez", None),
+        ("/case/metrics", None),
+        ("/.well-known/jwks.jsonx", None),
+    ],
+)
+def test_paths_go_where_the_contract_says_and_nowhere_else(path: str, service: str | None) -> None:
+    assert routed(path) == service
+
+
+# The secrets
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Path:
+    secrets.make_secrets(tmp_path / "secrets", tmp_path / ".env", readers={})
+    return tmp_path / "secrets"
+
+
+def test_each_secret_is_a_file_of_its_reader_alone_and_no_two_are_equal(made: Path) -> None:
+    files = [path for path in made.rglob("*") if path.is_file()]
+    for path in files:
+        wanted = 0o644 if path.name == "public-keys.json" else 0o600
+        assert stat.S_IMODE(path.stat().st_mode) == wanted, path
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o700 for path in made.rglob("*") if path.is_dir())
+    passwords = {p.read_text() for p in files if p.name.endswith("password") and p.parent.name != "provision"}
+    assert len(passwords) == 1 + 1 + len(SERVICES)
+    assert "demo" not in "".join(passwords)
+
+
+def test_whoever_makes_an_account_and_whoever_has_it_know_the_same_password(made: Path) -> None:
+    for service in SERVICES:
+        password = (made / f"provision/{service}-mongo-password").read_text()
+        assert f"mongodb://fmn-{service}:{password}@mongo:27017/" in (made / f"{service}/mongo-url").read_text()
+        broker = (made / f"rabbitmq/{service}-password").read_text()
+        assert (made / f"{service}/amqp-url").read_text() == f"amqp://fmn-{service}:{broker}@rabbitmq:5672/fmn"
+        for name in ("s3-access-key", "s3-secret-key"):
+            assert (made / service / name).read_text() == (made / f"provision/{service}-{name}").read_text()
+
+
+def test_secrets_are_never_overwritten(made: Path) -> None:
+    before = (made / "case/search.key").read_bytes()
+    with pytest.raises(secrets.CannotMake, match="exists and is left as it is"):
+        secrets.make_secrets(made, None)
+    with pytest.raises(secrets.CannotMake, match="exists and is left as it is"):
+        secrets.make_secrets(made.with_name("other"), made.with_name(".env"))
+    assert (made / "case/search.key").read_bytes() == before
+    assert not made.with_name("other").exists()
+
+
+def test_only_a_demo_shares_a_key_with_a_store_without_accounts(made: Path, tmp_path: Path) -> None:
+    assert (made / "objects/shared-s3-secret-key").read_text() == (made / "document/s3-secret-key").read_text()
+    secrets.make_secrets(tmp_path / "real", None, readers={})
+    assert not list((tmp_path / "real").rglob("shared-*"))
+
+
+def test_a_demo_sends_to_the_catcher(made: Path) -> None:
+    settings = made.with_name(".env").read_text()
+    assert 'FMN_SMTP_URL="smtp://mailpit:1025"' in settings
+    assert 'FMN_SMTP_PLAIN="on"' in settings
+    required = set(re.findall(r"\$\{(\w+):\?", (PROJECT / "docker-compose.yml").read_text()))
+    assert required <= set(re.findall(r"^(\w+)=", settings, re.M))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away without Docker")
+def test_each_folder_belongs_to_the_uid_that_reads_it(tmp_path: Path) -> None:
+    secrets.make_secrets(tmp_path / "secrets", None)
+    for name, uid in secrets.READERS.items():
+        paths = [tmp_path / "secrets" / name, *(tmp_path / "secrets" / name).rglob("*")]
+        assert {path.stat().st_uid for path in paths} == {uid}
+
+
+# What containers run
+
+
+def test_the_brokers_definitions_hold_hashes_and_nobody_called_guest(made: Path) -> None:
+    target = made.with_name("definitions.json")
+    provision.render_definitions(made / "rabbitmq", "fmn", target)
+    text = target.read_text()
+    definitions = json.loads(text)
+    assert {user["name"] for user in definitions["users"]} == {f"fmn-{name}" for name in (*SERVICES, "admin")}
+    assert not any(path.read_text() in text for path in (made / "rabbitmq").iterdir())
+
+
+def test_minio_is_given_actions_by_the_names_it_knows() -> None:
+    actions = {minio.OTHER_NAMES.get(action, action) for action in ALLOWED}
+    assert "s3:ListMultipartUploadParts" in actions
+    assert "s3:ListParts" not in actions
+    policy = own_bucket_policy("fmn-document")
+    assert policy["Statement"][0]["Resource"] == ["arn:aws:s3:::fmn-document", "arn:aws:s3:::fmn-document/*"]
+
+
+def test_a_worker_is_ready_while_it_has_the_broker(tmp_path: Path) -> None:
+    flag = tmp_path / "ready"
+    assert not ready.worker_is_ready(str(flag), 5672)
+    flag.touch()
+    assert not ready.worker_is_ready(str(flag), 1)
+
+
+def test_an_api_listens_where_the_gateway_looks() -> None:
+    assert f"-api {API_PORT} " in CADDYFILE
+    assert f"-api:{API_PORT} " in CADDYFILE
+    assert "--logger-class" in api_command("case", "0.0.0.0:1", "/tmp")
