@@ -157,6 +157,9 @@ def _leave(app: Flask, kernel: Kernel, answer: Response) -> Response:
     door = _door(app)
     if door is not None and door.audited:
         answer = _audited(kernel, door, answer)
+    if answer.status_code == 204:
+        # There is nothing that could be of a type.
+        answer.headers.pop("Content-Type", None)
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["X-Content-Type-Options"] = "nosniff"
     answer.headers["X-Request-Id"] = g.request_id

@@ -22,7 +22,7 @@ from shared.logs import log, where
 
 
 class _HeadersTooLarge(TooLarge):
-    name, status, title = "too-large", 431, "The request's line or headers are too large"
+    name, status, title = "headers-too-large", 431, "The request's line or headers are too large"
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]

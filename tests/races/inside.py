@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 import pytest
 from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+from pymongo.errors import OperationFailure
 
 from deploy.local import mongo, objects
 from deploy.local.broker import Management
@@ -103,15 +105,29 @@ class Inside:
         how many rows it got hold of.
         """
         with self.mongo.start_session() as session:
-            session.start_transaction()
-            got = 0
             try:
-                for database, store, where in wanted:
-                    rows = self.mongo[f"{self.names}_{database}"][store]
-                    got += rows.update_many(where, {"$set": {"in_the_way": new_id()}}, session=session).modified_count
-                yield got
+                yield self._got_hold_of(session, wanted)
             finally:
+                if session.in_transaction:
+                    session.abort_transaction()
+
+    def _got_hold_of(self, session: ClientSession, wanted: tuple[tuple[str, str, Row], ...]) -> int:
+        """Begin a transaction that has these rows; again while somebody else is just writing one of them."""
+        for _ in range(100):
+            session.start_transaction()
+            try:
+                return sum(
+                    self.mongo[f"{self.names}_{database}"][store]
+                    .update_many(where, {"$set": {"in_the_way": new_id()}}, session=session)
+                    .modified_count
+                    for database, store, where in wanted
+                )
+            except OperationFailure as error:
                 session.abort_transaction()
+                if not error.has_error_label("TransientTransactionError"):
+                    raise
+                time.sleep(0.02)
+        raise AssertionError("the rows were written without pause")
 
     # RabbitMQ
 

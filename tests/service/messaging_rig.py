@@ -146,7 +146,8 @@ class Node:
     def says(self, case_id: str, kind: Any = consent.PREPARING, times: int = 1) -> list[Event]:
         """Emit events about a case, in one transaction."""
         self.work.gates.prepare(self.register.vault, [case_id])
-        data = {"case": case_id} | ({"request": new_id()} if "request" in kind.fields else {})
+        more = {"request": new_id(), "received_at": "2026-11-20T10:00:00+00:00"}
+        data = {"case": case_id} | {name: value for name, value in more.items() if name in kind.fields}
         return self.work.run(lambda tx: [tx.emit(kind, data) for _ in range(times)])
 
     def seen(self) -> list[str]:
