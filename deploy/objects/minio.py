@@ -10,6 +10,8 @@ MinIO has no IAM API: users and policies go through its own admin API. The same 
 
 from __future__ import annotations
 
+import re
+
 import urllib3
 from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException
@@ -40,4 +42,9 @@ def ensure_account(admin: ObjectAdmin, name: str, bucket: str, keys: KeyPair) ->
         client.user_add(keys.access, keys.secret)
         client.policy_set(name, user=keys.access)
     except MinioAdminException as error:
-        raise StoreRefused("an account of " + name, str(error.args[0] if error.args else "refused")) from error
+        # Its text holds the whole answer; the status is what tells.
+        status = re.search(r"Status: (\d+)", str(error))
+        raise StoreRefused(
+            f"an account called {name}",
+            f"status {status[1] if status else 'unknown'} from MinIO's admin API, which not every store has",
+        ) from error
