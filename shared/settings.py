@@ -13,24 +13,12 @@ from typing import Any
 from environs import Env, EnvError
 
 from shared.events import SERVICES
+from shared.office import Office
 from shared.working_days import WorkingDays
 
 
 class SettingsError(Exception):
     """A setting that is missing or can't be used; its text says which, and what it must be."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Office:
-    """Who writes the letters, and whom a family can ask."""
-
-    name: str
-    phone: str
-    email: str
-    address: tuple[str, ...]
-    controller: str
-    dpo_contact: str
-    helpline: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any
 
 from flask import Flask
@@ -17,10 +16,9 @@ from services.notifier.actions.outside import Outside
 from services.notifier.api import notification_routes, template_routes
 from services.notifier.consumer import handlers
 from services.notifier.hand_over import HandOver
-from services.notifier.letters import Office
 from services.notifier.store import Stores
 from shared.service import Kit, api, build, worker
-from shared.settings import Settings, SettingsError
+from shared.settings import SettingsError
 from shared.steps import Run
 
 
@@ -34,7 +32,7 @@ def outside(kit: Kit) -> Outside:
     settings = kit.settings
     try:
         ways = HandOver(
-            office=office(settings),
+            office=settings.office,
             printer=settings.printer,
             smtp_url=settings.smtp_url or "",
             smtp_plain=settings.smtp_plain,
@@ -42,10 +40,6 @@ def outside(kit: Kit) -> Outside:
     except ValueError as error:
         raise SettingsError(f"FMN_PRINTER or FMN_SMTP_URL can't be used. {error}") from error
     return Outside(calls=kit.calls, hand_over=ways)
-
-
-def office(settings: Settings) -> Office:
-    return Office(**{field.name: getattr(settings.office, field.name) for field in fields(Office)})
 
 
 def kinds(opened: Stores, beyond: Outside) -> dict[str, Run]:
@@ -75,7 +69,7 @@ def join_erasing(kit: Kit, opened: Stores) -> None:
 def create_api() -> Flask:
     kit = build("notifier", "api")
     opened, beyond = stores(kit), outside(kit)
-    return api(kit, [notification_routes(opened, beyond, kit.known), template_routes(office(kit.settings))])
+    return api(kit, [notification_routes(opened, beyond, kit.known), template_routes(kit.settings.office)])
 
 
 def main(arguments: list[str]) -> int:

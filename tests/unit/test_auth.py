@@ -18,7 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from shared import auth
 from shared.auth import Doorkeeper, local_token, service_token
 from shared.errors import Unauthorised, Unavailable
-from shared.settings import Office, Settings
+from shared.office import Office
+from shared.settings import Settings
 from shared.signing import BadSignature, PublicKeys, Signer, make_key, verify
 from shared.working_days import WorkingDays
 

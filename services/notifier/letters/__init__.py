@@ -17,7 +17,8 @@ from services.notifier.letters.templates import (
     UnknownValue,
     latest_version,
 )
-from services.notifier.letters.words import Office, Recipient
+from services.notifier.letters.words import Recipient
+from shared.office import Office
 
 __all__ = [
     "FORMATS",

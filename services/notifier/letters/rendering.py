@@ -23,13 +23,13 @@ from services.notifier.letters.templates import (
 from services.notifier.letters.words import (
     BLANK,
     REGULATOR,
-    Office,
     Recipient,
     breakable,
     clean,
     day_in_words,
     london_day,
 )
+from shared.office import Office
 
 _STANDARDS: Final[list[Any]] = ["a-2b", "ua-1"]
 # Only what is built into the typesetter: the same letter on every machine, and no font to install.

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
-_LONDON: Final = ZoneInfo("Europe/London")
+from shared.clock import LONDON
+
 _JOINERS: Final = frozenset("\u200c\u200d")  # Persian, Urdu and Indian names need them
 #: Stands for a character that can't be printed.
 BLANK: Final = "\u25a1"
@@ -29,19 +29,6 @@ REGULATOR: Final[Mapping[str, str]] = {
 
 class UnfitValue(ValueError):
     """A value that isn't of the kind its field asks for."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Office:
-    """Who writes: what stands on every letter and email (P30). `controller` is the host organisation."""
-
-    name: str
-    phone: str
-    email: str
-    address: tuple[str, ...]
-    controller: str
-    dpo_contact: str
-    helpline: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +78,7 @@ def london_day(moment: datetime) -> date:
     """The day it is in London at that moment. Raises ValueError for a time without a zone."""
     if moment.tzinfo is None:
         raise ValueError("A time needs its time zone.")
-    return moment.astimezone(_LONDON).date()
+    return moment.astimezone(LONDON).date()
 
 
 def _text(value: Any) -> str:
