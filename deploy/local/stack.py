@@ -32,6 +32,10 @@ from deploy.local.provision import Provision, deprovision, provision
 
 Report = Callable[[str, str], None]
 
+# A part that ends more often than this within a minute won't get well by being started once more.
+_ENDS_A_MINUTE = 5
+_MINUTE_S = 60
+
 
 def _silent(_part: str, _state: str) -> None:
     return
@@ -198,14 +202,23 @@ class Stack:
     # Ending
 
     def wait(self) -> None:
-        """Wait until a part ends that nobody asked to end, and raise StackError saying which."""
+        """Wait for ever. A part that ends unasked is started again; one that keeps ending raises StackError."""
+        ends: dict[str, list[float]] = {}
         while True:
             for process in [*self.servers.values(), *self.services.values()]:
                 if not process.running:
-                    raise StackError(
-                        f"{process.name} ended (code {process.exit_code}); the end of its log is in {process.log}."
-                    )
+                    self._start_again(process, ends.setdefault(process.name, []))
             time.sleep(0.3)
+
+    def _start_again(self, process: Process, ends: list[float]) -> None:
+        now = time.monotonic()
+        ends[:] = [*(at for at in ends if now - at < _MINUTE_S), now]
+        if len(ends) > _ENDS_A_MINUTE:
+            raise StackError(
+                f"{process.name} keeps ending (code {process.exit_code}); the end of its log is in {process.log}."
+            )
+        self.report(process.name, f"ended (code {process.exit_code}), started again")
+        process.start()
 
     def stop_services(self) -> None:
         """Stop the services that this object started."""

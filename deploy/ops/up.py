@@ -30,11 +30,12 @@ def register(app: typer.Typer) -> None:
                     provided = stack.provision(names_from_environment())
                     if not servers_only:
                         stack.start_services(provided)
-                stack.report = lambda _part, _state: None
+                stack.report = lambda part, state: console.print(f"{part} {state}", markup=False)
                 _print_addresses(console, stack, provided, servers_only)
                 try:
                     stack.wait()
                 finally:
+                    stack.report = lambda _part, _state: None
                     console.print("Stopping …")
         except Ended:
             console.print("Stopped. Data stays in", str(stack.places.servers), soft_wrap=True)

@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -154,6 +155,31 @@ def test_what_a_crash_left_is_stopped_and_nobody_elses_process(tmp_path: Path) -
         for process in (ours, others):
             process.kill()
             process.wait()
+
+
+def test_a_part_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, free_port())
+    part = a_process(tmp_path, "sleep 300")
+    part.start()
+    stack.services = {part.name: part}
+    threading.Thread(target=stack.wait, daemon=True).start()
+    first = part.pid
+    try:
+        os.kill(first, signal.SIGKILL)
+        until(lambda: part.running and part.pid != first, "the killed part stays away")
+        assert lives(part.pid)
+    finally:
+        stack.services = {}
+        part.stop()
+
+
+def test_a_part_that_keeps_ending_ends_the_stack_with_its_name(tmp_path: Path) -> None:
+    stack = Stack(tmp_path, free_port())
+    part = a_process(tmp_path, "exit 3")
+    part.start()
+    stack.services = {part.name: part}
+    with pytest.raises(StackError, match=rf"{part.name} keeps ending \(code 3\)"):
+        stack.wait()
 
 
 def test_a_program_that_ends_while_starting_is_reported_with_its_last_words(tmp_path: Path) -> None:
