@@ -15,7 +15,7 @@ from services.notifier.actions.last_letters import KEY_STEP, SEAL_STEP
 from services.notifier.actions.outside import Outside
 from services.notifier.api import notification_routes, template_routes
 from services.notifier.consumer import handlers
-from services.notifier.hand_over import HandOver
+from services.notifier.outways.hand_over import HandOver
 from services.notifier.store import Stores
 from shared.service import Kit, api, build, worker
 from shared.settings import SettingsError

@@ -248,3 +248,15 @@ def may_cancel(status: Status) -> bool:
 
 def may_come_back(status: Status) -> bool:
     return status in (Status.DELIVERED, Status.NEEDS_ATTENTION)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A letter's PDF or an email's words, and the values that a caller gave for it. The `repr` shows none of it."""
+
+    values: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    pdf: bytes | None = field(default=None, repr=False)
+    email: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+NOTHING_KEPT = Content()

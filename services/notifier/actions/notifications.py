@@ -12,8 +12,8 @@ from services.notifier.actions.hearing import SEND_STEP
 from services.notifier.actions.outside import Outside
 from services.notifier.actions.sending import way_to
 from services.notifier.actions.writing import values_for
-from services.notifier.content import NOTHING_KEPT, Content
 from services.notifier.letters import TEMPLATES, BadValue, MissingValue, UnknownValue, latest_version
+from services.notifier.model import NOTHING_KEPT, Content
 from shared.errors import Conflict, ConsentRequired, Erased, Frozen, Invalid, NotFound
 from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN_SENTENCE, OPEN, refuse
 from shared.work import Tx

@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from services.notifier.hand_over import HandOver
 from services.notifier.model import Person, Stands, people_of
+from services.notifier.outways.hand_over import HandOver
 from shared.errors import NotFound
 
 

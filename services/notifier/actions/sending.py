@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from services.notifier import model as m
 from services.notifier.actions.outside import Outside
 from services.notifier.actions.writing import NOT_WRITABLE, as_email, email_to, letter_to, values_for
-from services.notifier.content import NOTHING_KEPT, Content
+from services.notifier.model import NOTHING_KEPT, Content
 from services.notifier.outways import Refused, TryAgain, Unknown
 from shared.errors import Erased, Frozen, NotFound, Temporary
 from shared.gates import OPEN

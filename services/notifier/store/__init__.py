@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from services.notifier import model as m
-from services.notifier.content import NOTHING_KEPT, Content
+from services.notifier.model import NOTHING_KEPT, Content
 from services.notifier.store import records
 from shared.errors import Changed
 from shared.steps import Steps

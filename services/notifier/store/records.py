@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from services.notifier import model as m
-from services.notifier.content import Content
+from services.notifier.model import Content
 from shared.events.case import ROLES, STATES
 from shared.events.consent import DOCUMENT_KINDS, PURPOSES
 from shared.fields import Count, Digest, Field, Flag, Group, Id, List, Name, Optional, Time, one_of
