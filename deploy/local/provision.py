@@ -35,7 +35,7 @@ SAMPLE_OFFICE = {
     "FMN_OFFICE_NAME": "Marlow Vale SENDIAS",
     "FMN_OFFICE_PHONE": "01632 960 123",
     "FMN_OFFICE_EMAIL": "office@sendias.example",
-    "FMN_OFFICE_ADDRESS": "Marlow Vale SENDIAS|1 Example Street|Exampleton|EX4 4PL",
+    "FMN_OFFICE_ADDRESS": "1 Example Street|Exampleton|EX4 4PL",
     "FMN_CONTROLLER": "Marlow Vale Council",
     "FMN_DPO_CONTACT": "dpo@council.example",
     "FMN_HELPLINE": "Contact's helpline for families, 0808 808 3555",
