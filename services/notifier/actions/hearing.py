@@ -37,6 +37,8 @@ def hear_consents(stores: Stores, tx: Tx, *, case_id: str, standing: Sequence[m.
     case = replace(_enter(stores, tx, case_id), standing=tuple(standing))
     if case.frozen_seq is not None and seq < case.frozen_seq:
         case = replace(case, before=case.standing)
+    # What waits for a server that is away is looked at again now: it may not be wanted any more.
+    _look_again(stores, tx, case_id)
     _remember(stores, tx, case)
 
 
@@ -50,10 +52,14 @@ def hear_freeze(stores: Stores, tx: Tx, *, case_id: str, seq: int, at: datetime)
 def hear_release(stores: Stores, tx: Tx, *, case_id: str) -> None:
     """No erasure is asked for any more: what waited goes on. The gate is open already."""
     case = _enter(stores, tx, case_id)
+    _look_again(stores, tx, case_id)
+    _remember(stores, tx, replace(case, before=None, frozen_seq=None, frozen_at=None))
+
+
+def _look_again(stores: Stores, tx: Tx, case_id: str) -> None:
     for waiting in stores.notifications_of(case_id, tx):
         if waiting.status is m.Status.CREATED:
             stores.steps.add(tx, SEND_STEP, waiting.id, case_id)
-    _remember(stores, tx, replace(case, before=None, frozen_seq=None, frozen_at=None))
 
 
 def _enter(stores: Stores, tx: Tx, case_id: str) -> m.Projection:
