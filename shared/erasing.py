@@ -66,8 +66,6 @@ class Erasing:
         self.before_walk: Callable[[str, str | None], None] = lambda case_id, request_id: None
         # What else a receipt says: claims from the case and the request, none of them personal.
         self.more_claims: Callable[[str, str], Mapping[str, Any]] = lambda case_id, request_id: {}
-        # A service whose second receipt is owed whatever is late (the notifier: how the last letter went).
-        self.always_second = False
         self.rows = register.keep(
             "erasures", clear=CLEAR, retention=None, why="a repeated attempt is answered with the stored receipt"
         ).rows
@@ -135,7 +133,7 @@ class Erasing:
         found = self._record_found(request, case_id, row["found"])
         self._delete(case_id)
         remaining = self._remaining(case_id)
-        late = [store.name for store in self.register.late() if store.found(case_id)]
+        late = self._late(case_id)
         receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late)
 
         def answer(tx: Tx) -> None:
@@ -155,7 +153,7 @@ class Erasing:
         Runs in the transaction that settled the last late thing, so that the two can't come apart.
         """
         for row in self.rows.find({"case_id": case_id, "receipts": {"$size": 1}}, session=tx.session):
-            if row["late"] or self.always_second:
+            if row["late"]:
                 self.steps.add(tx, SECOND_STEP, str(row["_id"]), case_id)
 
     def send_second(self, step: StepOf) -> None:
@@ -165,7 +163,7 @@ class Erasing:
         if row is None or len(row["receipts"]) != 1:
             return
         case_id, attempt = str(row["case_id"]), int(row["attempt"])
-        late = [store.name for store in self.register.late() if store.found(case_id)]
+        late = self._late(case_id)
         found = {name: int(count) for name, count in row["found"].items()}
         receipt = self._receipt(request, case_id, attempt, found, self._remaining(case_id), late)
 
@@ -179,6 +177,10 @@ class Erasing:
                 self._send(tx, request, case_id, attempt, receipt)
 
         self.work.run(answer)
+
+    def _late(self, case_id: str) -> list[str]:
+        """The late stores that still hold something of the case."""
+        return [store.name for store in self.register.late() if store.found(case_id)]
 
     def _delete(self, case_id: str) -> None:
         for store in self.register.erased_by_a_case():

@@ -93,10 +93,10 @@ class Gates:
         return changed.modified_count == 1
 
     def freeze(self, session: ClientSession, case_id: str) -> None:
-        self._move(session, case_id, {OPEN: FROZEN})
+        self._move(session, case_id, OPEN, FROZEN)
 
     def release(self, session: ClientSession, case_id: str) -> None:
-        self._move(session, case_id, {FROZEN: OPEN})
+        self._move(session, case_id, FROZEN, OPEN)
 
     def close(self, session: ClientSession, case_id: str) -> None:
         """Close for ever, also for a case never heard of."""
@@ -107,13 +107,12 @@ class Gates:
             session=session,
         )
 
-    def _move(self, session: ClientSession, case_id: str, moves: dict[str, str]) -> None:
-        for before, after in moves.items():
-            self.rows.update_one(
-                {"_id": case_id, "state": before},
-                {"$set": {"state": after}, "$inc": {"writes": 1}},
-                session=session,
-            )
+    def _move(self, session: ClientSession, case_id: str, before: str, after: str) -> None:
+        self.rows.update_one(
+            {"_id": case_id, "state": before},
+            {"$set": {"state": after}, "$inc": {"writes": 1}},
+            session=session,
+        )
 
 
 def refuse(state: str | None) -> None:

@@ -63,7 +63,6 @@ def join_erasing(kit: Kit, opened: Stores) -> None:
 
     erasing.before_walk = lambda case_id, request: sending.wait_for_hand_overs(opened, case_id)
     erasing.more_claims = claims
-    erasing.always_second = True
 
 
 def create_api() -> Flask:

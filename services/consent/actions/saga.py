@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -11,6 +11,7 @@ from services.consent.model.requests import (
     PARTICIPANTS,
     Move,
     Phase,
+    Receipt,
     Request,
     Status,
     latest,
@@ -53,7 +54,7 @@ def _begin(stores: Stores, tx: Tx, request: Request) -> Request:
     """From here on it can't be undone: the gate closes and the consents end."""
     attempts = dict.fromkeys(PARTICIPANTS, 1)
     moved = stores.change_request(tx, request, replace(request, phase=Phase.BEGUN, attempts=attempts))
-    if stores.work.gates.state(request.case_id, tx.session) != "closed":
+    if stores.work.gates.state(request.case_id, tx.session) != CLOSED:
         _end_consents(stores, tx, request)
         tx.gates.close(tx.session, request.case_id)
     _start(tx, moved, list(PARTICIPANTS), 1)
@@ -90,8 +91,7 @@ def stop(stores: Stores, tx: Tx, request: Request, status: Status) -> Request:
         # What is asked about a case that is gone is kept no longer than it is asked.
         stores.requests.strip(tx, request.id)
         stores.steps.add(tx, DROP_KEY_STEP, request.id, request.case_id)
-    others = [r for r in stores.requests_of(request.case_id, tx) if r.stands and r.kind == "erasure"]
-    if not [r for r in others if r.id != request.id]:
+    if not any(r.stands and r.kind == "erasure" for r in stores.requests_of(request.case_id, tx) if r.id != request.id):
         tx.gates.release(tx.session, request.case_id)
         tx.emit(events.consent.RELEASED, {"case": request.case_id})
     return moved
@@ -109,12 +109,13 @@ def ask_again(stores: Stores, request_id: str) -> datetime | None:
         if request is None or not request.stands:
             return None
         tx.gates.touch(tx.session, request.case_id)
+        receipts = stores.receipts_of(request.id, tx)
         if request.phase is Phase.PREPARING and request.letter is None:
             _tell_preparing(tx, request)
-        elif request.begun and silent(request, stores.receipts_of(request.id, tx)):
+        elif request.begun and silent(request, receipts):
             # Also once verified: a second receipt that found something undoes the first.
-            _ask_the_silent(stores, tx, request)
-        elif request.phase is Phase.VERIFIED and not _letter_told(stores, tx, request):
+            _ask_the_silent(stores, tx, request, receipts)
+        elif request.phase is Phase.VERIFIED and not _letter_told(request, receipts):
             _tell_verified(stores, tx, request)
         moved = stores.request(request_id, tx)
         if moved is not None:
@@ -125,8 +126,7 @@ def ask_again(stores: Stores, request_id: str) -> datetime | None:
     return stores.work.run(act)
 
 
-def _ask_the_silent(stores: Stores, tx: Tx, request: Request) -> None:
-    receipts = stores.receipts_of(request.id, tx)
+def _ask_the_silent(stores: Stores, tx: Tx, request: Request, receipts: Sequence[Receipt]) -> None:
     attempts = dict(request.attempts)
     asked: dict[int, list[str]] = {}
     for service in silent(request, receipts):
@@ -139,8 +139,8 @@ def _ask_the_silent(stores: Stores, tx: Tx, request: Request) -> None:
         _start(tx, request, services, attempt)
 
 
-def _letter_told(stores: Stores, tx: Tx, request: Request) -> bool:
-    answer = latest(request, stores.receipts_of(request.id, tx)).get("notifier")
+def _letter_told(request: Request, receipts: Sequence[Receipt]) -> bool:
+    answer = latest(request, receipts).get("notifier")
     return answer is not None and answer.last_letter is not None
 
 
