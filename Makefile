@@ -4,7 +4,7 @@
 PYTHON ?= python3
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: setup up demo test check secrets
+.PHONY: setup up demo test faults bench check secrets
 
 setup:
 	@$(PYTHON) -I deploy/local/bootstrap.py
@@ -17,6 +17,15 @@ demo: setup
 
 test: setup
 	@.venv/bin/pytest -n 2 --dist loadgroup $(TESTS)
+
+# Many cases on real servers while something is killed, stopped, cut off or filled up; then the servers are judged.
+# SEED=n tells the same story again, FAULTS=full is ten times as long.
+faults: setup
+	@FAULTS_SEED=$(SEED) FAULTS=$(FAULTS) .venv/bin/pytest tests/faults
+
+# Ratios against the bare libraries, in bench.json too. SMOKE=1: every row once, small; ROWS="letters outbox": these alone.
+bench: setup
+	@.venv/bin/python -m tests.bench $(if $(SMOKE),--smoke) $(ROWS)
 
 check: setup
 	.venv/bin/ruff check .
