@@ -24,7 +24,8 @@ faults: setup
 	@FAULTS_SEED=$(SEED) FAULTS=$(FAULTS) .venv/bin/pytest tests/faults
 
 # Ratios against the bare libraries, in bench.json too. SMOKE=1: every row once, small; ROWS="letters outbox": these alone.
-bench: setup
+bench:
+	@$(PYTHON) -I deploy/local/bootstrap.py --bench
 	@.venv/bin/python -m tests.bench $(if $(SMOKE),--smoke) $(ROWS)
 
 check: setup

@@ -1,7 +1,8 @@
 """Makes `.venv` on a machine that has Python 3.11 or newer and nothing else for it: no pip, no venv module, no root.
 
-Run as `python3 -I deploy/local/bootstrap.py`, with the standard library alone. uv does the work: the one on PATH, or
-else one version of it, fetched from the package index under `.local/packages/uv/` and compared with its digest below.
+Run as `python3 -I deploy/local/bootstrap.py [--bench]`, with the standard library alone. uv does the work: the one on
+PATH, or else one version of it, fetched from the package index under `.local/packages/uv/` and compared with its digest
+below. `--bench` brings what the benchmarks compare with too; once it is there it stays.
 """
 
 import base64
@@ -26,6 +27,7 @@ UV_OLDEST = (0, 9)
 PYTHON_OLDEST = (3, 11)
 SYSTEM_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
 OTHERWISE = "use `docker compose up` instead."
+_BENCH = "bench\n"  # the stamp's second line
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -56,7 +58,7 @@ def require_python() -> None:
     for minor in range(15, 10, -1):
         newer = shutil.which(f"python3.{minor}")
         if newer:
-            os.execv(newer, [newer, "-I", os.path.abspath(__file__)])  # noqa: S606
+            os.execv(newer, [newer, "-I", os.path.abspath(__file__), *sys.argv[1:]])  # noqa: S606
     sys.exit(f"Forget-me-not needs Python 3.11 or newer and this is {platform.python_version()}: {OTHERWISE}")
 
 
@@ -137,7 +139,7 @@ def fetched_uv() -> str:
     return program
 
 
-def sync() -> None:
+def sync(bench: bool = False) -> None:
     """Bring `.venv` to what the lock file says, unless it was brought there already."""
     digest = hashlib.sha256()
     for name in ("pyproject.toml", "uv.lock"):
@@ -146,10 +148,15 @@ def sync() -> None:
     # The environment names its folder inside itself: one that was copied elsewhere is made anew.
     wanted = f"{digest.hexdigest()} {PROJECT}\n"
     stamp = os.path.join(PROJECT, ".venv", "forgetmenot-synced")
+    synced = ""
     if os.path.exists(stamp):
         with open(stamp) as file:
-            if file.read() == wanted:
-                return
+            synced = file.read()
+    # Neither a plain set-up nor a new lock file takes the benchmarks' packages away from somebody who has them.
+    if bench or synced.endswith(_BENCH):
+        wanted += _BENCH
+    if synced == wanted:
+        return
     env = dict(os.environ)
     env["UV_PYTHON_DOWNLOADS"] = "never"
     env.pop("VIRTUAL_ENV", None)
@@ -165,6 +172,8 @@ def sync() -> None:
         env.setdefault("UV_CACHE_DIR", os.path.join(local(), "packages", "uv-cache"))
     uv = uv or fetched_uv()
     command = [uv, "sync", "--frozen", "--python", sys.executable]
+    if wanted.endswith(_BENCH):
+        command += ["--group", "bench"]
     if subprocess.run(command, cwd=PROJECT, env=env, check=False).returncode:  # noqa: S603
         sys.exit("The Python environment could not be made; uv's words are above.")
     with open(stamp, "w") as file:
@@ -174,4 +183,4 @@ def sync() -> None:
 if __name__ == "__main__":
     require_machine()
     require_python()
-    sync()
+    sync(bench="--bench" in sys.argv[1:])
