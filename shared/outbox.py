@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from prometheus_client import Counter, Gauge
-from pymongo import DeleteMany, ReturnDocument, UpdateMany, UpdateOne
+from pymongo import DeleteMany, UpdateMany, UpdateOne
 from pymongo.errors import PyMongoError
 
 from shared.backoff import full_jitter
-from shared.bus import Outcome, Publisher
+from shared.bus import Outcome, Publisher, Sent
 from shared.clock import utc_now
 from shared.fields import Count, Flag, Id, Name, Optional, Sealed, Time
+from shared.ids import new_id
 from shared.logs import log, where
 from shared.stores import Register
 from shared.work import Row
@@ -37,6 +38,8 @@ _FAILING_AFTER = 8
 _OLDEST = Gauge("fmn_outbox_oldest_seconds", "Age of the oldest event not yet confirmed", ["service"])
 _FAILING = Gauge("fmn_outbox_failing", "Events that the broker keeps refusing", ["service"])
 _PUBLISHED = Counter("fmn_outbox_published", "What became of events handed to the broker", ["service", "outcome"])
+
+_UnderWay = tuple[Sequence[Row], Sent]
 
 
 class Outbox:
@@ -55,6 +58,7 @@ class Outbox:
                 "due": Time(),
                 "attempts": Count(),
                 "failing": Optional(Flag()),
+                "claim": Optional(Id()),
             },
             retention=None,
             why="an event waits here until the broker has confirmed it; an event has no person in it",
@@ -80,16 +84,23 @@ class Outbox:
         """Publish what has been due for over a second; how many rows were tried. Raises PyMongoError."""
         self._observe(now)
         tried = 0
+        started = time.monotonic()
+        under_way: _UnderWay | None = None
         while not self._stopping.is_set() and self._publisher.wait_connected(0.5):
-            rows = self._claim(now)
-            if not rows:
+            # The next rows are claimed while the broker confirms the last ones.
+            rows = self._claim(now, now + timedelta(seconds=time.monotonic() - started))
+            last, under_way = under_way, self._begin([row for row in rows or () if not row.get("failing")])
+            self._end(last, now, claimed=True)
+            if rows is None:
                 break
             tried += len(rows)
-            self._publish([row for row in rows if not row.get("failing")], now, claimed=True)
             for row in rows:
                 # One that may close the channel goes alone, so that the others pass it by.
                 if row.get("failing"):
-                    self._publish([row], now, claimed=True)
+                    self._end(under_way, now, claimed=True)
+                    under_way = None
+                    self._end(self._begin([row]), now, claimed=True)
+        self._end(under_way, now, claimed=True)
         return tried
 
     def flush(self, timeout: float) -> None:
@@ -118,7 +129,7 @@ class Outbox:
             # Older ones are the sweep's by now.
             rows = [row for rows in taken for row in rows if now - row["at"] < _FRESH]
             try:
-                self._publish(rows, now, claimed=False)
+                self._end(self._begin(rows), now, claimed=False)
             except PyMongoError as error:
                 # The rows are still there, and the sweep publishes them again under the same ids.
                 log.warning("outbox.not_settled", count=len(rows), **where(error))
@@ -126,22 +137,32 @@ class Outbox:
                 for _ in taken:
                     self._handed.task_done()
 
-    def _claim(self, now: datetime) -> list[Row]:
-        rows: list[Row] = []
-        while len(rows) < _BATCH:
-            row = self._rows.find_one_and_update(
-                {"due": {"$lte": now - _FRESH}},
-                {"$set": {"due": now + _LEASE}},
-                sort=[("due", 1)],
-                return_document=ReturnDocument.AFTER,
-            )
-            if row is None:
-                break
-            rows.append(row)
-        return rows
+    def _claim(self, now: datetime, at: datetime) -> list[Row] | None:
+        """Rows due by `now`, kept from other relays until ten seconds after `at`; None when there are no more.
 
-    def _publish(self, rows: Sequence[Row], now: datetime, *, claimed: bool) -> None:
-        outcomes = self._publisher.publish(rows, _PUBLISH_SECONDS)
+        A whole batch in one write: with `find_one_and_update`, row by row, the claim alone took 2 ms a row.
+        """
+        due = {"due": {"$lte": now - _FRESH}}
+        found = list(self._rows.find(due, sort=[("due", 1)], limit=_BATCH))
+        if not found:
+            return None
+        claim, ids = new_id(), [row["_id"] for row in found]
+        claimed = self._rows.update_many({"_id": {"$in": ids}, **due}, {"$set": {"due": at + _LEASE, "claim": claim}})
+        if claimed.modified_count == len(found):
+            return found
+        # Another relay was there at the same time, and has the others.
+        ours = {row["_id"] for row in self._rows.find({"_id": {"$in": ids}, "claim": claim}, {"_id": 1})}
+        return [row for row in found if row["_id"] in ours]
+
+    def _begin(self, rows: Sequence[Row]) -> _UnderWay | None:
+        return (rows, self._publisher.begin(rows)) if rows else None
+
+    def _end(self, under_way: _UnderWay | None, now: datetime, *, claimed: bool) -> None:
+        """Wait for the broker's word on each row, and settle it."""
+        if under_way is None:
+            return
+        rows, sent = under_way
+        outcomes = sent.wait(_PUBLISH_SECONDS)
         if len(rows) > 1 and "refused" in outcomes.values():
             # The broker closed the channel over one of them: each alone, to learn which.
             for row in rows:

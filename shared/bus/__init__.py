@@ -5,6 +5,6 @@ account is in the URL, and its name is every message's `user_id`, which the brok
 """
 
 from shared.bus.consumer import Consumer
-from shared.bus.publisher import Outcome, Publisher
+from shared.bus.publisher import Outcome, Publisher, Sent
 
-__all__ = ["Consumer", "Outcome", "Publisher"]
+__all__ = ["Consumer", "Outcome", "Publisher", "Sent"]

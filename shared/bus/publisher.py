@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
 from typing import Any, Literal
 
 from shared.bus import amqp
@@ -19,11 +20,20 @@ Outcome = Literal["ok", "nacked", "returned", "refused", "unknown"]
 
 
 @dataclass(slots=True)
-class _Batch:
+class Sent:
+    """Messages on their way to the broker."""
+
     rows: Sequence[Mapping[str, Any]]
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     done: threading.Event = field(default_factory=threading.Event)
     given_up: bool = False
+
+    def wait(self, timeout: float) -> dict[str, Outcome]:
+        """Each id's outcome, once all are confirmed; what isn't within these seconds is unknown."""
+        self.done.wait(timeout)
+        self.given_up = True
+        settled = dict(self.outcomes)
+        return {str(row["_id"]): settled.get(str(row["_id"]), "unknown") for row in self.rows}
 
     def settle(self, event_id: str, outcome: Outcome) -> None:
         self.outcomes[event_id] = outcome
@@ -32,9 +42,9 @@ class _Batch:
 
 
 @dataclass(slots=True)
-class _Sent:
+class _InFlight:
     event_id: str
-    batch: _Batch
+    batch: Sent
     returned: bool = False
 
 
@@ -50,9 +60,9 @@ class Publisher:
         self._reset()
 
     def _reset(self) -> None:
-        self._waiting: deque[_Batch] = deque()
+        self._waiting: deque[Sent] = deque()
         # By delivery tag, in the order sent.
-        self._in_flight: dict[int, _Sent] = {}
+        self._in_flight: dict[int, _InFlight] = {}
         self._next_tag = 1
         self._connection: Any = None
         self._channel: Any = None
@@ -66,18 +76,20 @@ class Publisher:
 
         timeout: seconds, in which a connection that is away may also come back. Never raises for the broker.
         """
-        if not rows:
-            return {}
-        batch = _Batch(list({str(row["_id"]): row for row in rows}.values()))
+        return self.begin(rows).wait(timeout)
+
+    def begin(self, rows: Sequence[Mapping[str, Any]]) -> Sent:
+        """As `publish`, without waiting: ask what is returned for the outcomes."""
+        batch = Sent(list({str(row["_id"]): row for row in rows}.values()))
+        if not batch.rows:
+            batch.done.set()
+            return batch
         self._start()
         self._waiting.append(batch)
         connection = self._connection
         if connection is not None:
             connection.ioloop.add_callback_threadsafe(self._send_waiting)
-        batch.done.wait(timeout)
-        batch.given_up = True
-        settled = dict(batch.outcomes)
-        return {str(row["_id"]): settled.get(str(row["_id"]), "unknown") for row in rows}
+        return batch
 
     def wait_connected(self, timeout: float) -> bool:
         """Whether there is a channel to publish on, waiting up to `timeout` seconds for one."""
@@ -177,10 +189,10 @@ class Publisher:
             if not batch.given_up:
                 self._send(batch)
 
-    def _send(self, batch: _Batch) -> None:
+    def _send(self, batch: Sent) -> None:
         for row in batch.rows:
             event_id = str(row["_id"])
-            self._in_flight[self._next_tag] = _Sent(event_id, batch)
+            self._in_flight[self._next_tag] = _InFlight(event_id, batch)
             self._next_tag += 1
             self._channel.basic_publish(
                 amqp.EXCHANGE,
@@ -200,7 +212,8 @@ class Publisher:
         method = frame.method
         tags = [method.delivery_tag]
         if method.multiple:
-            tags = [tag for tag in self._in_flight if tag <= method.delivery_tag]
+            # In the order sent, so only the beginning is looked at.
+            tags = list(takewhile(lambda tag: tag <= method.delivery_tag, self._in_flight))
         acked = amqp.is_ack(method)
         for tag in tags:
             sent = self._in_flight.pop(tag, None)
