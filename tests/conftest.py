@@ -1,7 +1,8 @@
 """One stack of real servers for a whole test run, started when the first test wants it; names of its own per process.
 
 With pytest-xdist the controller owns the servers and every worker provisions databases, vhost and buckets of its own,
-so that two runs, and two workers of one run, never meet.
+so that two runs, and two workers of one run, never meet. FMN_TEST_SERVERS says where the servers come from: `embedded`,
+the default (deploy/local), or `containers` (tests/containers.py).
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from tests.house import House
 
 _WANTED, _READY, _FAILED = "wanted", "ready", "failed"
 _START_SECONDS = 400
+_EMBEDDED, _CONTAINERS = "embedded", "containers"
+SERVERS = os.environ.get("FMN_TEST_SERVERS") or _EMBEDDED
 
 
 class _Keeper:
@@ -51,7 +54,7 @@ class _Keeper:
     def _start_stack(self) -> None:
         # What was downloaded once for this checkout serves every run.
         packages = from_environment()[0] / "packages"
-        self.stack = Stack(self.folder / "stack", _free_base(), packages=packages)
+        self.stack = _kind_of_stack()(self.folder / "stack", _free_base(), packages=packages)
         try:
             self.stack.start_servers()
         except BaseException as error:
@@ -61,13 +64,42 @@ class _Keeper:
 
     def stop(self) -> None:
         self._over.set()
-        self._thread.join(30)
+        self._thread.join(90)
 
 
 _KEEPER: list[_Keeper] = []
 
 
+def _kind_of_stack() -> type[Stack]:
+    if SERVERS == _EMBEDDED:
+        return Stack
+    # What talks to an engine is loaded for it alone.
+    from tests.containers import ContainerStack
+
+    return ContainerStack
+
+
+def pytest_report_header() -> str:
+    if SERVERS == _EMBEDDED:
+        return "servers: embedded (FMN_TEST_SERVERS=containers takes them from testcontainers)"
+    from tests.containers import IMAGES
+
+    return f"servers: containers ({', '.join(IMAGES)})"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if SERVERS == _EMBEDDED:
+        return
+    skip = pytest.mark.skip(reason="it is about the embedded servers, and this run has them in containers")
+    for item in items:
+        if item.get_closest_marker("embedded"):
+            item.add_marker(skip)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "embedded: about the embedded servers themselves")
+    if SERVERS not in (_EMBEDDED, _CONTAINERS):
+        raise pytest.UsageError(f"FMN_TEST_SERVERS is {SERVERS!r}: it takes {_EMBEDDED} or {_CONTAINERS}.")
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
     folder = Path(tempfile.mkdtemp(prefix="fmn-test-"))

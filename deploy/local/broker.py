@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +12,14 @@ from urllib.parse import quote
 import requests
 
 from deploy.local.errors import StackError
+from deploy.local.keys import ensure_text
 from deploy.local.machine import listens
 from deploy.local.packages import rabbit
 from deploy.local.places import Places, Ports, private_folder, write_private
 from deploy.local.processes import Program
 from deploy.rabbitmq.definitions import administrator
 
-_ADMIN = "fmn-admin"
+ADMINISTRATOR = "fmn-admin"
 
 
 def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program:
@@ -27,12 +27,7 @@ def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program
     server = rabbit(places.packages, say)
     data = private_folder(places.servers / "rabbitmq")
     config = private_folder(places.run / "rabbitmq")
-    password_file = places.admin / "rabbitmq-password"
-    if not password_file.exists():
-        write_private(password_file, secrets.token_urlsafe(32))
-    definitions = write_private(
-        config / "definitions.json", json.dumps(administrator(_ADMIN, password_file.read_text()))
-    )
+    definitions = write_private(config / "definitions.json", first_definitions(places))
     write_private(
         config / "rabbitmq.conf",
         f"listeners.tcp.1 = 127.0.0.1:{ports['amqp']}\n"
@@ -79,12 +74,23 @@ def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program
         command=[str(server.script)],
         cwd=data,
         env=env,
-        ready=lambda: _answers(places, ports),
+        ready=lambda: answers(places, ports),
         ready_within_s=90,
     )
 
 
-def _answers(places: Places, ports: Ports) -> bool:
+def admin_password(places: Places) -> str:
+    """The administrator's password, made the first time."""
+    return ensure_text(places.admin / "rabbitmq-password")
+
+
+def first_definitions(places: Places) -> str:
+    """What a broker is to load when it first starts: its administrator, and no `guest`."""
+    return json.dumps(administrator(ADMINISTRATOR, admin_password(places)))
+
+
+def answers(places: Places, ports: Ports) -> bool:
+    """True when it takes messages, and its management API knows the administrator."""
     if not listens(ports["amqp"]) or not listens(ports["rabbitmq-management"]):
         return False
     try:
@@ -103,14 +109,15 @@ class Management:
 
     @classmethod
     def of(cls, places: Places, ports: Ports) -> Management:
-        password = (places.admin / "rabbitmq-password").read_text()
-        return cls(url=f"http://127.0.0.1:{ports['rabbitmq-management']}", password=password)
+        return cls(url=f"http://127.0.0.1:{ports['rabbitmq-management']}", password=admin_password(places))
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, absent_is_fine: bool = False) -> Any:
         """Call the API; raises StackError with the answer's status, and answers the parsed body."""
         with requests.Session() as session:
             session.trust_env = False
-            answer = session.request(method, self.url + path, json=body, auth=(_ADMIN, self.password), timeout=20)
+            answer = session.request(
+                method, self.url + path, json=body, auth=(ADMINISTRATOR, self.password), timeout=20
+            )
         if answer.status_code == 404 and absent_is_fine:
             return None
         if not answer.ok:

@@ -15,12 +15,13 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from deploy.local.errors import StackError
+from deploy.local.keys import ensure_text
 from deploy.local.packages import library_folders, require_libraries
 from deploy.local.places import Places, Ports, private_folder, write_private
 from deploy.local.processes import Program
 
 REPLICA_SET = "fmn"
-_ADMIN = "fmn-admin"
+ADMINISTRATOR = "fmn-admin"
 _NOT_YET_INITIALIZED = 94
 _UNAUTHORIZED = 13
 _AUTHENTICATION_FAILED = 18
@@ -35,12 +36,9 @@ def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program
     mongod = _mongod()
     require_libraries(places.packages, [mongod], say)
     data = private_folder(places.servers / "mongodb")
-    key_file = places.admin / "mongo-keyfile"
-    if not key_file.exists():
-        write_private(key_file, base64.b64encode(secrets.token_bytes(300)))
     command = [
         str(mongod), "--dbpath", str(data), "--bind_ip", "127.0.0.1", "--port", str(ports["mongodb"]), "--nounixsocket",
-        "--replSet", REPLICA_SET, "--auth", "--keyFile", str(key_file), "--oplogSize", "512",
+        "--replSet", REPLICA_SET, "--auth", "--keyFile", str(key_file(places)), "--oplogSize", "512",
         "--wiredTigerCacheSizeGB", "0.5", "--wiredTigerCollectionBlockCompressor", "none",
         "--wiredTigerJournalCompressor", "none", "--wiredTigerIndexPrefixCompression", "false",
         "--setParameter", "transactionLifetimeLimitSeconds=3",
@@ -53,8 +51,16 @@ def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program
         command=command,
         cwd=data,
         env={"LD_LIBRARY_PATH": path} if path else {},
-        ready=lambda: _answers(ports),
+        ready=lambda: answers(ports),
     )
+
+
+def key_file(places: Places) -> Path:
+    """What members of the replica set know one another by, made the first time."""
+    path = places.admin / "mongo-keyfile"
+    if not path.exists():
+        write_private(path, base64.b64encode(secrets.token_bytes(300)))
+    return path
 
 
 def _mongod() -> Path:
@@ -74,12 +80,13 @@ def _connect(ports: Ports, password: str | None) -> MongoClient[dict[str, Any]]:
         ports["mongodb"],
         directConnection=True,
         serverSelectionTimeoutMS=500,
-        username=_ADMIN if password else None,
+        username=ADMINISTRATOR if password else None,
         password=password,
     )
 
 
-def _answers(ports: Ports) -> bool:
+def answers(ports: Ports) -> bool:
+    """True when it takes commands, whoever gives them."""
     try:
         with _connect(ports, None) as client:
             client.admin.command("hello")
@@ -88,16 +95,19 @@ def _answers(ports: Ports) -> bool:
     return True
 
 
+def admin_password(places: Places) -> str:
+    """The administrator's password, made the first time."""
+    return ensure_text(places.admin / "mongo-password")
+
+
 def admin_client(places: Places, ports: Ports) -> MongoClient[dict[str, Any]]:
     """A client with the administrator's rights; the caller closes it."""
-    return _connect(ports, (places.admin / "mongo-password").read_text())
+    return _connect(ports, admin_password(places))
 
 
 def prepare(places: Places, ports: Ports) -> None:
     """Make it a primary with an administrator; on later runs see that it became primary again."""
-    password_file = places.admin / "mongo-password"
-    if not password_file.exists():
-        write_private(password_file, secrets.token_urlsafe(32))
+    password = admin_password(places)
     address = f"127.0.0.1:{ports['mongodb']}"
     with _connect(ports, None) as visitor:
         try:
@@ -111,7 +121,7 @@ def prepare(places: Places, ports: Ports) -> None:
                 raise
         _wait_primary(visitor)
         try:
-            visitor.admin.command("createUser", _ADMIN, pwd=password_file.read_text(), roles=["root"])
+            visitor.admin.command("createUser", ADMINISTRATOR, pwd=password, roles=["root"])
         except OperationFailure as error:
             if error.code != _UNAUTHORIZED and "already exists" not in str(error):
                 raise

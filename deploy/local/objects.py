@@ -13,6 +13,7 @@ from deploy.local.errors import StackError
 from deploy.local.places import Places, Ports, private_folder, write_private
 from deploy.local.processes import Program
 from deploy.objects.accounts import KeyPair, ObjectAdmin, StoreRefused
+from deploy.objects.kinds import Kind
 
 
 def program(places: Places, ports: Ports) -> Program:
@@ -22,7 +23,7 @@ def program(places: Places, ports: Ports) -> Program:
         raise StackError("weed isn't in this environment: run `make setup`.")
     data = private_folder(places.servers / "seaweedfs")
     run = private_folder(places.run / "seaweedfs")
-    _write_config(run, _admin_keys(places))
+    _write_config(run, admin_keys(places))
     command = [
         str(weed), "-logtostderr=true", "server", f"-dir={data}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1",
         "-master.telemetry=false",
@@ -62,12 +63,20 @@ def remove_stray_sockets(ports: Ports) -> None:
         Path(path).unlink(missing_ok=True)
 
 
-def _admin_keys(places: Places) -> KeyPair:
+def admin_keys(places: Places) -> KeyPair:
+    """The administrator's key pair, made the first time."""
     access, secret = places.admin / "s3-access-key", places.admin / "s3-secret-key"
     if not secret.exists():
-        write_private(access, secrets.token_hex(10).upper())
-        write_private(secret, secrets.token_urlsafe(32))
+        made = KeyPair.made()
+        write_private(access, made.access)
+        write_private(secret, made.secret)
     return KeyPair(access=access.read_text(), secret=secret.read_text())
+
+
+def kind(places: Places) -> Kind:
+    """How the store that serves this stack keeps accounts; ours has AWS's API, others say so in a file."""
+    said = places.admin / "s3-kind"
+    return Kind(said.read_text()) if said.exists() else Kind.IAM
 
 
 def _write_config(run: Path, admin: KeyPair) -> None:
@@ -92,7 +101,7 @@ def _write_config(run: Path, admin: KeyPair) -> None:
 
 def admin(places: Places, ports: Ports) -> ObjectAdmin:
     """The store's administrator."""
-    return ObjectAdmin(endpoint=f"127.0.0.1:{ports['s3']}", keys=_admin_keys(places))
+    return ObjectAdmin(endpoint=f"127.0.0.1:{ports['s3']}", keys=admin_keys(places))
 
 
 def _answers(places: Places, ports: Ports) -> bool:

@@ -19,6 +19,8 @@ from deploy.local.machine import free_port
 from deploy.local.places import DEFAULT_PREFIX, SERVICES, Places, Ports, private_folder, write_private
 from deploy.mongo.accounts import drop_account, ensure_account
 from deploy.objects.accounts import KeyPair
+from deploy.objects.kinds import drop_account as drop_object_account
+from deploy.objects.kinds import ensure_account as ensure_object_account
 from deploy.rabbitmq.definitions import account, render
 
 # What an operator may set from outside; everything else is the stack's own to say.
@@ -26,7 +28,7 @@ OPERATORS_SETTINGS = (
     "FMN_OIDC_ISSUER", "FMN_OIDC_JWKS_URL", "FMN_OIDC_AUDIENCE", "FMN_ELSEWHERE", "FMN_OFFICE_CLOSURES",
     "FMN_OFFICE_NAME", "FMN_OFFICE_PHONE", "FMN_OFFICE_EMAIL", "FMN_OFFICE_ADDRESS", "FMN_CONTROLLER",
     "FMN_DPO_CONTACT", "FMN_HELPLINE", "FMN_SHELL_DAYS", "FMN_UPLOAD_LIMIT_BYTES", "FMN_TIME_TRAVEL", "FMN_PRINTER",
-    "FMN_SMTP_URL", "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY",
+    "FMN_SMTP_URL", "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY", "FMN_DISK_FLOOR",
 )  # fmt: skip
 # Folders beside which those of other names are made.
 _TAKEN = ("secrets", "tmp", "rabbitmq", "seaweedfs", "spool", "pids", "ready", "mail", "post", "demo")
@@ -123,6 +125,8 @@ def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[
         "FMN_SMTP_PLAIN": "on",
         "FMN_PRINTER": f"file://{quote(str(post))}",
         "FMN_LEDGER_COPY": str(ledger_copy),
+        # They lie on this machine, so their disks can be asked without them.
+        "FMN_DISKS": f"rabbitmq={_asked_at(places, 'rabbitmq')},objects={_asked_at(places, 'seaweedfs')}",
         **{name: os.environ[name] for name in OPERATORS_SETTINGS if name in os.environ},
     }
     env = {
@@ -145,6 +149,10 @@ def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[
     )
 
 
+def _asked_at(places: Places, server: str) -> str:
+    return f"file://{quote(str(places.servers / server))}"
+
+
 def deprovision(places: Places, ports: Ports, prefix: str) -> None:
     """Drop the databases, vhost, buckets, accounts and secrets of `prefix`; its world stays."""
     if prefix == DEFAULT_PREFIX:
@@ -153,9 +161,9 @@ def deprovision(places: Places, ports: Ports, prefix: str) -> None:
     with mongo.admin_client(places, ports) as client:
         for service in SERVICES:
             drop_account(client, prefix, service)
-    store = objects.admin(places, ports)
     for service in SERVICES:
-        store.drop(f"{prefix}-{service}", f"{prefix}-{service}")
+        pair = _known_pair(places.run_of(prefix) / "secrets" / service)
+        drop_object_account(objects.kind(places), objects.admin(places, ports), f"{prefix}-{service}", pair)
     shutil.rmtree(places.run_of(prefix), ignore_errors=True)
 
 
@@ -180,12 +188,15 @@ def _accounts_on_rabbit(places: Places, ports: Ports, prefix: str, folders: Mapp
 
 
 def _accounts_on_objects(places: Places, ports: Ports, prefix: str, folders: Mapping[str, Path]) -> None:
-    store = objects.admin(places, ports)
+    store, kind = objects.admin(places, ports), objects.kind(places)
     for service, folder in folders.items():
-        access, secret = folder / "s3-access-key", folder / "s3-secret-key"
-        known = KeyPair(access=access.read_text(), secret=secret.read_text()) if secret.exists() else None
-        store.ensure_bucket(f"{prefix}-{service}")
-        pair = store.ensure_identity(f"{prefix}-{service}", f"{prefix}-{service}", known)
+        known = _known_pair(folder)
+        pair = ensure_object_account(kind, store, f"{prefix}-{service}", known)
         if pair != known:
-            write_private(access, pair.access)
-            write_private(secret, pair.secret)
+            write_private(folder / "s3-access-key", pair.access)
+            write_private(folder / "s3-secret-key", pair.secret)
+
+
+def _known_pair(folder: Path) -> KeyPair | None:
+    access, secret = folder / "s3-access-key", folder / "s3-secret-key"
+    return KeyPair(access=access.read_text(), secret=secret.read_text()) if secret.exists() else None

@@ -64,7 +64,7 @@ class Stack:
         self.servers: dict[str, Process] = {}
         self.services: dict[str, Process] = {}
         self._lock: int | None = None
-        self._ending = False
+        self.ending = False
 
     @classmethod
     def from_environment(cls, *, report: Report = _silent) -> Stack:
@@ -100,21 +100,28 @@ class Stack:
                 self.places.run / "stack.json",
                 json.dumps({"pid": os.getpid(), "port_base": self.ports.base, "world": str(self.places.world)}),
             )
-            starts = (self._start_mongo, self._start_rabbit, self._start_objects, self._start_mail)
-            self._in_parallel(starts)
+            self._in_parallel(self.server_starts())
         except BaseException:
             self.stop()
             raise
 
+    def server_starts(self) -> Sequence[Callable[[], None]]:
+        """What starts each server and waits until it works; called side by side.
+
+        A subclass may have the servers from elsewhere: on the stack's ports, with the administrators' secrets that lie
+        in `places.admin`, they are the same to whoever attaches.
+        """
+        return (self._start_mongo, self._start_rabbit, self._start_objects, self.start_mail)
+
     def _in_parallel(self, starts: Sequence[Callable[[], None]]) -> None:
         """Run the starts side by side; the first that fails stops the others, whatever they wait for."""
-        self._ending = False
+        self.ending = False
         with ThreadPoolExecutor(len(starts)) as pool:
             try:
                 for done in as_completed([pool.submit(start) for start in starts]):
                     done.result()
             except BaseException:
-                self._ending = True
+                self.ending = True
                 _stop_all(self.servers.values())
                 raise
 
@@ -130,7 +137,7 @@ class Stack:
         return all(listens(self.ports[name]) for name in ("mongodb", "amqp", "s3", "smtp"))
 
     def _start(self, program: Program) -> None:
-        if self._ending:
+        if self.ending:
             raise StackError(f"{program.name} isn't started: the stack is ending.")
         process = self.servers[program.name] = Process(program, self.places)
         self.report(program.name, "starting")
@@ -150,7 +157,7 @@ class Stack:
         self._start(objects.program(self.places, self.ports))
         self.report("seaweedfs", "ready")
 
-    def _start_mail(self) -> None:
+    def start_mail(self) -> None:
         port = self.ports["smtp"]
         self._start(
             Program(

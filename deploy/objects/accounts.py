@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -50,6 +51,11 @@ def own_bucket_policy(bucket: str, actions: Sequence[str] = ALLOWED) -> dict[str
 class KeyPair:
     access: str
     secret: str
+
+    @classmethod
+    def made(cls) -> KeyPair:
+        """A new pair, within what MinIO takes: names of 3 to 20 characters and secrets of 8 to 40."""
+        return cls(access=secrets.token_hex(10).upper(), secret=secrets.token_hex(20).upper())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,13 +124,16 @@ class ObjectAdmin:
         made = self.iam("CreateAccessKey", UserName=name)
         return KeyPair(access=_text(made, "AccessKeyId"), secret=_text(made, "SecretAccessKey"))
 
-    def drop(self, name: str, bucket: str) -> None:
-        """Drop the identity, and the bucket with every version in it."""
+    def drop_bucket(self, bucket: str) -> None:
+        """Drop the bucket, if there is one, with every version in it."""
         store = self.s3
         if store.bucket_exists(bucket):
             for item in store.list_objects(bucket, recursive=True, include_version=True):
                 store.remove_object(bucket, str(item.object_name), version_id=item.version_id)
             store.remove_bucket(bucket)
+
+    def drop_identity(self, name: str) -> None:
+        """Drop the identity, if there is one."""
         try:
             for access in self._access_keys(name):
                 self.iam("DeleteAccessKey", UserName=name, AccessKeyId=access)

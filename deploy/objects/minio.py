@@ -11,6 +11,8 @@ MinIO has no IAM API: users and policies go through its own admin API. The same 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import urllib3
 from minio.credentials.providers import StaticProvider
@@ -30,21 +32,39 @@ def ensure_account(admin: ObjectAdmin, name: str, bucket: str, keys: KeyPair) ->
     Raises StoreRefused with the status of MinIO's refusal.
     """
     admin.ensure_bucket(bucket)
-    client = MinioAdmin(
+    client = _client(admin)
+    actions = tuple(OTHER_NAMES.get(action, action) for action in ALLOWED)
+    with _told(f"an account called {name}"):
+        client.policy_add(name, policy=own_bucket_policy(bucket, actions))
+        client.user_add(keys.access, keys.secret)
+        client.policy_set(name, user=keys.access)
+
+
+def drop_account(admin: ObjectAdmin, name: str, keys: KeyPair) -> None:
+    """Drop the user with this key pair, and the policy called `name`. Raises StoreRefused."""
+    client = _client(admin)
+    with _told(f"dropping the account {name}"):
+        client.user_remove(keys.access)
+        client.policy_remove(name)
+
+
+def _client(admin: ObjectAdmin) -> MinioAdmin:
+    return MinioAdmin(
         endpoint=admin.endpoint,
         credentials=StaticProvider(admin.keys.access, admin.keys.secret),
         secure=admin.secure,
         http_client=urllib3.PoolManager(timeout=_TIMEOUT_S, retries=False),
     )
-    actions = tuple(OTHER_NAMES.get(action, action) for action in ALLOWED)
+
+
+@contextmanager
+def _told(what: str) -> Iterator[None]:
+    """MinIO's refusal as StoreRefused."""
     try:
-        client.policy_add(name, policy=own_bucket_policy(bucket, actions))
-        client.user_add(keys.access, keys.secret)
-        client.policy_set(name, user=keys.access)
+        yield
     except MinioAdminException as error:
         # Its text holds the whole answer; the status is what tells.
         status = re.search(r"Status: (\d+)", str(error))
         raise StoreRefused(
-            f"an account called {name}",
-            f"status {status[1] if status else 'unknown'} from MinIO's admin API, which not every store has",
+            what, f"status {status[1] if status else 'unknown'} from MinIO's admin API, which not every store has"
         ) from error

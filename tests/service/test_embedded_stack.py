@@ -14,25 +14,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pika
 import pytest
-from minio import Minio
-from minio.error import S3Error
-from pika.exceptions import ChannelClosedByBroker
 from pymongo import MongoClient
-from pymongo.errors import OperationFailure
 
 from deploy.local import mongo
-from deploy.local.broker import Management
 from deploy.local.errors import AlreadyRunning, PortTaken
 from deploy.local.places import PROJECT, SERVICES, Ports, from_environment, places
 from deploy.local.processes import leftovers
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
+from tests.service.accounts_rig import mongo_of, secret, store_of
 
 _SPAN = 100
 # One worker of a parallel run has them all, so that the servers start once.
-pytestmark = pytest.mark.xdist_group("embedded-stack")
+pytestmark = [pytest.mark.xdist_group("embedded-stack"), pytest.mark.embedded]
 
 
 def a_port_base() -> int:
@@ -65,30 +60,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def one(stack: Stack) -> Provision:
     return stack.provision("one")
-
-
-@pytest.fixture(scope="module")
-def other(stack: Stack) -> Provision:
-    return stack.provision("other")
-
-
-def secret(provided: Provision, service: str, name: str) -> str:
-    return (provided.secrets[service] / name).read_text()
-
-
-def mongo_of(provided: Provision, service: str) -> MongoClient[dict[str, object]]:
-    return MongoClient(secret(provided, service, "mongo-url"), serverSelectionTimeoutMS=3000)
-
-
-def channel_of(provided: Provision, service: str) -> pika.adapters.blocking_connection.BlockingChannel:
-    channel = pika.BlockingConnection(pika.URLParameters(secret(provided, service, "amqp-url"))).channel()
-    channel.confirm_delivery()
-    return channel
-
-
-def store_of(stack: Stack, provided: Provision, service: str) -> Minio:
-    access, secret_key = secret(provided, service, "s3-access-key"), secret(provided, service, "s3-secret-key")
-    return Minio(f"127.0.0.1:{stack.ports['s3']}", access, secret_key, secure=False, region="us-east-1")
 
 
 def test_everything_listens_on_loopback_alone(stack: Stack) -> None:
@@ -127,112 +98,6 @@ def test_a_transaction_works_and_lives_three_seconds_at_most(stack: Stack, one: 
     assert answer["transactionLifetimeLimitSeconds"] == 3
     assert settings["collectionConfig"] == {"blockCompressor": "none"}
     assert settings["engineConfig"]["journalCompressor"] == "none"
-
-
-def test_a_services_account_opens_its_own_databases_only(one: Provision, other: Provision) -> None:
-    with mongo_of(one, "case") as client:
-        client["one_case_vault"]["keys"].insert_one({"n": 1})
-        for database in ("one_consent", "one_consent_vault", "other_case", "one_ledger"):
-            with pytest.raises(OperationFailure, match="not authorized"):
-                client[database]["anything"].find_one()
-    with mongo_of(one, "consent") as client:
-        client["one_ledger"]["entries"].insert_one({"n": 1})
-
-
-def test_a_service_publishes_its_own_events_under_its_own_name_only(one: Provision) -> None:
-    channel = channel_of(one, "case")
-    ours = pika.BasicProperties(user_id="one-case")
-
-    channel.basic_publish("fmn.events", "case.created.v1", b"{}", ours, mandatory=True)
-    for key, properties in (
-        ("consent.given.v1", ours),
-        ("erasure.receipt.v1.document", ours),
-        ("case.created.v1", pika.BasicProperties(user_id="one-consent")),
-    ):
-        with pytest.raises(ChannelClosedByBroker):
-            channel_of(one, "case").basic_publish("fmn.events", key, b"{}", properties, mandatory=True)
-    with pytest.raises(ChannelClosedByBroker):
-        channel_of(one, "case").basic_publish("", "fmn.document", b"{}", ours, mandatory=True)
-    with pytest.raises(ChannelClosedByBroker):
-        channel_of(one, "case").basic_get("fmn.document")
-
-
-def test_an_event_reaches_every_queue_and_a_receipt_only_the_coordinators(stack: Stack, other: Provision) -> None:
-    channel = channel_of(other, "document")
-    receipt = pika.BasicProperties(user_id="other-document", delivery_mode=2)
-    channel.basic_publish("fmn.events", "erasure.receipt.v1.document", b"{}", receipt, mandatory=True)
-    channel = channel_of(other, "consent")
-    started = pika.BasicProperties(user_id="other-consent", delivery_mode=2)
-    channel.basic_publish("fmn.events", "erasure.started.v1", b"{}", started, mandatory=True)
-
-    for service in SERVICES:
-        reader = channel_of(other, service)
-        reader.queue_declare(f"fmn.{service}", passive=True)
-        keys = set()
-        while (got := reader.basic_get(f"fmn.{service}", auto_ack=True))[0]:
-            keys.add((got[0].routing_key, got[1].user_id))
-        expected = {("erasure.started.v1", "other-consent")}
-        if service == "consent":
-            expected.add(("erasure.receipt.v1.document", "other-document"))
-        assert keys == expected
-    queues = Management.of(stack.places, stack.ports).call("GET", "/api/queues/other")
-    assert {queue["type"] for queue in queues} == {"quorum"}
-    (policy,) = Management.of(stack.places, stack.ports).call("GET", "/api/policies/other")
-    assert policy["definition"]["overflow"] == "reject-publish"
-
-
-def test_no_guest_may_enter_the_broker(stack: Stack) -> None:
-    names = {user["name"] for user in Management.of(stack.places, stack.ports).call("GET", "/api/users")}
-    assert "guest" not in names
-
-
-def test_a_services_key_pair_opens_its_own_bucket_only_and_keeps_versions(
-    stack: Stack, one: Provision, other: Provision
-) -> None:
-    store = store_of(stack, one, "document")
-
-    first = store.put_object("one-document", "a/b/1", io.BytesIO(b"first"), 5)
-    second = store.put_object("one-document", "a/b/1", io.BytesIO(b"other"), 5)
-
-    versions = {item.version_id for item in store.list_objects("one-document", recursive=True, include_version=True)}
-    assert versions == {first.version_id, second.version_id}
-    for bucket in ("one-case", "other-document"):
-        with pytest.raises(S3Error, match="AccessDenied"):
-            store.put_object(bucket, "a/b/1", io.BytesIO(b"first"), 5)
-    with pytest.raises(S3Error, match="AccessDenied"):
-        store.make_bucket("one-elsewhere")
-
-
-def test_provisioning_again_changes_no_secret_and_loses_nothing(stack: Stack, one: Provision) -> None:
-    before = {path: path.read_bytes() for path in (one.run / "secrets").rglob("*") if path.is_file()}
-    with mongo_of(one, "case") as client:
-        client["one_case"]["kept"].insert_one({"n": 1})
-
-    again = stack.provision("one", one.ports)
-
-    assert before == {path: path.read_bytes() for path in before}
-    assert again == one
-    with mongo_of(again, "case") as client:
-        assert client["one_case"]["kept"].count_documents({}) == 1
-
-
-def test_names_that_are_dropped_leave_nothing_and_others_alone(stack: Stack, one: Provision) -> None:
-    gone = stack.provision("gone")
-    with mongo_of(gone, "case") as client:
-        client["gone_case"]["probes"].insert_one({"n": 1})
-    store_of(stack, gone, "document").put_object("gone-document", "a/b/1", io.BytesIO(b"first"), 5)
-
-    stack.deprovision("gone")
-
-    assert not gone.run.exists()
-    with mongo.admin_client(stack.places, stack.ports) as admin:
-        assert not [name for name in admin.list_database_names() if name.startswith("gone")]
-        users = admin.admin.command("usersInfo")["users"]
-        assert not [user for user in users if user["user"].startswith("gone")]
-        assert [user for user in users if user["user"] == "one-case"]
-    vhosts = {vhost["name"] for vhost in Management.of(stack.places, stack.ports).call("GET", "/api/vhosts")}
-    assert "gone" not in vhosts
-    assert "one" in vhosts
 
 
 def test_another_process_can_provision_on_a_stack_that_is_up(stack: Stack) -> None:
