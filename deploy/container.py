@@ -1,4 +1,4 @@
-"""What a container of our image runs: `SERVICE api`, `SERVICE worker`, `provision` or `definitions`."""
+"""What a container of our image runs: `SERVICE api`, `SERVICE worker`, `provision`, `definitions` or `disks`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deploy.commands import api_command, worker_command
 from shared.events import SERVICES
 
 API_PORT = 8000
-USAGE = f"usage: {'|'.join(SERVICES)} api|worker, or provision, or definitions"
+USAGE = f"usage: {'|'.join(SERVICES)} api|worker, or provision, or definitions, or disks"
 
 
 def main(arguments: list[str]) -> int:
@@ -22,6 +22,10 @@ def main(arguments: list[str]) -> int:
             from deploy.ops import provision
 
             return provision.main(task)
+        case ["disks"]:
+            from deploy import disks
+
+            return disks.main()
         case _:
             print(USAGE, file=sys.stderr)  # noqa: T201
             return 2

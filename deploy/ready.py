@@ -1,7 +1,7 @@
 """A container's health check: exit 0 when its process does its work. Standard library alone: it runs every few seconds.
 
 `api` asks /readyz, which asks the servers that the service needs. `worker` sees that the queue was reached and that a
-connection to the broker stands now.
+connection to the broker stands now. `disks` asks for one.
 """
 
 import http.client
@@ -13,9 +13,9 @@ _ESTABLISHED = "01"
 _AMQP_PORT = 5672
 
 
-def api_is_ready(port: int = 8000) -> bool:
+def answers(path: str, port: int = 8000) -> bool:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=4)
-    connection.request("GET", "/readyz")
+    connection.request("GET", path)
     return connection.getresponse().status == 200
 
 
@@ -38,7 +38,9 @@ def worker_is_ready(ready_file: str, amqp_port: int, tables: tuple[str, ...] = (
 def main(role: str) -> int:
     try:
         if role == "api":
-            return 0 if api_is_ready() else 1
+            return 0 if answers("/readyz") else 1
+        if role == "disks":
+            return 0 if answers("/rabbitmq") else 1
         with open(os.path.join(os.environ["FMN_SECRETS"], "amqp-url")) as file:
             port = urlsplit(file.read().strip()).port or _AMQP_PORT
         return 0 if worker_is_ready(os.environ["FMN_READY_FILE"], port) else 1

@@ -70,6 +70,7 @@ FIELDS: Mapping[str, Field] = {
     "count": Count(),
     "attempt": Count(),
     "seconds": Count(),
+    "percent": Count(),
     "port": Count(),
     "due": Time(),
     "day": Day(),

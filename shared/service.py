@@ -12,6 +12,7 @@ from flask import Flask
 
 from shared.bus import Publisher
 from shared.calls import Calls
+from shared.disks import Disks, ask_at, ask_mongodb
 from shared.erasing import Erasing
 from shared.errors import Erased
 from shared.events import Event, consent
@@ -106,12 +107,16 @@ def api(
     """The app of the api process. checks: servers besides MongoDB that must answer for it to be ready."""
     settings = kit.settings
     Outbox(kit.register, Publisher(settings.amqp_url, f"{settings.names}-{settings.service} api"))
+    asks = {server: ask_at(url) for server, url in settings.disks.items()}
+    disks = Disks(settings.disk_floor, {"mongodb": ask_mongodb(kit.work.vault_db), **asks})
+    disks.start()
     return make_app(
         settings=settings,
         register=kit.register,
         stores=kit.kernel_stores,
         blueprints=blueprints,
         checks={"mongodb": lambda: kit.work.client.admin.command("ping"), **(checks or {})},
+        disks=disks,
     )
 
 

@@ -49,6 +49,8 @@ class Settings:
     upload_limit_bytes: int
     spool: Path | None
     time_travel: bool
+    disk_floor: float
+    disks: Mapping[str, str]
 
     master_keys: Path
     mongo_url: str = field(repr=False)
@@ -115,6 +117,8 @@ def _read(env: Env) -> Settings:
         upload_limit_bytes=_positive(env, "UPLOAD_LIMIT_BYTES", 100 * 1024 * 1024),
         spool=Path(spool) if spool else None,
         time_travel=_switch(env, "TIME_TRAVEL", "off"),
+        disk_floor=_percent(env, "DISK_FLOOR", "10") / 100,
+        disks=_disks(env.str("DISKS", "")),
         master_keys=_folder(secrets / "master-keys"),
         mongo_url=_secret(secrets / "mongo-url"),
         amqp_url=_secret(secrets / "amqp-url"),
@@ -171,6 +175,28 @@ def _positive(env: Env, name: str, default: int) -> int:
     if number < 1:
         raise SettingsError(f"FMN_{name} must be 1 or more.")
     return number
+
+
+def _percent(env: Env, name: str, default: str) -> float:
+    text = env.str(name, default).strip().removesuffix("%").strip()
+    try:
+        percent = float(text)
+    except ValueError:
+        percent = -1
+    if not 0 <= percent <= 90:
+        raise SettingsError(f"FMN_{name} must be a percentage from 0 to 90, such as 10.")
+    return percent
+
+
+def _disks(text: str) -> dict[str, str]:
+    """`server=url` pairs: where to ask for the room on a server's disk (see shared/disks.py)."""
+    found = dict(entry.partition("=")[::2] for entry in _words(text))
+    for server, url in found.items():
+        if server not in ("rabbitmq", "objects") or not url.startswith(("file:///", "http://", "https://")):
+            raise SettingsError(
+                "FMN_DISKS must be pairs such as rabbitmq=http://disks:8000/rabbitmq,objects=file:///srv/objects."
+            )
+    return found
 
 
 def _folder(path: Path) -> Path:

@@ -77,12 +77,25 @@ def _readiness(port: int) -> tuple[bool, str]:
     except requests.RequestException:
         return False, "not up"
     if answer.ok:
-        return True, "ready"
+        return _disks(answer)
     try:
         reason = answer.json().get("detail") or answer.json().get("reason") or ""
     except (ValueError, AttributeError):
         reason = ""
     return False, f"not ready ({answer.status_code}) {reason}".strip()
+
+
+def _disks(answer: requests.Response) -> tuple[bool, str]:
+    """A ready service; while a disk is low it refuses what is inward, which an operator must see."""
+    disks: dict[str, dict[str, Any]] = answer.json().get("disks", {})
+    low = [f"{server} {disk['free']} % free" for server, disk in disks.items() if disk["state"] == "low"]
+    unknown = [server for server, disk in disks.items() if disk["state"] == "unknown"]
+    says = "ready"
+    if low:
+        says += f", takes in nothing new: disk nearly full ({', '.join(low)})"
+    if unknown:
+        says += f" (room unknown: {', '.join(unknown)})"
+    return not low, says
 
 
 def _queues(console: Console, here: Places, ports: Ports, names: str) -> bool:

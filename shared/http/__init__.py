@@ -16,10 +16,11 @@ from shared.http.kernel import (
     current_caller,
     current_kernel,
     open_kernel_stores,
+    require_room,
 )
 from shared.http.making import claim_upload, forget_answer, making
 from shared.http.pages import JWKS_PATH
-from shared.http.routes import Blueprint, allow
+from shared.http.routes import Blueprint, Inward, allow
 
 __all__ = [
     "JWKS_PATH",
@@ -31,6 +32,7 @@ __all__ = [
     "Choice",
     "DayField",
     "IdField",
+    "Inward",
     "KernelStores",
     "Line",
     "Moment",
@@ -54,4 +56,5 @@ __all__ = [
     "ok",
     "open_kernel_stores",
     "page",
+    "require_room",
 ]

@@ -14,6 +14,7 @@ from pymongo.errors import PyMongoError
 
 from shared.auth import Doorkeeper
 from shared.clock import utc_now
+from shared.disks import Disks
 from shared.errors import Forbidden, Invalid, NotFound, Unavailable
 from shared.http.answers import Answer
 from shared.http.audit_trail import audit_routes, audit_row
@@ -22,7 +23,7 @@ from shared.http.kernel import Kernel, KernelStores, install
 from shared.http.making import idempotency_key
 from shared.http.pages import PUBLIC_PATHS, add_pages
 from shared.http.problems import ProblemSchema, field_errors, problem_response, register_problems
-from shared.http.routes import Blueprint, Door, door_of, takes_query
+from shared.http.routes import Blueprint, Door, Inward, door_of, takes_query
 from shared.http.trace import child_of
 from shared.ids import is_id, new_id
 from shared.logs import log, where
@@ -37,6 +38,7 @@ _AUDIT_SECONDS = 3
 _AUDIT_FAILURE_SECONDS = 1
 _NO_AUDIT = "This couldn't be written to the audit, so it can't be answered. Try again shortly."
 _WRONG_ROLE = "Your role may not do this. Ask someone whose role may."
+_READING = {"GET", "HEAD", "OPTIONS"}
 
 
 class _App(Flask):
@@ -62,12 +64,14 @@ def make_app(
     stores: KernelStores,
     blueprints: Sequence[Blueprint],
     checks: Mapping[str, Callable[[], object]],
+    disks: Disks | None = None,
     metrics: Metrics | None = None,
 ) -> Flask:
     """The app of one service.
 
     stores: what `open_kernel_stores(register, settings)` gave. checks: by server, a call that raises while that
-      server is away (`/readyz`). Raises ValueError for a route without `@allow`.
+      server is away (`/readyz`). disks: None where nobody watches them. Raises ValueError for a route without
+      `@allow`, or that doesn't say whether it takes in something new.
     """
     app = _App(f"forgetmenot-{settings.service}", static_folder=None)
     app.config.update(
@@ -89,6 +93,7 @@ def make_app(
         stores=stores,
         doorkeeper=Doorkeeper(settings, PublicKeys.load(settings.public_keys)),
         metrics=metrics or Metrics(),
+        disks=disks or Disks(0, {}),
     )
     install(app.extensions, kernel)
     register.work.before_commit = stores.idempotency.before_commit
@@ -112,10 +117,13 @@ def _refuse_open_routes(app: Flask) -> None:
     for rule in app.url_map.iter_rules():
         if rule.rule in PUBLIC_PATHS:
             continue
-        if door_of(app.view_functions[rule.endpoint]) is None:
+        door = door_of(app.view_functions[rule.endpoint])
+        if door is None:
             raise ValueError(f"the route {rule.rule} ({rule.endpoint}) doesn't say whom it serves: add @allow")
         if not rule.rule.startswith("/v1/"):
             raise ValueError(f"the route {rule.rule} ({rule.endpoint}) doesn't lie under /v1")
+        if door.inward is None and (rule.methods or set()) - _READING:
+            raise ValueError(f"the route {rule.rule} ({rule.endpoint}) doesn't say whether it is inward: tell @allow")
 
 
 def _door(app: Flask) -> Door | None:
@@ -126,7 +134,7 @@ def _door(app: Flask) -> Door | None:
 
 
 def _arrive(app: Flask, kernel: Kernel) -> None:
-    """Token, role, ids, key, query: each refusal before the body is read."""
+    """Token, role, ids, room on the disks, key, query: each refusal before the body is read."""
     g.started = time.monotonic()
     g.request_id = new_id()
     traceparent.set(child_of(request.headers.get("traceparent")))
@@ -144,6 +152,8 @@ def _arrive(app: Flask, kernel: Kernel) -> None:
         raise Forbidden(_WRONG_ROLE)
     if not all(is_id(text) for text in ids.values()):
         raise NotFound("There is no such thing here.")
+    if door.inward is Inward.YES:
+        kernel.disks.require_room()
     if request.method == "POST":
         g.idempotency_key = idempotency_key()
     view = app.view_functions[str(request.endpoint)]

@@ -8,6 +8,7 @@ from flask import current_app, g
 
 from shared.audit import Audit
 from shared.auth import Caller, Doorkeeper
+from shared.disks import Disks
 from shared.http.idempotency import Idempotency
 from shared.ids import is_id
 from shared.metrics import Metrics
@@ -39,6 +40,7 @@ class Kernel:
     stores: KernelStores
     doorkeeper: Doorkeeper
     metrics: Metrics
+    disks: Disks
 
 
 def install(app_extensions: dict[str, object], kernel: Kernel) -> None:
@@ -54,6 +56,11 @@ def current_caller() -> Caller:
     """Who is calling; only inside a route that has `@allow`."""
     caller: Caller = g.caller
     return caller
+
+
+def require_room() -> None:
+    """Inside a route that is `Inward.BY_BODY`, where it takes in something new: raises DiskLow below the floor."""
+    current_kernel().disks.require_room()
 
 
 def audit_case(case_id: str) -> None:

@@ -49,8 +49,10 @@ def add_pages(app: Flask, api: Api, kernel: Kernel, checks: Mapping[str, Callabl
         kernel.metrics.ready.set(0 if away else 1)
         if away:
             reason = f"Not ready: {', '.join(away)} can't be reached."
-            return {"status": "not-ready", "reason": reason, "away": away}, 503, {"Retry-After": "2"}
-        return {"status": "ready"}, 200, {}
+            said = {"status": "not-ready", "reason": reason, "away": away, "disks": kernel.disks.shown}
+            return said, 503, {"Retry-After": "2"}
+        # Also while a disk is nearly full: only what is inward is refused then, and the rest must reach us.
+        return {"status": "ready", "disks": kernel.disks.shown}, 200, {}
 
     def metrics() -> Response:
         return Response(kernel.metrics.text(), content_type=CONTENT_TYPE)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from functools import wraps
 from typing import Any, NoReturn, TypeVar
 
@@ -29,26 +30,44 @@ View = TypeVar("View", bound=Callable[..., Any])
 _DOESNT_FIT = "What was sent doesn't fit the contract. Nothing was stored."
 
 
+class Inward(Enum):
+    """Whether a route takes in something new, which stops while a server's disk is nearly full (FMN_DISK_FLOOR)."""
+
+    YES = "yes"
+    # It reads, withdraws, holds, erases or disposes: it goes on.
+    NO = "no"
+    # One route for both: its view calls `require_room` where it takes in.
+    BY_BODY = "by body"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Door:
-    """Who may use a route, and how its use is audited."""
+    """Who may use a route, how its use is audited, and whether it takes in something new (None: it doesn't say)."""
 
     allowed: Allowed
     audited: bool
     audit_late: bool
+    inward: Inward | None
 
 
 def allow(
-    *roles: str, services: tuple[str, ...] = (), audited: bool = True, audit_late: bool = False
+    *roles: str,
+    services: tuple[str, ...] = (),
+    audited: bool = True,
+    audit_late: bool = False,
+    inward: Inward | None = None,
 ) -> Callable[[View], View]:
     """Who may use the route below: roles of people and apps, and services by name.
 
     audited: False only where nothing of a case is read or changed (the privacy statement).
     audit_late: the answer goes out even when the audit can't be written now (safeguarding).
+    inward: whether it takes in something new; whatever isn't a GET must say.
     """
     if unknown := (set(roles) - ROLES) | (set(services) - set(SERVICES)):
         raise ValueError(f"no such role or service: {', '.join(sorted(unknown))}")
-    door = Door(allowed=Allowed(frozenset(roles), frozenset(services)), audited=audited, audit_late=audit_late)
+    door = Door(
+        allowed=Allowed(frozenset(roles), frozenset(services)), audited=audited, audit_late=audit_late, inward=inward
+    )
 
     def mark(view: View) -> View:
         view.__dict__["door"] = door

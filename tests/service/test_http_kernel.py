@@ -36,6 +36,7 @@ from shared.http import (
     Body,
     Choice,
     IdField,
+    Inward,
     Line,
     PageArgs,
     Text,
@@ -100,7 +101,7 @@ def create_api() -> Flask:
         return created(show(record), location=f"/v1/notes/{record.id}", etag=record.version, case_id=record.case_id)
 
     @blp.route("/cases", methods=["POST"])
-    @allow("caseworker", "app")
+    @allow("caseworker", "app", inward=Inward.YES)
     @blp.arguments(NewCase)
     @making(lambda case: created({"id": case}, location=f"/v1/cases/{case}", etag=1, case_id=case))
     def open_case(body: dict[str, Any]) -> str:
@@ -114,7 +115,7 @@ def create_api() -> Flask:
         return work.run(act)
 
     @blp.route("/cases/<case_id>/notes", methods=["POST"])
-    @allow("caseworker")
+    @allow("caseworker", inward=Inward.YES)
     @blp.arguments(NewNote)
     @making(render)
     def add_note(body: dict[str, Any], case_id: str) -> Record:
@@ -136,7 +137,7 @@ def create_api() -> Flask:
         return page(query, lambda after, n: notes.find({"case_id": case_id}, after=after, limit=n), show)
 
     @blp.route("/notes/<note_id>", methods=["PATCH"])
-    @allow("caseworker")
+    @allow("caseworker", inward=Inward.YES)
     @blp.arguments(Change)
     @blp.response(200)
     def change_note(body: dict[str, Any], note_id: str) -> Answer:
@@ -148,7 +149,7 @@ def create_api() -> Flask:
         return ok(show(new), etag=new.version)
 
     @blp.route("/decisions", methods=["POST"])
-    @allow("caseworker")
+    @allow("caseworker", inward=Inward.BY_BODY)
     @blp.arguments(NewDecision)
     @making(lambda case: ok({"decision": "given"}, status=201))
     def decide(body: dict[str, Any]) -> Any:
@@ -159,7 +160,7 @@ def create_api() -> Flask:
         return work.run(lambda tx: tx.enter(body["case_id"]))
 
     @blp.route("/cases/<case_id>/files", methods=["POST"])
-    @allow("caseworker")
+    @allow("caseworker", inward=Inward.YES)
     @making(lambda size: ok({"size": size}, status=201), upload=lambda: b"".join(pieces()))
     def upload(case_id: str) -> int:
         whole = b"".join(pieces())
@@ -175,7 +176,7 @@ def create_api() -> Flask:
         return body_reader().pieces(limit=20 * 1024 * 1024, too_large="Too large.")
 
     @blp.route("/office-notes", methods=["POST"])
-    @allow("manager", audit_late=True)
+    @allow("manager", audit_late=True, inward=Inward.NO)
     @making(lambda done: ok({"done": done}), office=True)
     def office_note() -> bool:
         return True

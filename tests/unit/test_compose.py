@@ -10,15 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 
-from deploy import ready
+from deploy import disks, ready
 from deploy.commands import api_command
 from deploy.container import API_PORT
 from deploy.local.places import PROJECT, SERVICES
 from deploy.objects import minio
 from deploy.objects.accounts import ALLOWED, own_bucket_policy
 from deploy.ops import provision, secrets
+from shared.disks import ask_at, room_of
 
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
@@ -69,7 +71,7 @@ def test_our_image_runs_as_nobody_special_on_a_read_only_file_system(name: str) 
     assert any(entry.startswith("/tmp:") for entry in container["tmpfs"])
     uid = int(container.get("user", "10000:10000").partition(":")[0])
     assert uid > 0
-    assert [secrets.READERS[folder] for folder in secret_folders(container)] == [uid]
+    assert [secrets.READERS[folder] for folder in secret_folders(container)] == ([] if name == "disks" else [uid])
 
 
 def test_every_service_runs_as_an_api_and_a_worker_with_its_own_secrets_alone() -> None:
@@ -85,6 +87,30 @@ def test_servers_read_their_own_secrets_as_the_uid_they_run_as() -> None:
     assert secret_folders(CONTAINERS["mongo"]) == ["mongo"]
     assert secret_folders(CONTAINERS["objects"]) == ["objects"]
     assert secret_folders(CONTAINERS["rabbitmq"]) == []
+
+
+def test_the_disks_are_watched_by_a_uid_that_owns_nothing_there() -> None:
+    watcher = CONTAINERS["disks"]
+    assert set(watcher["volumes"]) == {"rabbitmq:/disks/rabbitmq:ro", "objects:/disks/objects:ro"}
+    assert int(watcher["user"].partition(":")[0]) not in {0, 999, *secrets.READERS.values()}
+    assert watcher["networks"] == ["servers"]
+    asked = dict(pair.split("=") for pair in CONTAINERS["case-api"]["environment"]["FMN_DISKS"].split(","))
+    assert asked == {name: f"http://disks:{disks.PORT}/{name}" for name in ("rabbitmq", "objects")}
+
+
+def test_the_disks_watcher_says_what_the_file_system_says_and_knows_no_other_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "rabbitmq").mkdir(mode=0)
+    monkeypatch.setattr(disks, "DISKS", tmp_path)
+    with disks.serving("127.0.0.1", 0) as server:
+        address = f"http://127.0.0.1:{server.server_address[1]}"
+        said, real = ask_at(f"{address}/rabbitmq")(), room_of(tmp_path)
+        assert said.total == real.total
+        assert abs(said.free - real.free) < real.total / 100
+        for wrong in ("objects", "..", "rabbitmq/..", ""):
+            with pytest.raises(requests.HTTPError):
+                ask_at(f"{address}/{wrong}")()
 
 
 def test_capabilities_are_given_with_a_reason() -> None:

@@ -15,7 +15,7 @@ from services.case.api.callers import READERS, SERVICES, WRITERS, audit_found, b
 from services.case.model.cases import CaseView
 from services.case.store import CaseStores
 from shared.clock import utc_now
-from shared.http import Answer, Blueprint, allow, check_if_match, created, making, ok, page
+from shared.http import Answer, Blueprint, Inward, allow, check_if_match, created, making, ok, page
 
 _SHOW = schemas.CaseOut()
 
@@ -24,7 +24,7 @@ def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
     blp = Blueprint("cases", description="Cases, from the shell to the end.")
 
     @blp.route("/cases", methods=["POST"])
-    @allow(*WRITERS)
+    @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.NewCase)
     @blp.response(201, schemas.CaseOut)
     @making(_made)
@@ -58,7 +58,7 @@ def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
 
     # Not audited: an expired shell leaves no row, so a declined one may not either (P8).
     @blp.route("/cases/<case_id>/ending", methods=["POST"])
-    @allow(services=("consent",), audited=False)
+    @allow(services=("consent",), audited=False, inward=Inward.NO)
     @blp.response(204)
     def end_shell(case_id: str) -> Response:
         """End a shell exactly as its expiry does."""
@@ -66,7 +66,7 @@ def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
         return Response(status=204)
 
     @blp.route("/cases/<case_id>/state", methods=["PUT"])
-    @allow(*WRITERS)
+    @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.NewState)
     @blp.response(200, schemas.CaseOut)
     def set_state(body: Mapping[str, Any], case_id: str) -> Response:
@@ -82,7 +82,7 @@ def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
         return ok(_shown(view), etag=view.etag).response()
 
     @blp.route("/cases/search", methods=["POST"])
-    @allow(*READERS)
+    @allow(*READERS, inward=Inward.NO)
     @blp.arguments(schemas.Search)
     @blp.response(200, schemas.FoundItems)
     def search_cases(body: Mapping[str, Any]) -> Response:

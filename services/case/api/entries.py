@@ -13,7 +13,7 @@ from services.case.api.callers import READERS, WRITERS, by_manager
 from services.case.model.entries import EntryView
 from services.case.store import CaseStores
 from shared.clock import utc_now
-from shared.http import Answer, Blueprint, PageArgs, allow, created, current_caller, making, ok, page
+from shared.http import Answer, Blueprint, Inward, PageArgs, allow, created, current_caller, making, ok, page
 
 _SHOW = schemas.EntryOut()
 
@@ -22,7 +22,7 @@ def entry_routes(stores: CaseStores) -> Blueprint:
     blp = Blueprint("entries", description="What the family wants, what is done, and what came of it.")
 
     @blp.route("/cases/<case_id>/entries", methods=["POST"])
-    @allow(*WRITERS)
+    @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.NewEntry)
     @blp.response(201, schemas.EntryOut)
     @making(_made)

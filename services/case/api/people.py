@@ -13,7 +13,7 @@ from services.case.api.callers import DELETERS, READERS, WRITERS
 from services.case.model.people import Person
 from services.case.store import CaseStores
 from shared.clock import utc_now
-from shared.http import Answer, Blueprint, PageArgs, allow, check_if_match, created, making, ok, page
+from shared.http import Answer, Blueprint, Inward, PageArgs, allow, check_if_match, created, making, ok, page
 
 _SHOW = schemas.PersonOut()
 
@@ -22,7 +22,7 @@ def people_routes(stores: CaseStores) -> Blueprint:
     blp = Blueprint("people", description="Who a case is about, once the family has agreed to it.")
 
     @blp.route("/cases/<case_id>/people", methods=["POST"])
-    @allow(*WRITERS)
+    @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.PersonIn)
     @blp.response(201, schemas.PersonOut)
     @making(_made)
@@ -53,7 +53,7 @@ def people_routes(stores: CaseStores) -> Blueprint:
         return ok(_shown(person), etag=person.version).response()
 
     @blp.route("/cases/<case_id>/people/<person_id>", methods=["PATCH"])
-    @allow(*WRITERS)
+    @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.PersonPatch)
     @blp.response(200, schemas.PersonOut)
     def change_person(body: Mapping[str, Any], case_id: str, person_id: str) -> Response:
@@ -69,7 +69,7 @@ def people_routes(stores: CaseStores) -> Blueprint:
         return ok(_shown(person), etag=person.version).response()
 
     @blp.route("/cases/<case_id>/people/<person_id>", methods=["DELETE"])
-    @allow(*DELETERS)
+    @allow(*DELETERS, inward=Inward.NO)
     @blp.response(204)
     def remove_person(case_id: str, person_id: str) -> Response:
         """Forget one person of the case."""

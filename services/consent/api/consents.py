@@ -29,6 +29,7 @@ from shared.gates import CLOSED, ERASED_SENTENCE
 from shared.http import (
     Answer,
     Blueprint,
+    Inward,
     PageArgs,
     allow,
     audit_case,
@@ -40,6 +41,7 @@ from shared.http import (
     making,
     ok,
     page,
+    require_room,
 )
 from shared.ids import new_id
 from shared.service import Kit
@@ -52,7 +54,7 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
     blp = Blueprint("consents", description="Consents, asked with the words of the statement, and what they allow")
 
     @blp.route("/organisations", methods=["POST"])
-    @allow(*_CASEWORK)
+    @allow(*_CASEWORK, inward=Inward.YES)
     @blp.arguments(OrganisationIn)
     @blp.response(201, OrganisationOut)
     @making(_organisation_made, office=True)
@@ -87,7 +89,7 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
         return ok(shown, etag=record.version).response()
 
     @blp.route("/consents", methods=["POST"])
-    @allow(*_CASEWORK)
+    @allow(*_CASEWORK, inward=Inward.BY_BODY)
     @blp.arguments(ConsentIn)
     @blp.response(201, ConsentOut)
     @making(_consent_made)
@@ -95,6 +97,7 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
         """Record a consent; or a decline, which keeps nothing and answers how to use the helpline."""
         if body["decision"] == "declined":
             return _declined(kit, body["case_id"])
+        require_room()
         if text_of(body["statement_version"]) is None:
             said = {"statement_version": ["There is no such version of the statement."]}
             raise Invalid("The consent can't be recorded as it stands. Nothing was stored.", errors=said)
@@ -142,7 +145,7 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
         return ok(_shown(stores, consent(record)), etag=record.version).response()
 
     @blp.route("/consents/<consent_id>/withdrawal", methods=["POST"])
-    @allow(*_CASEWORK)
+    @allow(*_CASEWORK, inward=Inward.NO)
     @blp.arguments(WithdrawalIn)
     @blp.response(201, WithdrawalOut)
     @making(_withdrawal_made)

@@ -14,6 +14,7 @@ from shared.errors import Conflict, Erased, NotFound
 from shared.http import (
     Answer,
     Blueprint,
+    Inward,
     allow,
     audit_case,
     check_if_match,
@@ -40,7 +41,7 @@ def hold_routes(kit: Kit, stores: Stores) -> Blueprint:
         return to_hold(record)
 
     @blp.route("/holds", methods=["POST"])
-    @allow(*_MAY_HOLD)
+    @allow(*_MAY_HOLD, inward=Inward.NO)
     @blp.arguments(HoldIn)
     @blp.response(201, HoldOut)
     @making(_made)
@@ -85,7 +86,7 @@ def hold_routes(kit: Kit, stores: Stores) -> Blueprint:
         return ok(HoldOut().dump(hold), etag=hold.version).response()
 
     @blp.route("/holds/<hold_id>", methods=["DELETE"])
-    @allow(*_MAY_HOLD)
+    @allow(*_MAY_HOLD, inward=Inward.NO)
     @blp.response(204)
     def lift_hold(hold_id: str) -> Any:
         """Lift a hold; what it alone stood in the way of goes on."""

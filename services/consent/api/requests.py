@@ -32,6 +32,7 @@ from shared.errors import Conflict, Erased, Invalid, NotFound
 from shared.http import (
     Answer,
     Blueprint,
+    Inward,
     allow,
     audit_case,
     created,
@@ -67,7 +68,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
         """A route that works a request: audited under its case, whatever its gate says."""
 
         def mark(view: Callable[..., Any]) -> Callable[..., Any]:
-            return blp.route(f"/requests/<request_id>/{rule}", methods=["POST"])(allow(*roles)(view))
+            return blp.route(f"/requests/<request_id>/{rule}", methods=["POST"])(allow(*roles, inward=Inward.NO)(view))
 
         return mark
 
@@ -79,7 +80,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
         return request
 
     @blp.route("/requests", methods=["POST"])
-    @allow(*_MAY_LOG)
+    @allow(*_MAY_LOG, inward=Inward.NO)
     @blp.arguments(RequestIn)
     @blp.response(201, RequestOut)
     @making(render, office=True)

@@ -19,7 +19,7 @@ from services.document.model.documents import ByteRange, Document, OutOfRange, V
 from services.document.store.files import OpenFile
 from services.document.store.stores import Stores
 from shared.errors import Problem
-from shared.http import Blueprint, allow, audit_case, check_if_match, etag_of, ok
+from shared.http import Blueprint, Inward, allow, audit_case, check_if_match, etag_of, ok
 
 _OUTSIDE = "The range asked for lies outside the file."
 
@@ -74,7 +74,7 @@ def content_routes(stores: Stores) -> Blueprint:
         return _sent(stores, version, _etag(document, version))
 
     @blp.route("/documents/<document_id>/content", methods=["PUT"])
-    @allow(*WRITERS)
+    @allow(*WRITERS, inward=Inward.YES)
     @described(blp, requestBody={"required": True, "content": {"application/octet-stream": {}}})
     @blp.response(200, schemas.DocumentOut)
     def replace_content(document_id: str) -> Response:

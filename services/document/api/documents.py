@@ -14,7 +14,19 @@ from services.document.api.described import described
 from services.document.api.incoming import IncomingForm, intake_told
 from services.document.model.documents import Document
 from services.document.store.stores import Stores
-from shared.http import Answer, Blueprint, allow, audit_case, check_if_match, created, current_kernel, making, ok, page
+from shared.http import (
+    Answer,
+    Blueprint,
+    Inward,
+    allow,
+    audit_case,
+    check_if_match,
+    created,
+    current_kernel,
+    making,
+    ok,
+    page,
+)
 from shared.service import Kit
 
 _SHOW = schemas.DocumentOut()
@@ -39,7 +51,7 @@ def document_routes(kit: Kit, stores: Stores) -> Blueprint:
     form = {"multipart/form-data": {"schema": schemas.DocumentForm}}
 
     @blp.route("/cases/<case_id>/documents", methods=["POST"])
-    @allow(*WRITERS)
+    @allow(*WRITERS, inward=Inward.YES)
     @described(blp, requestBody={"required": True, "content": form})
     @blp.response(201, schemas.DocumentOut)
     @making(_filed, upload=_identity_of_upload)
@@ -73,7 +85,7 @@ def document_routes(kit: Kit, stores: Stores) -> Blueprint:
         return ok(shown(document), etag=document.etag).response()
 
     @blp.route("/documents/<document_id>", methods=["DELETE"])
-    @allow(*PEOPLE)
+    @allow(*PEOPLE, inward=Inward.NO)
     @blp.response(204)
     def remove_document(document_id: str) -> Response:
         """Forget a document and all its versions."""

@@ -17,6 +17,7 @@ from shared.errors import Erased
 from shared.http import (
     Answer,
     Blueprint,
+    Inward,
     allow,
     audit_case,
     created,
@@ -49,7 +50,7 @@ def paper_routes(kit: Kit, stores: Stores) -> Blueprint:
     blp = Blueprint("papers", description="The paper that lies in the office, and how it went.")
 
     @blp.route("/cases/<case_id>/paper-files", methods=["POST"])
-    @allow(*WRITERS)
+    @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.PaperFileIn)
     @blp.response(201, schemas.PaperFileOut)
     @making(_registered)
@@ -89,7 +90,7 @@ def paper_routes(kit: Kit, stores: Stores) -> Blueprint:
         return ok(_shown(paper), etag=paper.etag).response()
 
     @blp.route("/paper-files/<paper_file_id>/movements", methods=["POST"])
-    @allow(*WRITERS)
+    @allow(*WRITERS, inward=Inward.NO)
     @blp.arguments(schemas.MovementIn)
     @blp.response(200, schemas.PaperFileOut)
     @making(_changed)
@@ -100,7 +101,7 @@ def paper_routes(kit: Kit, stores: Stores) -> Blueprint:
         return actions.move_paper_file(stores, paper=paper, said=said)
 
     @blp.route("/paper-files/<paper_file_id>/disposal", methods=["POST"])
-    @allow(*PEOPLE)
+    @allow(*PEOPLE, inward=Inward.NO)
     @blp.arguments(schemas.DisposalIn)
     @blp.response(200, schemas.PaperFileOut)
     @making(_changed)

@@ -14,7 +14,7 @@ from services.notifier.model import Channel, Notification
 from services.notifier.store import Stores
 from shared.clock import utc_now
 from shared.errors import Invalid
-from shared.http import Answer, Blueprint, allow, audit_case, body_reader, json_body, making, ok, page
+from shared.http import Answer, Blueprint, Inward, allow, audit_case, body_reader, json_body, making, ok, page
 from shared.http.answers import etag_of
 from shared.ids import new_id
 
@@ -30,7 +30,7 @@ def notification_routes(stores: Stores, outside: Outside, known: Callable[[str],
     blp = Blueprint("notifications", description="Letters and emails to the adults of a case.")
 
     @blp.route("/notifications", methods=["POST"])
-    @allow(*_WRITERS)
+    @allow(*_WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.NewNotification)
     @blp.response(202, schemas.NotificationMade)
     @making(_asked)
@@ -86,7 +86,7 @@ def notification_routes(stores: Stores, outside: Outside, known: Callable[[str],
         return Response(html, content_type="text/html; charset=utf-8", headers=HTML_HEADERS)
 
     @blp.route("/notifications/<notification_id>/cancellation", methods=["POST"])
-    @allow(*_WRITERS)
+    @allow(*_WRITERS, inward=Inward.NO)
     @blp.response(200, schemas.NotificationOut)
     @making(_changed)
     def cancel(notification_id: str) -> Notification:
@@ -96,7 +96,7 @@ def notification_routes(stores: Stores, outside: Outside, known: Callable[[str],
         return actions.cancel(stores, id=notification_id)
 
     @blp.route("/notifications/<notification_id>/returned", methods=["POST"])
-    @allow(*_WRITERS)
+    @allow(*_WRITERS, inward=Inward.NO)
     @blp.response(200, schemas.NotificationOut)
     @making(_changed)
     def came_back(notification_id: str) -> Notification:

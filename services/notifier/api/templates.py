@@ -12,7 +12,7 @@ from services.notifier.actions import templates as actions
 from services.notifier.api.notifications import HTML_HEADERS
 from services.notifier.letters import Office
 from shared.clock import utc_now
-from shared.http import Blueprint, allow, ok
+from shared.http import Blueprint, Inward, allow, ok
 
 
 def template_routes(office: Office) -> Blueprint:
@@ -26,7 +26,7 @@ def template_routes(office: Office) -> Blueprint:
         return ok({"items": actions.list_templates(), "next": None}).response()
 
     @blp.route("/templates/<name>/preview", methods=["POST"])
-    @allow("manager", audited=False)
+    @allow("manager", audited=False, inward=Inward.NO)
     @blp.arguments(schemas.PreviewIn)
     def preview(body: Mapping[str, Any], name: str) -> Response:
         """A template with sample values, or with yours: a PDF or an email's HTML, stored nowhere."""
