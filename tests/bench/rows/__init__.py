@@ -23,17 +23,18 @@ class Row(Protocol):
     def run(self, bench: Bench) -> list[Result]: ...
 
 
-def all_rows() -> list[Row]:
-    """Every row, in the order of the table."""
+def chosen(words: Sequence[str]) -> list[Row]:
+    """The rows that are named, or all, in the order of the table; ends with a sentence when there is none of a name."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
     names.sort(key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
-    return [cast(Row, importlib.import_module(f"{__name__}.{name}")) for name in names]
+    wanted = {word.replace("-", "_") for word in words}
+    if unknown := sorted(wanted - set(names)):
+        raise SystemExit(f"No row is called {', '.join(unknown)}; there are {', '.join(names)}.")
+    return [_row(name) for name in names if not words or name in wanted]
 
 
-def chosen(words: Sequence[str]) -> list[Row]:
-    """The rows that are named, or all; ends with a sentence when there is none of a name."""
-    rows = all_rows()
-    unknown = sorted(set(words) - {row.NAME for row in rows})
-    if unknown:
-        raise SystemExit(f"No row is called {', '.join(unknown)}; there are {', '.join(row.NAME for row in rows)}.")
-    return [row for row in rows if not words or row.NAME in words]
+def _row(name: str) -> Row:
+    row = cast(Row, importlib.import_module(f"{__name__}.{name}"))
+    if row.NAME.replace("-", "_") != name:
+        raise SystemExit(f"tests/bench/rows/{name}.py calls its row {row.NAME}.")
+    return row
