@@ -23,6 +23,8 @@ from deploy.objects.accounts import ALLOWED, KeyPair, ObjectAdmin, StoreRefused,
 
 # AWS calls it so and so does MinIO, which refuses a policy with an action it doesn't know.
 OTHER_NAMES = {"s3:ListParts": "s3:ListMultipartUploadParts"}
+# To list a key's unfinished uploads, which SeaweedFS counts as listing the bucket (and it knows no such action).
+MORE = ("s3:ListBucketMultipartUploads",)
 _TIMEOUT_S = 15
 
 
@@ -33,11 +35,15 @@ def ensure_account(admin: ObjectAdmin, name: str, bucket: str, keys: KeyPair) ->
     """
     admin.ensure_bucket(bucket)
     client = _client(admin)
-    actions = tuple(OTHER_NAMES.get(action, action) for action in ALLOWED)
     with _told(f"an account called {name}"):
-        client.policy_add(name, policy=own_bucket_policy(bucket, actions))
+        client.policy_add(name, policy=own_bucket_policy(bucket, allowed()))
         client.user_add(keys.access, keys.secret)
         client.policy_set(name, user=keys.access)
+
+
+def allowed() -> tuple[str, ...]:
+    """What a service does with its bucket, in MinIO's words."""
+    return (*(OTHER_NAMES.get(action, action) for action in ALLOWED), *MORE)
 
 
 def drop_account(admin: ObjectAdmin, name: str, keys: KeyPair) -> None:
