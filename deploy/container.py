@@ -26,6 +26,10 @@ def main(arguments: list[str]) -> int:
             from deploy import disks
 
             return disks.main()
+        case ["broker", *_]:
+            from deploy.ops.main import app
+
+            app(arguments, prog_name="forgetmenot")
         case _:
             print(USAGE, file=sys.stderr)  # noqa: T201
             return 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -105,7 +105,7 @@ class Management:
     """RabbitMQ's management API, as its administrator."""
 
     url: str
-    password: str
+    password: str = field(repr=False)
 
     @classmethod
     def of(cls, places: Places, ports: Ports) -> Management:

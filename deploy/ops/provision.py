@@ -24,7 +24,7 @@ from deploy.mongo.accounts import ensure_account
 from deploy.mongo.replica_set import NoPrimary, ensure_replica_set
 from deploy.objects import minio
 from deploy.objects.accounts import KeyPair, ObjectAdmin, StoreRefused
-from deploy.rabbitmq.definitions import administrator, render
+from deploy.rabbitmq.definitions import administrator, administrators_permission, render
 
 ADMINISTRATOR = "fmn-admin"
 _WITHIN_S = 60
@@ -54,8 +54,7 @@ def render_definitions(secrets: Path, names: str, target: Path) -> None:
     passwords = {service: _read(secrets, f"{service}-password") for service in SERVICES}
     definitions: dict[str, Any] = render(names, passwords)
     definitions["users"] += administrator(ADMINISTRATOR, _read(secrets, "admin-password"))["users"]
-    everything = {"configure": ".*", "write": ".*", "read": ".*"}
-    definitions["permissions"] += [{"user": ADMINISTRATOR, "vhost": names, **everything}]
+    definitions["permissions"] += [administrators_permission(names, ADMINISTRATOR)]
     write_private(target, json.dumps(definitions, indent=1))
     _say(f"Definitions for {len(SERVICES)} services are rendered.")
 

@@ -45,3 +45,8 @@ def administrator(name: str, password: str) -> dict[str, Any]:
         "tags": "administrator",
     }
     return {"users": [user], "vhosts": [], "permissions": []}
+
+
+def administrators_permission(prefix: str, name: str) -> dict[str, Any]:
+    """The administrator may do everything in the vhost of these names."""
+    return {"user": name, "vhost": prefix, "configure": ".*", "write": ".*", "read": ".*"}
