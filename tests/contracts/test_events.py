@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from deploy.rabbitmq.definitions import render
+from shared.errors import Permanent
 from shared.events import SERVICES, Event, all_types, read, write
 from shared.ids import is_id
 
@@ -41,6 +42,14 @@ def test_a_consumer_ignores_a_field_it_does_not_know(type_name: str) -> None:
     sample = json.loads(golden(type_name))
     sample["data"]["a_field_of_tomorrow"] = "whatever"
     assert read(json.dumps(sample).encode()).data == read(golden(type_name)).data
+
+
+@pytest.mark.parametrize("missing", ["id", "time", "specversion", "seq", "data"])
+def test_what_a_message_lacks_is_not_made_up(missing: str) -> None:
+    sample = json.loads(golden(TYPES[0]))
+    del sample[missing]
+    with pytest.raises(Permanent):
+        read(json.dumps(sample).encode())
 
 
 @pytest.mark.parametrize("type_name", TYPES)
