@@ -1,0 +1,119 @@
+"""Opening a case and adding a person over HTTP by eight clients, beside Flask and one pymongo insert (bare.py).
+
+Both run under gunicorn with the same flags, on the same mongod, and wait for a majority and its journal. Ours is the
+whole service under an Idempotency-Key: token, role, schema, the key's claim, gate (and, of a new case, its data key),
+consent, encryption, search hashes, the outbox row, all in a transaction, and the audit row before the answer. What the
+other services then do about a new case (each makes a gate and a key) happens on the same cores meanwhile.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+from deploy.commands import api_command
+from deploy.local.broker import Management
+from deploy.local.machine import free_port, listens
+from deploy.local.places import PROJECT, private_folder
+from deploy.local.processes import Process, Program
+from tests.bench import bare
+from tests.bench.bench import Bench
+from tests.bench.clients import CLIENTS, rate
+from tests.bench.results import Result, at_least
+from tests.house import House
+
+NAME = "casework"
+_CASE = {"channel": "phone"}
+_PERSON = {
+    "role": "parent",
+    "given_name": "Żaneta",
+    "family_name": "Okonkwo-Łukasik",
+    "date_of_birth": "1985-12-10",
+    "address": ["14 Dolphin Terrace", "Marlow Vale", "SW1A 1AA"],
+    "email": "zaneta.okonkwo@family.example",
+    "phone": "07700 900123",
+}
+
+
+def run(bench: Bench) -> list[Result]:
+    house = bench.house()
+    times = bench.sized(50, 5)
+    token = house.token("caseworker", sub="worker-one")
+    with _bare(bench) as bare_port:
+        ports = {"ours": house.provided.ports["case"], "bare": bare_port}
+        bench.say("opening the cases that people are added to")
+        # A family has a few people: each case gets a handful in the whole run.
+        cases = _open_cases(house, bench.sized(400, 8))
+
+        def measured(side: str, work: str) -> float:
+            paths = iter(itertools.cycle(cases))
+            lock = threading.Lock()
+
+            def path() -> str:
+                if work == "case":
+                    return "/v1/cases"
+                with lock:
+                    return f"/v1/cases/{next(paths)}/people"
+
+            _settle(bench, house)
+            return rate(ports[side], token, path, _CASE if work == "case" else _PERSON, times)
+
+        results = []
+        for work, said in (("case", "open a case (HTTP, 8 clients)"), ("person", "add a person (HTTP, 8 clients)")):
+            for side in ports:
+                measured(side, work)
+            found = bench.interleaved({side: lambda side=side, work=work: measured(side, work) for side in ports})  # type: ignore[misc]
+            figures = f"ours {found['ours']:.0f}/s, bare {found['bare']:.0f}/s"
+            beside = "bare Flask + pymongo insert, same gunicorn"
+            results.append(Result(said, beside, found["ours"] / found["bare"], at_least(0.5), figures))
+        _settle(bench, house)
+    return results
+
+
+def _open_cases(house: House, count: int) -> list[str]:
+    """So many open cases: all agreed to, and known to be."""
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        shells = list(pool.map(lambda _: house.a_shell(), range(count)))
+        list(pool.map(house.a_consent, shells))
+    deadline = time.monotonic() + 60
+    waiting = shells
+    while waiting := [one for one in waiting if house.caseworker.read(f"/cases/{one}")["state"] != "open"]:
+        assert time.monotonic() < deadline, f"{len(waiting)} cases didn't open"
+        time.sleep(0.2)
+    return shells
+
+
+def _settle(bench: Bench, house: House) -> None:
+    """Wait until no service has anything to read, so that one side's work doesn't run in the other's time."""
+    management = Management.of(bench.stack.places, bench.stack.ports)
+    deadline = time.monotonic() + 60
+    empty = 0
+    while empty < 2:
+        empty = empty + 1 if not any(management.queues(house.provided.prefix).values()) else 0
+        assert time.monotonic() < deadline, "the services didn't catch up"
+        time.sleep(0.2)
+
+
+@contextmanager
+def _bare(bench: Bench) -> Iterator[int]:
+    """The bare app running; its port."""
+    provided, places, port = bench.provided, bench.stack.places, free_port()
+    temp = private_folder(places.temp / "bare")
+    command = [*api_command("case", f"127.0.0.1:{port}", str(temp))[:-1], f"{bare.__name__}:create_app()"]
+    env = {
+        "TMPDIR": str(temp),
+        bare.URL: (provided.secrets["case"] / "mongo-url").read_text(),
+        bare.DATABASE: f"{provided.prefix}_case",
+    }
+    program = Program(name="bare", command=command, cwd=PROJECT, env=env, ready=lambda: listens(port))
+    process = Process(program, places)
+    process.start()
+    try:
+        process.wait_ready()
+        yield port
+    finally:
+        process.stop()
