@@ -13,7 +13,7 @@ from typing import Protocol
 from shared.logs import log, where
 
 BATCH_SIZE = 50
-_SLOWEST_RETRY_SECONDS = 5.0
+_SLOWEST_RETRY_SECONDS = 2.0
 
 
 class Hold(Exception):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+import pymongo
 from flask import Response, g, request
 from pymongo.errors import PyMongoError
 
@@ -17,6 +18,7 @@ from shared.http.kernel import audit_case, audit_record, current_caller, current
 from shared.logs import log, where
 
 _LONGEST_KEY = 200
+_GIVE_UP_SECONDS = 1
 
 
 def idempotency_key() -> str | None:
@@ -128,7 +130,9 @@ def _once(
 
 def _give_up(idempotency: Idempotency, claim: Claim) -> None:
     try:
-        idempotency.give_up(claim)
+        # Most often the database itself went wrong, and the caller has waited for that already.
+        with pymongo.timeout(_GIVE_UP_SECONDS):
+            idempotency.give_up(claim)
     except PyMongoError as error:
         # The lease ends by itself in a minute; what went wrong first is what the caller hears.
         log.warning("claim-not-freed", **where(error))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from minio import Minio
 from minio.error import MinioException, S3Error
 from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError
+from urllib3.exceptions import TimeoutError as Silence
 from urllib3.response import BaseHTTPResponse
 
 from services.document.intake.crypt import DecryptingReader
@@ -25,7 +27,9 @@ _AWAY = "The store of files is away or slow. Nothing was kept; try again shortly
 _NOT_THERE = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")
 _CONNECTIONS = 32
 _CONNECT_SECONDS = 3
-_READ_SECONDS = 30
+_READ_SECONDS = 8
+# What else a request wants of a store that has just been silent fails at once, its cleaning up most of all.
+_AWAY_SECONDS = 2.0
 
 
 class StoreAway(Unavailable):
@@ -41,10 +45,10 @@ class NoObject(Exception):
 
 def connect(settings: Settings) -> Minio:
     """A client for the document service's bucket."""
-    http = PoolManager(
+    http = _Pool(
         timeout=Timeout(connect=_CONNECT_SECONDS, read=_READ_SECONDS),
         maxsize=_CONNECTIONS,
-        retries=Retry(total=2, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
+        retries=_NotOfSilence(total=2, backoff_factor=0.2, status_forcelist=(500, 502, 503, 504)),
     )
     return Minio(
         settings.s3_endpoint or "",
@@ -54,6 +58,31 @@ def connect(settings: Settings) -> Minio:
         region=settings.s3_region,
         http_client=http,
     )
+
+
+class _NotOfSilence(Retry):
+    """Tries again what was refused or cut off, not what was met with silence: a caller waits for its end."""
+
+    def increment(self, *args: Any, **more: Any) -> Retry:
+        error = more.get("error")
+        if isinstance(error, Silence):
+            raise error
+        return super().increment(*args, **more)
+
+
+class _Pool(PoolManager):
+    """Connections to the store; for a moment after a silence there are none."""
+
+    _away_until = 0.0
+
+    def urlopen(self, *args: Any, **more: Any) -> BaseHTTPResponse:
+        if time.monotonic() < self._away_until:
+            raise HTTPError("the store was silent a moment ago")
+        try:
+            return super().urlopen(*args, **more)
+        except Silence:
+            self._away_until = time.monotonic() + _AWAY_SECONDS
+            raise
 
 
 class Files:
