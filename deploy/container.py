@@ -1,4 +1,4 @@
-"""What a container of our image runs: `SERVICE api`, `SERVICE worker`, `provision`, `definitions` or `disks`."""
+"""What a container of our image runs: `SERVICE api`, `SERVICE worker`, `provision`, `definitions`, `disks` or `broker …`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deploy.commands import api_command, worker_command
 from shared.events import SERVICES
 
 API_PORT = 8000
-USAGE = f"usage: {'|'.join(SERVICES)} api|worker, or provision, or definitions, or disks"
+USAGE = f"usage: {'|'.join(SERVICES)} api|worker, or provision, or definitions, or disks, or broker sync"
 
 
 def main(arguments: list[str]) -> int:
@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         case ["broker", *_]:
             from deploy.ops.main import app
 
-            app(arguments, prog_name="forgetmenot")
+            return int(app(arguments, prog_name="forgetmenot") or 0)
         case _:
             print(USAGE, file=sys.stderr)  # noqa: T201
             return 2
