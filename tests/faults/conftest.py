@@ -1,0 +1,108 @@
+"""Servers and services that belong to the fault suite alone: it kills them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from deploy.local.places import from_environment, write_private
+from deploy.local.processes import Program
+from deploy.local.provision import Provision
+from deploy.local.stack import Stack
+from tests.conftest import _free_base
+from tests.faults.running import Running
+from tests.house import House
+from tests.races.inside import Inside, an_inside
+
+
+def pytest_report_header() -> str:
+    return f"SEED={seed()} (`make faults SEED={seed()}` draws the same faults again), FAULTS={size()}"
+
+
+def seed() -> int:
+    """FAULTS_SEED, or one drawn once for this run."""
+    if not os.environ.get("FAULTS_SEED"):
+        os.environ["FAULTS_SEED"] = str(random.SystemRandom().randrange(1, 1_000_000))
+    return int(os.environ["FAULTS_SEED"])
+
+
+def size() -> str:
+    return os.environ.get("FAULTS") or "ci"
+
+
+@pytest.fixture(scope="session")
+def faults_seed() -> int:
+    return seed()
+
+
+@pytest.fixture(scope="session")
+def is_full() -> bool:
+    return size() == "full"
+
+
+class _Watched(Stack):
+    """A stack whose broker tells at once what lies in its queues: by itself it does so each five seconds."""
+
+    def _start(self, program: Program) -> None:
+        if program.name == "rabbitmq":
+            name = "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"
+            often = "-rabbit collect_statistics_interval 200 -rabbit quorum_tick_interval 200"
+            program = replace(program, env={**program.env, name: f"{program.env[name]} {often}"})
+        super()._start(program)
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """Servers of this suite's own, whose processes it holds."""
+    folder = Path(tempfile.mkdtemp(prefix="fmn-faults-"))
+    base = int(os.environ.get("FMN_PORT_BASE") or _free_base())
+    own = _Watched(folder / "stack", base, packages=from_environment()[0] / "packages")
+    try:
+        own.start_servers()
+        yield own
+    finally:
+        own.stop()
+        if not os.environ.get("FAULTS_KEEP"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def provided(stack: Stack) -> Provision:
+    """Names of its own. Its keys were installed long ago, so that a clock that jumps back doesn't come before them."""
+    made = stack.provision("faults")
+    keys = json.loads(made.public_keys.read_text())
+    for key in keys["keys"]:
+        key["nbf"] -= timedelta(days=30).total_seconds()
+    write_private(made.public_keys, json.dumps(keys))
+    return made
+
+
+@pytest.fixture(scope="session")
+def running(stack: Stack, provided: Provision) -> Iterator[Running]:
+    """All four services, killable at named lines, and started again when they end."""
+    whole = Running(stack, provided, stack.places.root / "inside")
+    try:
+        whole.start()
+        yield whole
+    finally:
+        whole.stop()
+
+
+@pytest.fixture(scope="session")
+def house(running: Running) -> House:
+    return House(running.stack, running.provided)
+
+
+@pytest.fixture(scope="session")
+def inside(house: House) -> Iterator[Inside]:
+    with an_inside(house) as opened:
+        yield opened

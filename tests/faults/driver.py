@@ -1,0 +1,144 @@
+"""Many cases told at once by several people, a stream of events beside them, and chaos all the while."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from shared.clock import utc_now
+from shared.events import SERVICES
+from tests.faults.chaos import Chaos, Fault
+from tests.faults.running import Running
+from tests.faults.story import Case, Teller, Words, draw
+from tests.faults.stream import Said, Stream
+from tests.house import House
+from tests.races.inside import Inside
+
+_TELLERS = 5
+_AFTER_CHAOS_SECONDS = 240
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Size:
+    """How much is told: families at least, events of the stream, rounds of chaos, and its seconds, roughly."""
+
+    families: int
+    events: int
+    rounds: int
+    seconds: float
+
+
+CI = Size(families=30, events=4_400, rounds=1, seconds=100)
+FULL = Size(families=300, events=45_000, rounds=10, seconds=1_000)
+
+
+@dataclass(slots=True, kw_only=True)
+class Told:
+    """What happened: every case with its history, every fault, and the stream."""
+
+    seed: int
+    begun: float
+    words: Words
+    cases: list[Case] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+    said: list[Said] = field(default_factory=list)
+
+    def shortest(self, complaints: Iterable[tuple[int | None, str]]) -> str:
+        """What to read first: the seed, each complaint, its case's calls, and the faults while that case lived."""
+        lines = [f"SEED={self.seed} tells this again."]
+        by_case: dict[int | None, list[str]] = {}
+        for number, words in complaints:
+            by_case.setdefault(number, []).append(words)
+        for number, said in by_case.items():
+            case = next((one for one in self.cases if one.number == number), None)
+            lines += ["", *said]
+            if case is not None:
+                lines.append(f"case {case.number} ({case.ending}), {case.id}:")
+                lines += [f"  {call.line(self.begun)}" for call in case.calls]
+            lines += [f"  fault {fault.line(self.begun)}" for fault in self._while_it_lived(case)]
+        return "\n".join(lines)
+
+    def _while_it_lived(self, case: Case | None) -> list[Fault]:
+        if case is None or not case.calls:
+            return self.faults[-6:]
+        first, last = case.calls[0].at, case.calls[-1].ended or time.monotonic()
+        return [fault for fault in self.faults if fault.begun <= last and fault.ended >= first]
+
+
+class Driver:
+    """One run. `tell` blocks until every case has ended and chaos is over."""
+
+    def __init__(self, house: House, running: Running, seed: int, size: Size) -> None:
+        self._house = house
+        self._size = size
+        self._chaos = Chaos(running, seed, size.rounds)
+        self._stream = Stream(house, size.events, size.seconds)
+        self.told = Told(seed=seed, begun=time.monotonic(), words=Words(random.Random(seed)))
+        self.told.faults = self._chaos.faults
+        self._numbers = iter(range(1_000_000))
+        self._guard = threading.Lock()
+
+    def tell(self) -> Told:
+        tellers = [threading.Thread(target=self._tell_cases, name=f"teller-{n}", daemon=True) for n in range(_TELLERS)]
+        for thread in tellers:
+            thread.start()
+        self._stream.start()
+        self._chaos.start()
+        self._chaos.wait(self._size.seconds * 4)
+        for thread in tellers:
+            thread.join(_AFTER_CHAOS_SECONDS)
+            assert not thread.is_alive(), self.told.shortest([(None, "a teller isn't done")])
+        self._stream.wait(_AFTER_CHAOS_SECONDS)
+        self.told.said = self._stream.said
+        return self.told
+
+    def _tell_cases(self) -> None:
+        teller = Teller(self._house, self.told.words)
+        while True:
+            with self._guard:
+                number = next(self._numbers)
+            if self._chaos.over.is_set() and number >= self._size.families:
+                return
+            try:
+                teller.tell(draw(self.told.seed, number), self.told.cases)
+            except AssertionError:
+                # It stands in the case, and the judge says it with everything else.
+                continue
+
+
+def what_waits(inside: Inside, *, but: frozenset[str] = frozenset()) -> list[str]:
+    """What is still to be done: messages in queues, outboxes and `deferred`, steps that are due. but: ids of events
+    that are meant to wait.
+    """
+    waits = [f"{count} in {queue}" for queue, count in inside.management.queues(inside.names).items() if count]
+    now = utc_now()
+    for service in SERVICES:
+        database = inside.mongo[f"{inside.names}_{service}"]
+        for name in ("outbox", "deferred"):
+            if rows := list(database[name].find({"_id": {"$nin": list(but)}}, {"body": 0})):
+                waits.append(f"{len(rows)} in {service}.{name}: {_shown(rows[0])}")
+        due = {"due": {"$lte": now + timedelta(minutes=5)}, "kind": {"$ne": "ask_again"}}
+        if rows := list(database["steps"].find(due)):
+            waits.append(f"{len(rows)} steps of {service}: {_shown(rows[0])}")
+    return waits
+
+
+def _shown(row: dict[str, object]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in row.items())
+
+
+def drained(inside: Inside, within_seconds: float, *, but: frozenset[str] = frozenset()) -> float:
+    """Seconds until nothing waited any more. Raises AssertionError with what still does."""
+    return took(lambda: what_waits(inside, but=but), within_seconds)
+
+
+def took(waits: Callable[[], list[str]], within_seconds: float) -> float:
+    begun = time.monotonic()
+    while left := waits():
+        assert time.monotonic() - begun < within_seconds, f"not drained in {within_seconds} s: {'; '.join(left)}"
+        time.sleep(0.05)
+    return time.monotonic() - begun

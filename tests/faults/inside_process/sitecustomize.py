@@ -1,0 +1,128 @@
+"""Put on the PYTHONPATH of the services' processes by the fault suite: lets them die at a named line.
+
+Python imports a module of this name before anything else. Production code has no hooks: the functions named below are
+wrapped from here. A step is armed by a file, `armed/<service>-<role>/<step>`, which the process that comes to it takes
+away before it kills itself, so that its next life goes on. `deadly/<event id>` is never taken away: the handler of
+that event dies each time. `clock` has the seconds by which the services' clocks are wrong.
+"""
+
+import functools
+import importlib
+import os
+import signal
+from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
+from pathlib import Path
+from typing import Any
+
+FOLDER = os.environ.get("FAULTS_INSIDE")
+# Step: where its function lives, the service that has it (None: all), and on which side of it the process dies.
+STEPS = {
+    "before-transaction": ("shared.work", "Work.run", None, "before"),
+    "in-transaction": ("shared.work", "outbox_row", None, "before"),
+    "in-inbox-transaction": ("shared.inbox", "Inbox._apply", None, "after"),
+    "after-transaction": ("shared.outbox", "Outbox.hand_over", None, "before"),
+    "before-publish": ("shared.bus.publisher", "Publisher.begin", None, "before"),
+    "before-confirm": ("shared.bus.publisher", "Publisher._on_confirm", None, "before"),
+    "before-ack": ("shared.bus.consumer", "_Generation.ack", None, "before"),
+    "before-audit": ("shared.audit", "Audit.write", None, "before"),
+    "counted-not-deleted": ("shared.erasing", "Erasing._delete", None, "before"),
+    "deleted-not-read-back": ("shared.erasing", "Erasing._remaining", None, "before"),
+    "key-gone-no-receipt": ("shared.erasing", "Erasing._receipt", None, "before"),
+    "stored-not-recorded": ("shared.stores.objects", "ObjectStore.put", "document", "after"),
+    "sending-not-handed-over": ("services.notifier.outways.hand_over", "HandOver.letter", "notifier", "before"),
+    "handed-over-not-said": ("services.notifier.outways.hand_over", "HandOver.letter", "notifier", "after"),
+    "sending-not-mailed": ("services.notifier.outways.hand_over", "HandOver.email", "notifier", "before"),
+    "mailed-not-said": ("services.notifier.outways.hand_over", "HandOver.email", "notifier", "after"),
+    "signed-not-in-ledger": ("services.consent.store.ledger", "Ledger.append", "consent", "before"),
+    "in-ledger-not-completed": ("services.consent.store.ledger", "Ledger.append", "consent", "after"),
+}
+
+
+def _die_if_armed(armed: Path) -> None:
+    try:
+        armed.rename(armed.with_suffix(".hit"))
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _wrap(module: str, path: str, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+    """Replace a function of a module or of a class in it. Raises AttributeError when it isn't there any more."""
+    owner: Any = importlib.import_module(module)
+    *through, name = path.split(".")
+    for step in through:
+        owner = getattr(owner, step)
+    function = getattr(owner, name)
+    setattr(owner, name, functools.wraps(function)(around(function)))
+
+
+def _dying(armed: Path, side: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def around(function: Callable[..., Any]) -> Callable[..., Any]:
+        def before(*args: Any, **kwargs: Any) -> Any:
+            _die_if_armed(armed)
+            return function(*args, **kwargs)
+
+        def after(*args: Any, **kwargs: Any) -> Any:
+            result = function(*args, **kwargs)
+            _die_if_armed(armed)
+            return result
+
+        return before if side == "before" else after
+
+    return around
+
+
+def _deadly(folder: Path) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def around(function: Callable[..., Any]) -> Callable[..., Any]:
+        def apply(inbox: Any, tx: Any, event: Any, *rest: Any) -> Any:
+            if (folder / event.id).exists():
+                os.kill(os.getpid(), signal.SIGKILL)
+            return function(inbox, tx, event, *rest)
+
+        return apply
+
+    return around
+
+
+def _offset(file: Path) -> timedelta:
+    try:
+        return timedelta(seconds=float(file.read_text()))
+    except FileNotFoundError:
+        return timedelta()
+
+
+def _wrong_clock(file: Path) -> None:
+    """The clock that the services read, and the one by which tokens are judged; servers have clocks of their own."""
+
+    def around(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda: function() + _offset(file)
+
+    class Shifted(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Shifted":
+            return super().now(tz) + _offset(file)
+
+    _wrap("shared.clock", "utc_now", around)
+    tokens = importlib.import_module("jwt.api_jwt")
+    tokens.datetime = Shifted  # type: ignore[attr-defined]
+
+
+def _prepare(folder: Path) -> None:
+    service = os.environ["FMN_SERVICE"]
+    role = "worker" if "FMN_READY_FILE" in os.environ else "api"
+    # First, since the others copy the function's name when they are imported.
+    _wrong_clock(folder / "clock")
+    for step, (module, path, only, side) in STEPS.items():
+        if only in (None, service):
+            _wrap(module, path, _dying(folder / "armed" / f"{service}-{role}" / step, side))
+    _wrap("shared.inbox", "Inbox._apply", _deadly(folder / "deadly"))
+
+
+if FOLDER is not None and "FMN_SERVICE" in os.environ:
+    try:
+        _prepare(Path(FOLDER))
+    except BaseException as error:  # noqa: BLE001 - a service without its wrapping must not run
+        # `site` would print this and go on without any of it.
+        os.write(2, f"the fault suite's wrapping failed: {type(error).__name__}: {error}\n".encode())
+        os._exit(70)

@@ -1,0 +1,247 @@
+"""The judge: what the servers themselves hold when all is over, read with their administrators' rights.
+
+It compares that with what was accepted, and believes no service's word. Each complaint is (case number or None, words).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import UTC
+from pathlib import Path
+from typing import Any
+
+from joserfc import jws
+from joserfc.jwk import KeySet
+
+from deploy.local import objects
+from services.consent.store.ledger import FIRST, _canonical
+from shared.events import SERVICES
+from tests.faults.driver import Told, what_waits
+from tests.faults.story import Case
+from tests.races.inside import Inside, Row
+
+Complaint = tuple[int | None, str]
+# What a family's case may hold, by service and store, and which list of `Case` says how many were accepted.
+_MADE = {
+    ("case", "people"): "people",
+    ("case", "entries"): "entries",
+    ("document", "documents"): "documents",
+    ("document", "versions"): "documents",
+    ("document", "paper_files"): "papers",
+    ("consent", "consents"): "consents",
+}
+
+
+class Judge:
+    """Looks into every server once; `complaints` says all that is wrong. planted: ids of messages meant to wait."""
+
+    def __init__(self, inside: Inside, told: Told, *, planted: frozenset[str] = frozenset()) -> None:
+        self._inside = inside
+        self._told = told
+        self._planted = planted
+
+    def of_cases(self) -> list[Complaint]:
+        """What is wrong with these cases, and with anything that is put aside, half or nobody's."""
+        return [
+            *((case.number, case.failure) for case in self._told.cases if case.failure is not None),
+            *self._kept_cases(),
+            *self._forgotten_cases(),
+            *self._waiting(),
+            *self._gates_and_keys(),
+            *self._objects_and_records(),
+            *self._audit(),
+        ]
+
+    def complaints(self) -> list[Complaint]:
+        """All: of the stream and the ledger too, which must hold what this run did."""
+        return [*self.of_cases(), *self._stream(), *self._ledger()]
+
+    # Every accepted request has its effects exactly once
+
+    def _kept_cases(self) -> Iterator[Complaint]:
+        for case in self._told.cases:
+            if case.failure is None and case.ending != "forgotten":
+                yield from ((case.number, words) for words in self._wrong_in_kept(case))
+
+    def _wrong_in_kept(self, case: Case) -> Iterator[str]:
+        if self._inside.row("case", "cases", _id=case.id) is None:
+            yield "the case is gone"
+        for (service, store), made in _MADE.items():
+            there = Counter(self._key_of(store, row) for row in self._inside.rows(service, store, case_id=case.id))
+            wanted = Counter(getattr(one, "id", one) for one in getattr(case, made))
+            if there != wanted:
+                yield f"{service}.{store} has {dict(there)}, accepted were {dict(wanted)}"
+        withdrawn = self._inside.rows("consent", "withdrawals", case_id=case.id)
+        if len(withdrawn) != len(case.withdrawals):
+            yield f"{len(withdrawn)} withdrawals, accepted were {len(case.withdrawals)}"
+        for service in SERVICES:
+            if self._inside.gate(service, case.id) != "open":
+                yield f"its gate is {self._inside.gate(service, case.id)} in {service}"
+        yield from self._not_heard(case)
+
+    @staticmethod
+    def _key_of(store: str, row: Row) -> str:
+        return str(row["document_id"] if store == "versions" else row["_id"])
+
+    def _not_heard(self, case: Case) -> Iterator[str]:
+        """The others know what the last event said."""
+        casework = not case.withdrawals
+        projection = self._inside.row("document", "projections", _id=case.id) or {}
+        if projection.get("casework") is not casework:
+            yield f"the document service's projection is {projection}"
+        heard = self._inside.row("notifier", "projections", _id=case.id) or {}
+        if [one["person"] for one in heard.get("people", [])] != [person.id for person in case.people]:
+            yield f"the notifier has heard of {heard.get('people')}"
+        if any(one["purpose"] == "casework" for one in heard.get("standing", [])) is not casework:
+            yield f"the notifier has heard of {heard.get('standing')}"
+
+    # Every erasure is certified, and nothing of the case is left
+
+    def _forgotten_cases(self) -> Iterator[Complaint]:
+        published = self._inside.house.auditor.call("GET", "consent:/.well-known/jwks.json").json()
+        keys = KeySet.import_key_set(published)
+        for case in self._told.cases:
+            if case.failure is None and case.ending == "forgotten":
+                yield from ((case.number, words) for words in self._wrong_in_forgotten(case, keys))
+
+    def _wrong_in_forgotten(self, case: Case, keys: KeySet) -> Iterator[str]:
+        if left := self._inside.left_of(case.id):
+            yield f"left of an erased case: {left}"
+        claims = opened(case.certificate or "", keys)
+        if (claims["request"], claims["case"], claims["kept_promise"]) != (case.request, case.id, True):
+            yield f"the certificate is about something else, or says the promise wasn't kept: {claims}"
+        receipts = [opened(one, keys) for one in claims["receipts"]]
+        if sorted(r["service"] for r in receipts) != sorted(SERVICES):
+            yield f"receipts of {[r['service'] for r in receipts]}"
+        found = {(r["service"], s["store"]): s for r in receipts for s in r["stores"]}
+        for store, counts in found.items():
+            if counts["remaining"]:
+                yield f"{store} has {counts['remaining']} remaining by its own receipt"
+        for store, made in _MADE.items():
+            # Paper that isn't certified yet has moved to a store of its own by then.
+            if made != "papers" and (wanted := len(getattr(case, made))) != found[store]["found"]:
+                yield f"{store} found {found[store]['found']}, accepted were {wanted}"
+        if sorted(p["paper_file"] for p in claims["paper"]) != sorted(case.papers):
+            yield f"paper certified: {claims['paper']}"
+        for service in SERVICES:
+            if self._inside.gate(service, case.id) != "closed":
+                yield f"its gate is {self._inside.gate(service, case.id)} in {service}"
+
+    # Nothing waits, nothing is parked, nothing is half
+
+    def _stream(self) -> Iterator[Complaint]:
+        for said in self._told.said:
+            for service in ("consent", "notifier"):
+                keys = [f"{service}:{event_id}" for event_id in said.ids]
+                handled = self._inside.rows(service, "inbox", case_id=said.case_id)
+                if missing := set(keys) - {row["_id"] for row in handled}:
+                    yield None, f"{len(missing)} of {len(keys)} events of the stream never reached {service}"
+            heard = self._inside.row("notifier", "projections", _id=said.case_id) or {}
+            if heard.get("people") != said.people:
+                yield None, f"the last event said {said.people}, the notifier has {heard.get('people')}"
+
+    def _waiting(self) -> Iterator[Complaint]:
+        for words in what_waits(self._inside, but=self._planted):
+            yield None, f"still waits: {words}"
+        for service in SERVICES:
+            for row in self._inside.rows(service, "parked"):
+                if row["_id"] not in self._planted:
+                    yield self._number(row["case_id"]), f"{service} parked {row['type']}: {row['reason']}"
+
+    def _number(self, case_id: str | None) -> int | None:
+        return next((case.number for case in self._told.cases if case.id == case_id), None)
+
+    def _gates_and_keys(self) -> Iterator[Complaint]:
+        for service in SERVICES:
+            gates = {row["_id"]: row["state"] for row in self._inside.rows(service, "gates")}
+            vault = self._inside.mongo[f"{self._inside.names}_{service}_vault"]["keys"]
+            names = [name for row in vault.find({}, {"keyAltNames": 1}) for name in row["keyAltNames"]]
+            for name, count in Counter(names).items():
+                if count > 1:
+                    yield None, f"{service} has {count} keys for {name}"
+                if ":" not in name and name != "office" and gates.get(name, "missing") in ("missing", "closed"):
+                    yield self._number(name), f"{service} has a key whose gate is {gates.get(name, 'missing')}: {name}"
+                if ":" in name:
+                    yield None, f"{service} still has the key {name}"
+            for case_id, state in gates.items():
+                if state != "closed" and case_id not in names:
+                    yield self._number(case_id), f"{service} has a gate that is {state} and no key"
+
+    def _objects_and_records(self) -> Iterator[Complaint]:
+        store = objects.admin(self._inside.house.stack.places, self._inside.house.stack.ports).s3
+        bucket = f"{self._inside.names}-document"
+        there = Counter(str(o.object_name) for o in store.list_objects(bucket, recursive=True, include_version=True))
+        versions = self._inside.rows("document", "versions")
+        recorded = {f"{row['case_id']}/{row['document_id']}/{row['number']}" for row in versions}
+        for key in sorted(set(there) - recorded):
+            yield self._number(key.partition("/")[0]), f"an object without a record: {key}"
+        for key in sorted(recorded - set(there)):
+            yield self._number(key.partition("/")[0]), f"a record without an object: {key}"
+        for key, count in there.items():
+            if count > 1:
+                yield self._number(key.partition("/")[0]), f"{count} versions of one object: {key}"
+        for upload in store._list_multipart_uploads(bucket).uploads:
+            yield None, f"an upload that was never finished: {upload.object_name}"
+        for row in self._inside.rows("document", "receiving"):
+            yield self._number(row["case_id"]), f"a row of an upload that isn't: {row['_id']}, {row['state']}"
+        documents = {row["_id"] for row in self._inside.rows("document", "documents")}
+        if half := documents ^ {row["document_id"] for row in versions}:
+            yield None, f"documents without a version, or the other way round: {half}"
+
+    # Audit and ledger agree with what was done
+
+    def _audit(self) -> Iterator[Complaint]:
+        done = {
+            service: {(row["sub"], row["record_id"]) for row in self._inside.rows(service, "audit", outcome="done")}
+            for service in SERVICES
+        }
+        everywhere = set().union(*done.values())
+        for case in self._told.cases:
+            for call in case.calls:
+                if call.made is not None and call.status and (call.sub, call.made) not in everywhere:
+                    yield case.number, f"accepted and never audited: {call.what} made {call.made}"
+
+    def _ledger(self) -> Iterator[Complaint]:
+        rows = list(self._inside.mongo[f"{self._inside.names}_ledger"]["ledger"].find().sort("_id", 1))
+        yield from ((None, words) for words in broken_links(rows))
+        entries = Counter((row["kind"], row["about"]) for row in rows)
+        wanted = {("erasure", str(case.request)) for case in self._told.cases if case.certificate is not None}
+        for key, count in entries.items():
+            if count > 1:
+                yield None, f"{count} ledger entries for {key}"
+        if missing := wanted - set(entries):
+            yield None, f"certified and not in the ledger: {missing}"
+        completed = {("erasure", row["_id"]) for row in self._inside.rows("consent", "requests", status="completed")}
+        if strangers := {key for key in entries if key[0] == "erasure"} - completed:
+            yield None, f"in the ledger and not completed: {strangers}"
+        copy = Path(self._inside.house.provided.env["consent"]["FMN_LEDGER_COPY"]) / "ledger.jsonl"
+        copied = [json.loads(line)["hash"] for line in copy.read_text().splitlines()] if copy.exists() else []
+        if copied != [row["hash"] for row in rows]:
+            yield None, f"the ledger's copy has {len(copied)} entries, the ledger {len(rows)}"
+
+
+def opened(token: str, keys: KeySet) -> dict[str, Any]:
+    """The claims of a JWS, verified as an outsider would. Raises joserfc's errors."""
+    found = jws.deserialize_compact(token, keys, algorithms=["Ed25519", "EdDSA"])
+    return dict(json.loads(found.payload))
+
+
+def broken_links(rows: Iterable[Row]) -> Iterator[str]:
+    """Where a ledger's chain of hashes or its numbers don't hold."""
+    before = FIRST
+    for number, row in enumerate(rows, start=1):
+        entry = {name: row[name] for name in ("kind", "about", "case_id", "before")} | {
+            "at": row["at"].replace(tzinfo=UTC)
+        }
+        digest = hashlib.sha256(_canonical(int(row["_id"]), entry)).hexdigest()
+        if (row["_id"], row["before"], row["hash"]) != (number, before, digest):
+            yield f"the ledger's entry {row['_id']} doesn't follow from the one before"
+        before = row["hash"]
+
+
+def messages_consumed(inside: Inside) -> int:
+    """How many messages were taken from queues and settled, over all services."""
+    return sum(inside.mongo[f"{inside.names}_{service}"]["inbox"].estimated_document_count() for service in SERVICES)

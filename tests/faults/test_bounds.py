@@ -1,0 +1,114 @@
+"""How long it may take: drained after a fault, the same message again after a kill, one message that kills."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from shared.events import SERVICES, case
+from tests.faults.chaos import LONG_STOP_SECONDS
+from tests.faults.driver import drained
+from tests.faults.running import Running
+from tests.faults.stream import a_case, a_kit, say
+from tests.house import House, eventually
+from tests.races.inside import Inside
+
+DRAINED_SECONDS = 5
+AGAIN_SECONDS = 5
+_EVENTS = 300
+
+
+def _all_workers(running: Running) -> None:
+    for service in SERVICES:
+        running.kill(running.service(f"{service}-worker"))
+
+
+def _kill(name: str) -> Callable[[Running], None]:
+    return lambda running: running.kill(running.server(name))
+
+
+def _stop(name: str) -> Callable[[Running], None]:
+    def stop(running: Running) -> None:
+        with running.frozen(running.server(name)):
+            time.sleep(LONG_STOP_SECONDS)
+
+    return stop
+
+
+FAULTS: dict[str, Callable[[Running], None]] = {
+    "every worker killed": _all_workers,
+    "mongod killed": _kill("mongodb"),
+    "RabbitMQ killed": _kill("rabbitmq"),
+    "the object store killed": _kill("seaweedfs"),
+    "mongod stopped for 20 s": _stop("mongodb"),
+    "RabbitMQ stopped for 20 s": _stop("rabbitmq"),
+    "the object store stopped for 20 s": _stop("seaweedfs"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_all_is_drained_within_5_s_of_a_fault(house: House, running: Running, inside: Inside, fault: str) -> None:
+    """Counted from when the servers and services answer again."""
+    about = [a_case(house) for _ in range(4)]
+    case_id = inside.a_family()
+    request = house.an_erasure(case_id)["id"]
+    with a_kit(house, "case") as kit:
+        assert say(kit, about, _EVENTS)
+    house.confirm(request)
+    FAULTS[fault](running)
+    running.wait_well()
+    took = drained(inside, DRAINED_SECONDS)
+    print(f"\n{fault}: drained {took:.1f} s after all answered again")
+    for one in about:
+        heard = inside.row("notifier", "projections", _id=one.case_id)
+        assert heard is not None
+        assert heard["people"] == one.people
+    inside.completes(request, within_seconds=DRAINED_SECONDS)
+    assert inside.left_of(case_id) == []
+
+
+@pytest.mark.parametrize("service", ["consent", "notifier"])
+def test_the_same_message_is_processed_within_5_s_of_a_kill_in_its_transaction(
+    house: House, running: Running, inside: Inside, service: str
+) -> None:
+    about = a_case(house)
+    eventually(lambda: inside.gate(service, about.case_id))
+    hit = running.arm(f"{service}-worker", "in-inbox-transaction")
+    event = inside.say("case", case.PEOPLE, about.case_id, people=[])
+    eventually(hit.exists)
+    killed = time.monotonic()
+    eventually(lambda: inside.row(service, "inbox", _id=f"{service}:{event.id}"))
+    took = time.monotonic() - killed
+    print(f"\n{service}: the same message {took:.1f} s after the kill, the process's start included")
+    assert took <= AGAIN_SECONDS
+    running.wait_well()
+
+
+def test_one_killing_message_among_a_thousand_parks_itself_only(house: House, running: Running, inside: Inside) -> None:
+    about = [a_case(house) for _ in range(5)]
+    for service in ("consent", "notifier"):
+        for one in about:
+            eventually(lambda service=service, one=one: inside.gate(service, one.case_id))
+    with a_kit(house, "case") as kit:
+        assert say(kit, about, 1_000)
+    deadly = about[2].ids[len(about[2].ids) // 2]
+    running.make_deadly(deadly)
+    try:
+        for service in ("consent", "notifier"):
+            ids = [event_id for one in about for event_id in one.ids]
+            keys = [f"{service}:{event_id}" for event_id in ids if event_id != deadly]
+            count = inside.mongo[f"{inside.names}_{service}"]["inbox"].count_documents
+            eventually(lambda count=count, keys=keys: count({"_id": {"$in": keys}}) == len(keys), within_seconds=60)
+            parked = eventually(lambda service=service: inside.row(service, "parked", _id=deadly), within_seconds=30)
+            assert parked["reason"] == "killed-its-process"
+            assert inside.parked(service, about[2].case_id) == ["killed-its-process"]
+            assert inside.row(service, "inbox", _id=f"{service}:{deadly}") is None
+            assert not [r for one in about if one is not about[2] for r in inside.parked(service, one.case_id)]
+        drained(inside, 10)
+    finally:
+        (running.inside / "deadly" / deadly).unlink()
+        for service in ("consent", "notifier"):
+            inside.mongo[f"{inside.names}_{service}"]["parked"].delete_one({"_id": deadly})
+        running.wait_well()

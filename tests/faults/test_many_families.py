@@ -1,0 +1,30 @@
+"""Many families at once while something is killed, stopped or wrong all the time: then the servers are judged."""
+
+from __future__ import annotations
+
+from tests.faults.driver import CI, FULL, Driver, drained
+from tests.faults.judge import Judge, messages_consumed
+from tests.faults.judge_outside import Outside
+from tests.faults.running import Running
+from tests.house import House
+from tests.races.inside import Inside
+
+_DRAINED_SECONDS = 5
+
+
+def test_whatever_dies_every_accepted_request_has_its_effects_once(
+    house: House, running: Running, inside: Inside, faults_seed: int, is_full: bool
+) -> None:
+    before = messages_consumed(inside)
+    told = Driver(house, running, faults_seed, FULL if is_full else CI).tell()
+    running.wait_well()
+    quiet = drained(inside, 60)
+    consumed = messages_consumed(inside) - before
+    forgotten = sum(case.certificate is not None for case in told.cases)
+    print(
+        f"\n{len(told.cases)} families, {forgotten} forgotten; {consumed} messages; {len(told.faults)} faults; "
+        f"drained after {quiet:.1f} s; restarts: {running.restarts}"
+    )
+    complaints = [*Judge(inside, told).complaints(), *Outside(inside, told).complaints()]
+    assert complaints == [], told.shortest(complaints)
+    assert consumed >= (100_000 if is_full else 10_000), consumed

@@ -1,0 +1,112 @@
+"""Every process dies once at a named line, and what it was about still happens, once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Mapping
+
+import pytest
+
+from tests.faults.driver import Told, drained
+from tests.faults.judge import Judge
+from tests.faults.judge_outside import Outside
+from tests.faults.running import Running
+from tests.faults.story import Plan, Teller, Words
+from tests.house import House, eventually
+from tests.races.inside import Inside
+
+# One story each; in every column a process that dies there, once.
+MOMENTS: Mapping[str, Mapping[str, str]] = {
+    "around the transaction": {
+        "case-api": "before-transaction",
+        "consent-api": "in-transaction",
+        "document-api": "stored-not-recorded",
+        "case-worker": "in-inbox-transaction",
+        "document-worker": "counted-not-deleted",
+        "consent-worker": "signed-not-in-ledger",
+        "notifier-worker": "sending-not-mailed",
+    },
+    "after it, unsaid": {
+        "case-api": "in-transaction",
+        "consent-api": "after-transaction",
+        "document-api": "before-audit",
+        "case-worker": "deleted-not-read-back",
+        "document-worker": "key-gone-no-receipt",
+        "consent-worker": "in-ledger-not-completed",
+        "notifier-worker": "handed-over-not-said",
+    },
+    "before the broker has it": {
+        "case-api": "before-publish",
+        "consent-api": "before-confirm",
+        "document-api": "before-transaction",
+        "case-worker": "key-gone-no-receipt",
+        "document-worker": "deleted-not-read-back",
+        "consent-worker": "before-confirm",
+        "notifier-worker": "sending-not-handed-over",
+    },
+    "before the broker knows": {
+        "case-api": "before-confirm",
+        "consent-api": "before-audit",
+        "document-api": "in-transaction",
+        "case-worker": "before-ack",
+        "document-worker": "before-publish",
+        "consent-worker": "before-ack",
+        "notifier-worker": "mailed-not-said",
+    },
+}
+_BY_EMAIL = {"sending-not-mailed", "mailed-not-said"}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_every_process_dies_at_a_named_step(house: House, running: Running, inside: Inside, moment: str) -> None:
+    steps = MOMENTS[moment]
+    told = Told(seed=0, begun=time.monotonic(), words=Words(random.Random(moment)))
+    plan = Plan(
+        number=list(MOMENTS).index(moment),
+        ending="forgotten",
+        by_email=steps["notifier-worker"] in _BY_EMAIL,
+        children=1,
+        entries=2,
+        scans=("small",),
+        paper=True,
+        on_purpose=False,
+    )
+    hits = {process: running.arm(process, step) for process, step in steps.items()}
+    Teller(house, told.words).tell(plan, told.cases)
+    missed = [f"{process} at {steps[process]}" for process, hit in hits.items() if not hit.exists()]
+    for process, step in steps.items():
+        running.disarm(process, step)
+    running.wait_well()
+    drained(inside, 30)
+    complaints = [*Judge(inside, told).of_cases(), *Outside(inside, told).of_letters()]
+    assert complaints == [], told.shortest(complaints)
+    assert missed == []
+
+
+@pytest.mark.parametrize("seconds", [3600.0, -3600.0])
+def test_the_clocks_jump_an_hour_and_back(house: House, running: Running, inside: Inside, seconds: float) -> None:
+    told = Told(seed=0, begun=time.monotonic(), words=Words(random.Random(seconds)))
+    plan = Plan(
+        number=10 + (seconds > 0),
+        ending="forgotten",
+        by_email=False,
+        children=0,
+        entries=1,
+        scans=("small",),
+        paper=False,
+        on_purpose=False,
+    )
+    with running.wrong_clock(seconds):
+        Teller(house, told.words).tell(plan, told.cases)
+        # What is said now can't go before the clock is put right again, and its process is another by then.
+        kept = house.a_shell()
+        with running.frozen(running.server("rabbitmq")):
+            house.a_consent(kept)
+            running.kill(running.service("consent-api"))
+            running.wrong_clock_ends()
+    running.wait_well()
+    eventually(lambda: house.caseworker.read(f"/cases/{kept}")["state"] == "open", within_seconds=10)
+    drained(inside, 10)
+    complaints = [*Judge(inside, told).of_cases(), *Outside(inside, told).of_letters()]
+    assert complaints == [], told.shortest(complaints)
