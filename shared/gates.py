@@ -7,10 +7,11 @@ the tombstone: a case id and nothing else of the case.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
@@ -27,20 +28,72 @@ ERASED_SENTENCE = "This case has been erased, or its erasure has begun. Nothing 
 UNKNOWN_SENTENCE = "No such case is known here."
 
 
+class _Held:
+    """Gate rows that a transaction has read, and what it will write to them."""
+
+    def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
+        self.rows = {str(row["_id"]): row for row in rows}
+        self._changes: dict[str, dict[str, dict[str, Any]]] = {}
+
+    def count(self, case_id: str, name: str) -> int:
+        """Add one to that number of the gate; what it is now."""
+        row = self.rows[case_id]
+        row[name] = int(row[name]) + 1
+        added = self._changed(case_id).setdefault("$inc", {})
+        added[name] = added.get(name, 0) + 1
+        return int(row[name])
+
+    def set_state(self, case_id: str, state: str) -> None:
+        self.rows[case_id]["state"] = state
+        self._changed(case_id).setdefault("$set", {})["state"] = state
+
+    def set_applied(self, case_id: str, topic: str, seq: int) -> None:
+        self.rows[case_id].setdefault("applied", {})[topic] = seq
+        self._changed(case_id).setdefault("$set", {})[f"applied.{topic}"] = seq
+
+    def updates(self) -> list[UpdateOne]:
+        return [UpdateOne({"_id": case_id}, change) for case_id, change in self._changes.items()]
+
+    def _changed(self, case_id: str) -> dict[str, dict[str, Any]]:
+        return self._changes.setdefault(case_id, {})
+
+
 class Gates:
     """The gate rows of one service."""
 
     def __init__(self, rows: Collection[dict[str, Any]]) -> None:
         self.rows = rows
+        self._held: dict[ClientSession, _Held] = {}
+
+    @contextmanager
+    def holding(self, session: ClientSession, case_ids: Iterable[str]) -> Iterator[Mapping[str, Mapping[str, Any]]]:
+        """Read these cases' gates at once, answer from them, and write what changed in them together at the end.
+
+        Inside a transaction, so it is as safe as one write after another: what it read is its snapshot, and a gate
+        that anyone else wrote since then makes the whole transaction begin anew. Answers the rows that there are.
+        """
+        held = _Held(self.rows.find({"_id": {"$in": sorted(set(case_ids))}}, session=session))
+        self._held[session] = held
+        try:
+            yield held.rows
+            if updates := held.updates():
+                self.rows.bulk_write(updates, ordered=False, session=session)
+        finally:
+            del self._held[session]
+
+    def _holds(self, session: ClientSession | None, case_id: str) -> _Held | None:
+        """What the session's transaction holds, if this case's gate is part of it."""
+        held = None if session is None else self._held.get(session)
+        return held if held is not None and case_id in held.rows else None
 
     def prepare(self, vault: Vault, case_ids: Iterable[str]) -> None:
         """Make gate and key together for cases not heard of before; outside any transaction.
 
         A case whose gate is closed gets no key: a late message must not bring anyone back.
         """
-        for case_id in set(case_ids):
-            if self.rows.find_one({"_id": case_id}, {"_id": 1}) is not None:
-                continue
+        wanted = set(case_ids)
+        known = self.rows.find({"_id": {"$in": sorted(wanted)}}, {"_id": 1}) if wanted else ()
+        for case_id in wanted - {row["_id"] for row in known}:
             vault.create_key(case_id)
             try:
                 self.rows.insert_one({"_id": case_id, "state": OPEN, "writes": 0, "seq": 0})
@@ -50,12 +103,20 @@ class Gates:
 
     def state(self, case_id: str, session: ClientSession | None = None) -> str | None:
         """open, frozen, closed, or None for a case that was never heard of."""
+        if held := self._holds(session, case_id):
+            return str(held.rows[case_id]["state"])
         row = self.rows.find_one({"_id": case_id}, {"state": 1}, session=session)
         return None if row is None else str(row["state"])
 
     def enter(self, session: ClientSession, case_id: str, *, frozen_too: bool = False) -> None:
         """Go through as a writer. Raises Erased, Frozen or NotFound; counts the write otherwise."""
         allowed = [OPEN, FROZEN] if frozen_too else [OPEN]
+        if held := self._holds(session, case_id):
+            state = str(held.rows[case_id]["state"])
+            if state not in allowed:
+                refuse(state)
+            held.count(case_id, "writes")
+            return
         row = self.rows.find_one_and_update(
             {"_id": case_id, "state": {"$in": allowed}}, {"$inc": {"writes": 1}}, {"_id": 1}, session=session
         )
@@ -67,10 +128,15 @@ class Gates:
 
         Two such transactions about one case conflict, so what one decides the other has read.
         """
+        if held := self._holds(session, case_id):
+            held.count(case_id, "writes")
+            return
         self.rows.update_one({"_id": case_id}, {"$inc": {"writes": 1}}, session=session)
 
     def next_seq(self, session: ClientSession, case_id: str) -> int:
         """The next number of this publisher's events about the case, kept whether the gate is closed or not."""
+        if held := self._holds(session, case_id):
+            return held.count(case_id, "seq")
         row = self.rows.find_one_and_update(
             {"_id": case_id},
             {"$inc": {"seq": 1}},
@@ -84,6 +150,12 @@ class Gates:
 
     def is_news(self, session: ClientSession, case_id: str, topic: str, seq: int) -> bool:
         """Whether this state is newer than the last one applied of its topic; if so it is now the last."""
+        if held := self._holds(session, case_id):
+            last = held.rows[case_id].get("applied", {}).get(topic)
+            if last is None or last < seq:
+                held.set_applied(case_id, topic, seq)
+                return True
+            return False
         name = f"applied.{topic}"
         changed = self.rows.update_one(
             {"_id": case_id, "$or": [{name: {"$exists": False}}, {name: {"$lt": seq}}]},
@@ -100,6 +172,10 @@ class Gates:
 
     def close(self, session: ClientSession, case_id: str) -> None:
         """Close for ever, also for a case never heard of."""
+        if held := self._holds(session, case_id):
+            held.set_state(case_id, CLOSED)
+            held.count(case_id, "writes")
+            return
         self.rows.update_one(
             {"_id": case_id},
             {"$set": {"state": CLOSED}, "$inc": {"writes": 1}, "$setOnInsert": {"seq": 0}},
@@ -108,6 +184,11 @@ class Gates:
         )
 
     def _move(self, session: ClientSession, case_id: str, before: str, after: str) -> None:
+        if held := self._holds(session, case_id):
+            if held.rows[case_id]["state"] == before:
+                held.set_state(case_id, after)
+                held.count(case_id, "writes")
+            return
         self.rows.update_one(
             {"_id": case_id, "state": before},
             {"$set": {"state": after}, "$inc": {"writes": 1}},

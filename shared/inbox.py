@@ -13,6 +13,7 @@ from itertools import groupby
 
 import pymongo
 from prometheus_client import Counter
+from pymongo import InsertOne
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from shared.arrivals import is_never_dropped, passes_closed_gate, verify
@@ -208,18 +209,17 @@ class Inbox:
         def act(tx: Tx) -> None:
             outcomes.clear()
             known = self._known(tx, events)
-            closed = self._closed(tx, events)
-            rows: list[Row] = []
-            for event in events:
-                key = self._key(event)
-                if key in known:
-                    outcomes.append("duplicate")
-                    continue
-                known.add(key)
-                rows.append({"_id": key, "case_id": event.case, "type": event.type.type, "at": tx.now})
-                outcomes.append("late" if too_late else self._apply(tx, event, closed))
-            if rows:
-                self._rows.insert_many(rows, session=tx.session)
+            with tx.gates.holding(tx.session, [event.case for event in events]) as gates:
+                closed = {case_id for case_id, gate in gates.items() if gate["state"] == CLOSED}
+                for event in events:
+                    key = self._key(event)
+                    if key in known:
+                        outcomes.append("duplicate")
+                        continue
+                    known.add(key)
+                    row = {"_id": key, "case_id": event.case, "type": event.type.type, "at": tx.now}
+                    tx.write(self._rows, InsertOne(row))
+                    outcomes.append("late" if too_late else self._apply(tx, event, closed))
             if worked_off is not None:
                 self.shelf.deferred.rows.delete_one({"_id": worked_off["_id"]}, session=tx.session)
 
@@ -247,10 +247,6 @@ class Inbox:
     def _known(self, tx: Tx, events: Sequence[Event]) -> set[str]:
         keys = [self._key(event) for event in events]
         return {str(row["_id"]) for row in self._rows.find({"_id": {"$in": keys}}, {"_id": 1}, session=tx.session)}
-
-    def _closed(self, tx: Tx, events: Sequence[Event]) -> set[str]:
-        of_these = {"_id": {"$in": [event.case for event in events]}, "state": CLOSED}
-        return {str(row["_id"]) for row in tx.gates.rows.find(of_these, {"_id": 1}, session=tx.session)}
 
     # What is kept of the others
 

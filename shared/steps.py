@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from prometheus_client import Counter
-from pymongo import ReturnDocument
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import PyMongoError
 
 from shared.backoff import full_jitter
@@ -26,6 +26,8 @@ from shared.stores import Register
 from shared.work import Row, Tx
 
 LEASE = timedelta(seconds=5)
+# A lease that ends later than this was written by a clock that has since been put right.
+_CLOCKS_DIFFER = timedelta(minutes=1)
 _HEARTBEAT_SECONDS = 1.5
 _POLL_SECONDS = 0.25
 _SLOWEST = timedelta(minutes=5)
@@ -91,17 +93,14 @@ class Steps:
 
     def add(self, tx: Tx, kind: str, key: str, case_id: str | None, due: datetime | None = None) -> None:
         """Record a step, if the transaction commits. One that exists is brought forward, also while it runs:
-        whatever that run returns, the step is run again. due: now by default; of two, the earlier.
+        whatever that run returns, the step is run again. due: at once by default, whatever becomes of the clock; of
+        two, the earlier.
         """
         if not (Name().accepts(kind) and Subject().accepts(key)):
             raise ValueError(f"a {kind} step's key must be an id or a word of ours")
         start = {"kind": kind, "key": key, "case_id": case_id, "attempts": 0, "lease": None, "lease_until": _LONG_AGO}
-        self._rows.update_one(
-            {"_id": f"{kind}:{key}"},
-            {"$inc": {"wanted": 1}, "$min": {"due": due or tx.now}, "$setOnInsert": start},
-            upsert=True,
-            session=tx.session,
-        )
+        change = {"$inc": {"wanted": 1}, "$min": {"due": due or _LONG_AGO}, "$setOnInsert": start}
+        tx.write(self._rows, UpdateOne({"_id": f"{kind}:{key}"}, change, upsert=True))
         if due is None:
             tx.after_commit.append(self.wake)
 
@@ -151,7 +150,7 @@ class Steps:
         row: Row | None = None
         try:
             row = self._rows.find_one_and_update(
-                {"kind": {"$in": list(self._kinds)}, "due": {"$lte": now}, "lease_until": {"$lte": now}},
+                {"kind": {"$in": list(self._kinds)}, "due": {"$lte": now}, **_lapsed(now)},
                 {"$set": {"lease": lease, "lease_until": now + LEASE}, "$inc": {"attempts": 1}},
                 sort=[("due", 1)],
                 return_document=ReturnDocument.AFTER,
@@ -222,6 +221,11 @@ class Steps:
                 self._rows.update_many({"lease": {"$in": held}}, {"$set": {"lease_until": utc_now() + LEASE}})
             except PyMongoError as error:
                 log.warning("steps.lease_not_renewed", **where(error))
+
+
+def _lapsed(now: datetime) -> Row:
+    """Leases that have run out, and those of a clock that was ahead: nobody holds one for so long."""
+    return {"$or": [{"lease_until": {"$lte": now}}, {"lease_until": {"$gt": now + _CLOCKS_DIFFER}}]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 import pymongo
-from pymongo import MongoClient
+from pymongo import InsertOne, MongoClient, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
@@ -27,6 +27,7 @@ from shared.ids import new_id
 
 T = TypeVar("T")
 Row = dict[str, Any]
+Operation = InsertOne[Row] | UpdateOne
 
 # Well under the time a caller waits; a server that is away becomes 503, not a hung request.
 _TIMEOUT_SECONDS = 8
@@ -63,10 +64,24 @@ class Tx:
     now: datetime
     events: list[Event] = field(default_factory=list)
     after_commit: list[Callable[[], None]] = field(default_factory=list)
+    _writes: dict[str, tuple[Collection[Row], list[Operation]]] = field(default_factory=dict)
 
     def enter(self, case_id: str, *, frozen_too: bool = False) -> None:
         """Go through the case's gate as a writer. Raises Erased, Frozen (unless allowed) or NotFound."""
         self.gates.enter(self.session, case_id, frozen_too=frozen_too)
+
+    def write(self, rows: Collection[Row], *operations: Operation) -> None:
+        """Write these at the transaction's end, all of one collection's in one call and in this order.
+
+        For what nobody reads before: a batch of fifty messages then makes one call, where fifty take ten times as long.
+        """
+        if operations:
+            self._writes.setdefault(rows.full_name, (rows, []))[1].extend(operations)
+
+    def finish(self) -> None:
+        """Write what waits; the last thing before the commit."""
+        for rows, operations in self._writes.values():
+            rows.bulk_write(operations, session=self.session)
 
     def emit(self, event_type: EventType, data: Mapping[str, Any]) -> Event:
         """Tell the others, if and when this transaction commits."""
@@ -111,8 +126,8 @@ class Work:
             if answers:
                 self.before_commit(tx, result)
             rows = [outbox_row(event, tx.now) for event in tx.events]
-            if rows:
-                self.outbox.insert_many(rows, session=session)
+            tx.write(self.outbox, *map(InsertOne, rows))
+            tx.finish()
             return result, tx, rows
 
         with pymongo.timeout(_TIMEOUT_SECONDS), self.client.start_session() as session:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from pymongo import ASCENDING
+from pymongo import ASCENDING, UpdateOne
 from pymongo import collection as mongo
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
@@ -111,6 +111,13 @@ class Collection:
         if done.matched_count != 1:
             raise Changed(CHANGED_SENTENCE)
         return new
+
+    def put(self, tx: Tx, *, id: str, case_id: str, clear: Mapping[str, Any]) -> None:
+        """Make or change a record that has no sealed part, whatever it was; written at the transaction's end."""
+        if wrong := misfits(self.clear, clear):
+            raise ValueError(f"{self.name} doesn't keep in clear, or wants otherwise: {', '.join(wrong)}")
+        change = {"$set": dict(clear), "$inc": {"version": 1}, "$setOnInsert": {"case_id": case_id}}
+        tx.write(self.rows, UpdateOne({"_id": id}, change, upsert=True))
 
     def change_clear(self, tx: Tx, *, id: str, version: int, clear: Mapping[str, Any]) -> None:
         """Change these clear fields and leave the sealed part as it is, whoever can still open it.

@@ -94,11 +94,7 @@ class Projections:
 
     def put(self, tx: Tx, case_id: str, consents: Consents) -> None:
         clear = {"standing": [_standing_clear(one) for one in consents.standing]}
-        record = self._store.get(case_id, tx=tx)
-        if record is None:
-            self._store.insert(tx, id=case_id, case_id=case_id, clear=clear)
-        else:
-            self._store.change(tx, record, clear=clear)
+        self._store.put(tx, id=case_id, case_id=case_id, clear=clear)
 
 
 def _case_clear(case: Case) -> dict[str, Any]:

@@ -158,11 +158,7 @@ class Projections:
 
     def put_casework(self, tx: Tx, case_id: str, casework: Casework) -> None:
         clear: dict[str, bool | datetime | None] = {"casework": casework.given, "until": casework.until}
-        record = self.rows.get(case_id, tx=tx)
-        if record is None:
-            self.rows.insert(tx, id=case_id, case_id=case_id, clear=clear)
-        else:
-            self.rows.change(tx, record, clear=clear)
+        self.rows.put(tx, id=case_id, case_id=case_id, clear=clear)
 
 
 def _sealed(title: str | None, source: str, content: Content) -> dict[str, Any]:
