@@ -1,0 +1,138 @@
+"""Servers and services of one test file's own, started again when they end, and judged from the servers themselves."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deploy.local.errors import StackError
+from deploy.local.places import SERVICES, from_environment
+from deploy.local.provision import Provision
+from deploy.local.stack import Stack
+from shared.bus import amqp
+from tests.conftest import _free_base
+from tests.house import House
+from tests.races.inside import Inside, an_inside
+
+WAITING = ("outbox", "deferred")
+
+
+@dataclass(kw_only=True)
+class OwnStack:
+    """See the module."""
+
+    stack: Stack
+    provided: Provision
+    house: House
+    inside: Inside
+    restarts: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def left_over(self) -> list[str]:
+        """What still waits anywhere: messages in outboxes and queues, deferred ones, and steps."""
+        left = []
+        for service in SERVICES:
+            left += [f"{service} {store}" for store in WAITING if self.inside.rows(service, store)]
+            steps = self.inside.rows(service, "steps", kind={"$ne": "ask_again"})
+            left += [f"{service} step {step['kind']}" for step in steps]
+        return left or self._queued()
+
+    def _queued(self) -> list[str]:
+        """Messages that wait in a queue, as the queue itself says: the management's numbers are seconds old."""
+        url = (self.provided.secrets["case"] / "amqp-url").read_text()
+        connection = amqp.connect(amqp.parameters(url, "a test"))
+        try:
+            channel = connection.channel()
+            counts = {s: channel.queue_declare(f"fmn.{s}", passive=True).method.message_count for s in SERVICES}
+        finally:
+            connection.close()
+        return [f"queue fmn.{service}: {count}" for service, count in counts.items() if count]
+
+    @property
+    def in_hand(self) -> list[str]:
+        """Messages in queues, those that were delivered and not acked included; up to five seconds old."""
+        return [f"queue {name}: {n}" for name, n in self.inside.management.queues(self.inside.names).items() if n]
+
+    @property
+    def parked(self) -> list[str]:
+        return [f"{s}: {row['reason']}" for s in SERVICES for row in self.inside.rows(s, "parked")]
+
+    def seconds_until_drained(self, *, within_seconds: float) -> float:
+        """How long it takes until nothing waits any more; fails with what still does."""
+        return until(lambda: not self.left_over, within_seconds, lambda: self.left_over)
+
+
+def until(check: Callable[[], object], within_seconds: float, say: Callable[[], object] = lambda: "") -> float:
+    """Wait until it is so; how many seconds that took. Answers of servers that are still coming back don't count."""
+    begun = time.monotonic()
+    while True:
+        try:
+            if check():
+                return time.monotonic() - begun
+        except Exception as error:  # noqa: BLE001 (a server that isn't back yet; the time-out says the last one)
+            last: object = error
+        else:
+            last = None
+        if time.monotonic() - begun > within_seconds:
+            raise AssertionError(f"not within {within_seconds} s: {last or say()}")
+        time.sleep(0.05)
+
+
+@contextmanager
+def own_stack(
+    prefix: str,
+    *,
+    folder: Path | None = None,
+    rewire: Callable[[Stack, Provision], Mapping[str, str]] = lambda stack, provided: {},
+) -> Iterator[OwnStack]:
+    """A stack with all services running, and stopped afterwards.
+
+    folder: where; one of its own unless told, which is then removed. rewire: may change the services' secrets, and
+      answers settings to start them with.
+    """
+    where = folder or Path(tempfile.mkdtemp(prefix=f"fmn-{prefix}-"))
+    stack = Stack(where, _free_base(), packages=from_environment()[0] / "packages")
+    over = threading.Event()
+    try:
+        stack.start_servers()
+        provided = stack.provision(prefix)
+        stack.start_services(provided, extra_env=rewire(stack, provided))
+        house = House(stack, provided)
+        with an_inside(house) as inside:
+            own = OwnStack(stack=stack, provided=provided, house=house, inside=inside)
+            keeping = threading.Thread(target=_keep, args=(own, over), name="keeping")
+            keeping.start()
+            try:
+                yield own
+            finally:
+                over.set()
+                keeping.join()
+    finally:
+        stack.stop()
+        if folder is None:
+            shutil.rmtree(where, ignore_errors=True)
+
+
+def _keep(own: OwnStack, over: threading.Event) -> None:
+    """Start again what ended, a little later each time, as a container's `restart: unless-stopped` does."""
+    pauses: dict[str, float] = {}
+    due: dict[str, float] = {}
+    while not over.wait(0.1):
+        for process in [*own.stack.servers.values(), *own.stack.services.values()]:
+            now = time.monotonic()
+            if process.running:
+                continue
+            if process.name not in due:
+                pauses[process.name] = min(2.0, pauses.get(process.name, 0.1) * 2)
+                due[process.name] = now + pauses[process.name]
+            elif now >= due[process.name]:
+                del due[process.name]
+                own.restarts[process.name] = own.restarts.get(process.name, 0) + 1
+                with suppress(StackError):
+                    process.start()
