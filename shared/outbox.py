@@ -28,6 +28,8 @@ from shared.work import Row
 
 _FRESH = timedelta(seconds=1)
 _LEASE = timedelta(seconds=10)
+# A row from later than this was written by a clock that has since been put right: it is due.
+_CLOCKS_DIFFER = timedelta(minutes=1)
 _PUBLISH_SECONDS = 5.0
 _BATCH = 200
 _HANDED_OVER_AT_MOST = 1_000
@@ -142,12 +144,13 @@ class Outbox:
 
         A whole batch in one write: with `find_one_and_update`, row by row, the claim alone took 2 ms a row.
         """
-        due = {"due": {"$lte": now - _FRESH}}
+        due = {"$or": [{"due": {"$lte": now - _FRESH}}, {"at": {"$gt": now + _CLOCKS_DIFFER}}]}
         found = list(self._rows.find(due, sort=[("due", 1)], limit=_BATCH))
         if not found:
             return None
         claim, ids = new_id(), [row["_id"] for row in found]
-        claimed = self._rows.update_many({"_id": {"$in": ids}, **due}, {"$set": {"due": at + _LEASE, "claim": claim}})
+        change = {"$set": {"due": at + _LEASE, "claim": claim}, "$min": {"at": now}}
+        claimed = self._rows.update_many({"_id": {"$in": ids}, **due}, change)
         if claimed.modified_count == len(found):
             return found
         # Another relay was there at the same time, and has the others.

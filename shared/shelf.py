@@ -18,6 +18,8 @@ from shared.work import Row, Tx
 _SLOWEST = timedelta(hours=1)
 # Longer than any handler may take: a row claimed by a process that died comes due again after it.
 _LEASE = timedelta(seconds=60)
+# A message deferred later than this was so by a clock that has since been put right: it is due.
+_CLOCKS_DIFFER = timedelta(minutes=1)
 _REASON = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _TRYING_KEPT = timedelta(days=30)
 
@@ -43,7 +45,7 @@ class Shelf:
             clear={**_MESSAGE, "due": Time(), "attempts": Count(), "marks": Count()},
             retention=None,
             why="a message that couldn't be handled yet waits here; an event has no person in it",
-            indexes=(("due",),),
+            indexes=(("due",), ("at",)),
         )
         self.parked = register.keep(
             "parked",
@@ -75,7 +77,7 @@ class Shelf:
         row = {
             **message,
             "reason": _word(reason),
-            "at": message.get("at", now),
+            "at": min(message.get("at", now), now),
             "due": now + full_jitter(attempts, _SLOWEST),
             "attempts": attempts,
             "marks": 0,
@@ -98,8 +100,8 @@ class Shelf:
     def claim(self, now: datetime) -> Row | None:
         """A deferred message that is due, kept from other processes for a minute and marked as being tried."""
         return self.deferred.rows.find_one_and_update(
-            {"due": {"$lte": now}},
-            {"$set": {"due": now + _LEASE}, "$inc": {"marks": 1}},
+            {"$or": [{"due": {"$lte": now}}, {"at": {"$gt": now + _CLOCKS_DIFFER}}]},
+            {"$set": {"due": now + _LEASE}, "$min": {"at": now}, "$inc": {"marks": 1}},
             sort=[("due", 1)],
             return_document=ReturnDocument.AFTER,
         )
