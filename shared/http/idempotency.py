@@ -10,7 +10,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -28,7 +28,9 @@ from shared.vault import OFFICE_KEY, KeyGone
 from shared.work import Tx
 
 KEPT = timedelta(hours=24)
-LEASE = timedelta(seconds=60)
+# Whoever loses an answer asks again with the same key, and waits no longer than this for a process that died. A request
+# that is slower loses to its own repetition, which is safe: only one of the two is settled.
+LEASE = timedelta(seconds=15)
 _LABEL = b"forgetmenot idempotency"
 _IN_USE, _DONE = "in_use", "done"
 CLEAR: Mapping[str, Field] = {
@@ -95,7 +97,7 @@ class Idempotency:
     def finished(self, row_id: str) -> bool:
         """Whether there is an answer to repeat. Raises Conflict while the key is in use."""
         row = self.store.rows.find_one({"_id": row_id})
-        if row is not None and row["state"] == _IN_USE and row["until"] > utc_now():
+        if row is not None and row["state"] == _IN_USE and _is_held(row, utc_now()):
             raise Conflict(_IN_USE_SENTENCE)
         return row is not None and row["state"] == _DONE and row["at"] + KEPT > utc_now()
 
@@ -131,7 +133,7 @@ class Idempotency:
                         return answer
                     self.store.rows.delete_one({"_id": claim.row_id, "claim": row["claim"]})
                     continue
-                if row["until"] > now:
+                if _is_held(row, now):
                     raise Conflict(_IN_USE_SENTENCE) from None
                 taken = self.store.rows.update_one(
                     {"_id": claim.row_id, "state": _IN_USE, "claim": row["claim"]}, {"$set": clear}
@@ -213,6 +215,11 @@ class Idempotency:
         """Free the key after a failure, or where the answer is to be forgotten; a settled one stays."""
         if claim.token is not None:
             self.store.rows.delete_one({"_id": claim.row_id, "claim": claim.token, "state": _IN_USE})
+
+
+def _is_held(row: Mapping[str, Any], now: datetime) -> bool:
+    """Whether nobody else may take it over; one held for longer than anybody may was held by a clock that was ahead."""
+    return bool(now < row["until"] <= now + 2 * LEASE)
 
 
 def current_claim() -> Claim | None:
