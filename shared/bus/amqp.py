@@ -57,6 +57,6 @@ def is_ack(method: Any) -> bool:
 
 
 def next_wait(wait: float, *, was_well: bool) -> tuple[float, float]:
-    """The next back-off, doubling to five seconds, and the pause to make now: both in seconds."""
+    """The next back-off, doubling to two seconds, and the pause to make now: both in seconds."""
     wait = 0.1 if was_well else min(wait * 2, _SLOWEST_RECONNECT_SECONDS)
     return wait, random.uniform(wait / 2, wait)  # noqa: S311 - spreads load, guards nothing
