@@ -25,11 +25,12 @@ LONG_STOP_SECONDS = 20.0
 _SHORT_STOP_SECONDS = (1.0, 5.0)
 # Where each process can be made to die, named as in inside_process/sitecustomize.py.
 STEPS: tuple[tuple[str, str], ...] = (
-    *((f"{service}-{role}", step) for service in SERVICES for role in ("api", "worker") for step in (
-        "before-transaction", "in-transaction", "after-transaction", "before-publish", "before-confirm")),
+    *((process, step) for process in ("case-api", "consent-api", *(f"{service}-worker" for service in SERVICES))
+      for step in ("before-transaction", "in-transaction", "after-transaction", "before-publish", "before-confirm")),
     *((f"{service}-worker", step) for service in SERVICES for step in (
         "in-inbox-transaction", "before-ack", "counted-not-deleted", "deleted-not-read-back", "key-gone-no-receipt")),
     *((f"{service}-api", "before-audit") for service in SERVICES),
+    ("document-api", "before-transaction"),
     ("document-api", "stored-not-recorded"),
     *(("notifier-worker", step) for step in (
         "sending-not-handed-over", "handed-over-not-said", "sending-not-mailed", "mailed-not-said")),

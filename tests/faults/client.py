@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import requests
@@ -47,10 +46,7 @@ class Client:
         self.sub = sub
         self._session = requests.Session()
         self._session.trust_env = False
-        # Good for a day whatever the services' clocks say.
-        now = datetime.now(UTC)
-        token = house.token(*roles, sub=sub, iat=now - timedelta(hours=6), exp=now + timedelta(hours=12))
-        self._session.headers["Authorization"] = f"Bearer {token}"
+        self._session.headers["Authorization"] = f"Bearer {house.token(*roles, sub=sub)}"
 
     def call(
         self, calls: list[Call], method: str, path: str, *, wait_out: tuple[str, ...] = (), **more: Any

@@ -9,8 +9,9 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +23,8 @@ from tests.conftest import _free_base
 from tests.faults.running import Running
 from tests.house import House
 from tests.races.inside import Inside, an_inside
+
+_HOURS = timedelta(hours=6)
 
 
 def pytest_report_header() -> str:
@@ -58,6 +61,14 @@ class _Watched(Stack):
             often = "-rabbit collect_statistics_interval 200 -rabbit quorum_tick_interval 200"
             program = replace(program, env={**program.env, name: f"{program.env[name]} {often}"})
         super()._start(program)
+
+
+class _LongHouse(House):
+    """Its tokens are good for hours whatever the services' clocks say."""
+
+    def token(self, *roles: str, sub: str = "someone", **claims: Any) -> str:
+        now = datetime.now(UTC)
+        return super().token(*roles, sub=sub, **{"iat": now - _HOURS, "exp": now + _HOURS, **claims})
 
 
 @pytest.fixture(scope="session")
@@ -99,7 +110,7 @@ def running(stack: Stack, provided: Provision) -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def house(running: Running) -> House:
-    return House(running.stack, running.provided)
+    return _LongHouse(running.stack, running.provided)
 
 
 @pytest.fixture(scope="session")

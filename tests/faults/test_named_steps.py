@@ -48,7 +48,7 @@ MOMENTS: Mapping[str, Mapping[str, str]] = {
     "before the broker knows": {
         "case-api": "before-confirm",
         "consent-api": "before-audit",
-        "document-api": "in-transaction",
+        "document-api": "stored-not-recorded",
         "case-worker": "before-ack",
         "document-worker": "before-publish",
         "consent-worker": "before-ack",
