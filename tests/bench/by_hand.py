@@ -1,0 +1,96 @@
+"""Insert, then publish by hand: the case service's `POST /cases` and what the notifier makes of it, done unsafely.
+
+Without outbox, inbox and transaction: it loses the event when it dies between the two, and repeats the effect of one
+that comes twice. All else is the services' own: gunicorn, token, role, schema, a new case's gate and data key, audit.
+`create_api()` is the one half; as a program (`python -m tests.bench.by_hand`) it is the other, which hears and writes.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pika  # type: ignore[import-untyped]
+from flask import Flask
+
+from services.case import schemas
+from services.case.api.callers import WRITERS
+from services.case.model.references import new_reference
+from shared.bus.amqp import EXCHANGE, persistent
+from shared.clock import utc_now
+from shared.events import Event, read, write
+from shared.events import case as events
+from shared.http import Answer, Blueprint, Inward, allow, created, making
+from shared.ids import new_id
+from shared.service import api, build
+
+
+class Hand:
+    """Publishes at once and waits for nothing: pika's plain connection, one a thread."""
+
+    def __init__(self, amqp_url: str) -> None:
+        self._parameters = pika.URLParameters(amqp_url)
+        self._parameters.heartbeat = 0
+        self._local = threading.local()
+
+    def publish(self, event: Event) -> None:
+        if not hasattr(self._local, "channel"):
+            self._local.channel = pika.BlockingConnection(self._parameters).channel()
+        account = str(self._parameters.credentials.username)
+        properties = persistent(message_id=event.id, user_id=account, app_id="by hand")
+        self._local.channel.basic_publish(EXCHANGE, event.routing_key, write(event), properties)
+
+
+def create_api() -> Flask:
+    """The case service's api, with this one route."""
+    kit = build("case", "api")
+    rows, hand = kit.work.db["cases"], Hand(kit.settings.amqp_url)
+    blp = Blueprint("cases", description="Cases, by hand.")
+
+    @blp.route("/cases", methods=["POST"])
+    @allow(*WRITERS, inward=Inward.YES)
+    @blp.arguments(schemas.NewCase)
+    @blp.response(201, schemas.CaseOut)
+    @making(lambda answer: answer)
+    def start_case(body: Mapping[str, Any]) -> Answer:
+        """Insert the row of a shell, then say so."""
+        case_id, now = new_id(), utc_now()
+        kit.work.gates.prepare(kit.vault, [case_id])
+        expires = now + timedelta(days=kit.settings.shell_days)
+        shell = {"reference": new_reference(), "state": "shell", "channel": body["channel"], "expires_at": expires}
+        rows.insert_one({"_id": case_id, "case_id": case_id, "version": 1, "created_at": now, "level": None, **shell})
+        data = {"case": case_id, "state": "shell", "expires_at": expires.isoformat()}
+        hand.publish(Event(id=new_id(), type=events.CREATED, source="case", time=now, seq=1, data=data))
+        shown = {**shell, "id": case_id, "expires_at": expires.isoformat()}
+        return created(shown, location=f"/v1/cases/{case_id}", etag="1", case_id=case_id)
+
+    return api(kit, [blp])
+
+
+def hear() -> None:
+    """Write the notifier's row of each new case, and ack the message."""
+    kit = build("notifier", "worker")
+    kit.register.prepare()
+    rows = kit.work.db["projections"]
+    kept: Mapping[str, Any] = {"people": [], "standing": [], "before": None, "frozen_seq": None, "frozen_at": None}
+
+    def on_message(channel: Any, method: Any, _properties: Any, body: bytes) -> None:
+        event = read(body)
+        kit.work.gates.prepare(kit.vault, [event.case])
+        said = {"state": event.data["state"], "opened_at": None, **kept}
+        rows.insert_one({"_id": event.case, "case_id": event.case, "version": 1, **said})
+        channel.basic_ack(method.delivery_tag)
+
+    channel = pika.BlockingConnection(pika.URLParameters(kit.settings.amqp_url)).channel()
+    channel.basic_qos(prefetch_count=50)
+    channel.basic_consume("fmn.notifier", on_message)
+    Path(os.environ["FMN_READY_FILE"]).touch()
+    channel.start_consuming()
+
+
+if __name__ == "__main__":
+    hear()

@@ -1,0 +1,124 @@
+"""One case with 200 documents is erased: from the confirmation until every service's first receipt is written down.
+
+Beside the sum of the bare deletes: as many records in as many collections, object versions and data keys as the
+receipts count, deleted by one `delete_many` a collection and one bulk delete for the objects, one after another, by
+the bare clients, which know beforehand what there is and never look whether it is gone.
+"""
+
+from __future__ import annotations
+
+import io
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from minio import Minio
+from minio.deleteobjects import DeleteObject
+from pymongo import MongoClient, WriteConcern
+
+from deploy.local import mongo, objects
+from shared.ids import new_id
+from tests import samples
+from tests.bench.bench import Bench
+from tests.bench.results import Result, at_most
+from tests.house import House
+
+NAME = "erasing"
+_DOCUMENTS = 200
+_OBJECTS = "objects"
+
+Found = Sequence[tuple[str, str, int]]
+
+
+def run(bench: Bench) -> list[Result]:
+    house, count = bench.house(), bench.sized(_DOCUMENTS, 10)
+    found: list[Found] = []
+    content = samples.pdf_scan()
+
+    def ours() -> float:
+        case_id = _a_full_case(house, content, count)
+        took, counted = _erased(bench, client, house, case_id)
+        found.append(counted)
+        return took
+
+    def bare() -> float:
+        return _bare(client, bench, content, found[-1])
+
+    with mongo.admin_client(bench.stack.places, bench.stack.ports) as client:
+        ours()
+        bare()
+        seconds = bench.interleaved({"ours": ours, "bare": bare})
+        client.drop_database(f"{house.provided.prefix}_bare")
+    records = sum(number for _, _, number in found[-1])
+    figures = f"ours {seconds['ours']:.2f} s, bare {seconds['bare']:.2f} s, {records} records in 4 services"
+    work = f"erase one case with {_DOCUMENTS} documents: confirmation → all first receipts"
+    return [Result(work, "sum of the bare deletes", seconds["ours"] / seconds["bare"], at_most(1.5), figures)]
+
+
+def _a_full_case(house: House, content: bytes, count: int) -> str:
+    """An open case with a person, who will be written to, and so many documents."""
+    case_id = house.an_open_case()
+    house.a_person(case_id)
+
+    def file(_number: int) -> None:
+        answer = house.a_scan(case_id, content)
+        assert answer.status_code == 201, answer.text
+
+    with ThreadPoolExecutor(4) as clients:
+        list(clients.map(file, range(count)))
+    return case_id
+
+
+def _erased(bench: Bench, client: MongoClient[Any], house: House, case_id: str) -> tuple[float, Found]:
+    """Seconds, and what the receipts say was found: (service, store, how many)."""
+    request = str(house.an_erasure(case_id)["id"])
+    # Frozen everywhere first, so that the confirmation begins the work and waits for none.
+    time.sleep(1.0)
+    receipts = client[f"{house.provided.prefix}_consent"]["receipts"]
+    pipeline = [{"$match": {"operationType": "insert", "fullDocument.request": request}}]
+    ended: list[float] = []
+    with receipts.watch(pipeline) as stream:
+
+        def watch() -> None:
+            for _ in range(4):
+                next(stream)
+            ended.append(time.perf_counter())
+
+        watching = threading.Thread(target=watch, daemon=True)
+        watching.start()
+        started = time.perf_counter()
+        house.confirm(request)
+        watching.join(120)
+    assert ended, "not every service answered"
+    items = house.auditor.read(f"/requests/{request}/receipts")["items"]
+    assert not any(store["remaining"] for item in items[:4] for store in item["stores"])
+    found = [(i["service"], s["store"], s["found"]) for i in items[:4] for s in i["stores"] if s["found"]]
+    return ended[0] - started, found
+
+
+def _bare(client: MongoClient[Any], bench: Bench, content: bytes, found: Found) -> float:
+    case_id = new_id()
+    store = objects.admin(bench.stack.places, bench.stack.ports).s3
+    bucket = f"{bench.provided.prefix}-document"
+    database = client.get_database(f"{bench.provided.prefix}_bare", write_concern=WriteConcern("majority", j=True))
+    collections = [(database[f"{service}_{name}"], number) for service, name, number in found if name != _OBJECTS]
+    for rows, number in collections:
+        rows.create_index("case_id")
+        rows.insert_many([{"_id": new_id(), "case_id": case_id, "personal": bytes(600)} for _ in range(number)])
+    versions = _put(store, bucket, case_id, content, sum(number for _, name, number in found if name == _OBJECTS))
+    started = time.perf_counter()
+    for rows, number in collections:
+        assert rows.delete_many({"case_id": case_id}).deleted_count == number
+    assert not list(store.remove_objects(bucket, versions))
+    return time.perf_counter() - started
+
+
+def _put(store: Minio, bucket: str, case_id: str, content: bytes, count: int) -> list[DeleteObject]:
+    def put(_number: int) -> DeleteObject:
+        made = store.put_object(bucket, f"{case_id}/{new_id()}/1", io.BytesIO(content), len(content))
+        return DeleteObject(str(made.object_name), made.version_id)
+
+    with ThreadPoolExecutor(4) as clients:
+        return list(clients.map(put, range(count)))
