@@ -1,0 +1,185 @@
+"""Very many cases in the case and consent services' own collections, a hundred of them due; no service runs on them.
+
+The due ones are made by the services' own actions. All others are copies of such rows as they lie in the database, with
+ids, references and times of their own.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from pymongo import WriteConcern
+from pymongo.collection import Collection
+
+from deploy.local.provision import Provision
+from services.case.actions.cases import start_case
+from services.case.model.cases import SWEEP_GRACE
+from services.case.model.references import ALPHABET
+from services.case.store import CaseStores
+from services.consent.actions import requests as consent
+from services.consent.actions.saga import ASK_AGAIN_STEP, ask_again
+from services.consent.store import Stores
+from shared.ids import new_id
+from shared.steps import StepRow, Steps
+from shared.stores import Register
+from shared.vault import Vault, master_keys
+from shared.work import Work, connect
+from shared.working_days import WorkingDays
+
+_BATCH = 5_000
+# Of how many cases one has an erasure that waits on a hold; and of how many one is a shell that isn't due yet.
+_ERASURE_IN, _SHELL_IN = 10, 20
+_LATER = timedelta(days=30)
+_Row = dict[str, Any]
+
+
+class Crowd:
+    """So many cases on one set of names. `close` it."""
+
+    def __init__(self, provided: Provision, *, cases: int, due: int) -> None:
+        self.due = due
+        self._works = {service: _work(provided, service) for service in ("case", "consent")}
+        self._case_register = _register(provided, self._works["case"])
+        self._cases = CaseStores(self._case_register, Steps(self._case_register), search_key=b"bench" * 8)
+        register = _register(provided, self._works["consent"])
+        self._looked_at = threading.Semaphore(0)
+        self._steps = Steps(register, {ASK_AGAIN_STEP: self._look})
+        self._consent = Stores.open(
+            register, steps=self._steps, calendar=WorkingDays(), ledger_db=self._works["consent"].db
+        )
+        now = datetime.now(UTC)
+        for _ in range(due):
+            self._make_due(now)
+        self._fill(cases - due, now)
+        # Indexes last, as they are made faster so; they are the very ones that the worker makes when it starts.
+        self._case_register.prepare()
+        register.prepare()
+        self._steps.start()
+
+    def close(self) -> None:
+        self._steps.request_stop()
+        self._steps.join(5)
+        for work in self._works.values():
+            work.client.close()
+
+    # What the clock does
+
+    def find_shells(self) -> int:
+        """As the case service's sweep finds those whose time is over."""
+        return len(self._cases.cases.expired_shells(datetime.now(UTC) - SWEEP_GRACE, limit=500))
+
+    def find_requests(self) -> int:
+        """As `GET /requests?status=&due_before=` finds those near their due time."""
+        week = datetime.now(UTC) + timedelta(days=7)
+        return len(self._consent.requests.find({"status": "received", "due_at": {"$lte": week}}, limit=self.due + 1))
+
+    def look_at_holds(self) -> float:
+        """Seconds until the consent worker has looked at every request that waits behind a hold and is due."""
+        steps = self._works["consent"].db["steps"]
+        due = [row["_id"] for row in steps.find({}, {"_id": 1}).sort("due", 1).limit(self.due)]
+        steps.update_many({"_id": {"$in": due}}, {"$set": {"due": datetime.now(UTC) - timedelta(seconds=1)}})
+        started = time.perf_counter()
+        self._steps.wake()
+        for _ in range(self.due):
+            assert self._looked_at.acquire(timeout=60), "a due request wasn't looked at"
+        return time.perf_counter() - started
+
+    def _look(self, step: StepRow) -> datetime | None:
+        again = ask_again(self._consent, step.key)
+        self._looked_at.release()
+        # Still the first hundred of all, and not due again while this bench runs.
+        return None if again is None else datetime.now(UTC) + timedelta(hours=12)
+
+    # What there is
+
+    def _make_due(self, now: datetime) -> None:
+        """A shell whose time is over, and an erasure of another case that was confirmed and waits behind a hold."""
+        start_case(self._cases, channel="phone", life=-timedelta(days=1), now=now)
+        case_id, request_id = new_id(), new_id()
+        self._works["consent"].gates.prepare(self._consent.vault, [case_id])
+        consent.place_hold(
+            self._consent,
+            id=new_id(),
+            case_id=case_id,
+            ground="legal_claim",
+            until=(now + _LATER).date(),
+            reason="a claim is being heard",
+            placed_by="manager-one",
+            now=now,
+        )
+        consent.log_erasure(
+            self._consent,
+            id=request_id,
+            case_id=case_id,
+            received_at=now,
+            channel="phone",
+            personal={"made_by": {"name": "Ada Example", "authority": "self"}},
+            identity_settled=True,
+            logged_by="worker-one",
+            elsewhere=(),
+            now=now,
+        )
+        checked = ["family", "authority", "safeguarding"]
+        consent.confirm(self._consent, request_id=request_id, checked=checked, sub="worker-two")
+        self._works["consent"].db["steps"].update_one(
+            {"_id": f"{ASK_AGAIN_STEP}:{request_id}"}, {"$set": {"due": now + timedelta(hours=12)}}
+        )
+
+    def _fill(self, count: int, now: datetime) -> None:
+        later = now + _LATER
+        references = _references()
+        case_db, db = self._works["case"].db, self._works["consent"].db
+
+        def a_case(row: _Row, number: int) -> _Row:
+            id = new_id()
+            shell = {"state": "shell", "expires_at": later}
+            agreed = {"state": "open", "expires_at": None}
+            state = agreed if number % _SHELL_IN else shell
+            return {**row, "_id": id, "case_id": id, "reference": next(references), **state}
+
+        def a_step(row: _Row, number: int) -> _Row:
+            key = new_id()
+            return {**row, "_id": f"{ASK_AGAIN_STEP}:{key}", "key": key, "case_id": new_id(), "due": later}
+
+        def a_hold(row: _Row, number: int) -> _Row:
+            return {**row, "_id": new_id(), "case_id": new_id(), "until": date(2099, 1, 1).isoformat()}
+
+        def a_request(row: _Row, number: int) -> _Row:
+            return {**row, "_id": new_id(), "case_id": new_id(), "due_at": later, "due_on": later.date().isoformat()}
+
+        _copies(case_db["cases"], count, a_case)
+        for name, made in (("holds", a_hold), ("requests", a_request), ("steps", a_step)):
+            _copies(db[name], count // _ERASURE_IN, made)
+
+
+def _work(provided: Provision, service: str) -> Work:
+    url = (provided.secrets[service] / "mongo-url").read_text()
+    return Work(connect(url), names=provided.prefix, service=service)
+
+
+def _register(provided: Provision, work: Work) -> Register:
+    vault = Vault(work.client, work.vault_db.name, master_keys(provided.secrets[work.service] / "master-keys"))
+    vault.prepare()
+    return Register(work, vault)
+
+
+def _copies(rows: Collection[_Row], count: int, made: Callable[[_Row, int], _Row]) -> None:
+    """Write so many copies of the collection's first row, each changed; quickly, since losing them costs nothing."""
+    first = rows.find_one()
+    assert first is not None, f"{rows.name} has no row to copy"
+    quick = rows.with_options(write_concern=WriteConcern(1, j=False))
+    numbers = iter(range(count))
+    while batch := [made(first, number) for number in itertools.islice(numbers, _BATCH)]:
+        quick.insert_many(batch, ordered=False)
+
+
+def _references() -> Iterator[str]:
+    """References that no case has drawn: those that begin with the same letter twice."""
+    for letters in itertools.product(ALPHABET, repeat=6):
+        text = "AA" + "".join(letters)
+        yield f"{text[:4]}-{text[4:]}"
