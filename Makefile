@@ -21,7 +21,7 @@ test: setup
 # Many cases on real servers while something is killed, stopped, cut off or filled up; then the servers are judged.
 # SEED=n tells the same story again, FAULTS=full is ten times as long.
 faults: setup
-	@FAULTS_SEED=$(SEED) FAULTS=$(FAULTS) .venv/bin/pytest tests/faults
+	@FAULTS_SEED=$(SEED) FAULTS=$(FAULTS) .venv/bin/pytest -s tests/faults
 
 # Ratios against the bare libraries, in bench.json too. SMOKE=1: every row once, small; ROWS="letters outbox": these alone.
 bench:

@@ -32,8 +32,8 @@ class Size:
     seconds: float
 
 
-CI = Size(families=30, events=4_400, rounds=1, seconds=100)
-FULL = Size(families=300, events=45_000, rounds=10, seconds=1_000)
+CI = Size(families=30, events=4_800, rounds=1, seconds=100)
+FULL = Size(families=300, events=48_000, rounds=10, seconds=1_000)
 
 
 @dataclass(slots=True, kw_only=True)

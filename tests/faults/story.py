@@ -153,7 +153,8 @@ class Teller:
             self._scan(case, self.words.large if scan == "large" else self.words.small)
         if plan.paper:
             paper = {"location": f"cabinet of {self.words.stem}", "description": "a green folder"}
-            case.papers.append(self._one.made(case.calls, f"/cases/{case.id}/paper-files", paper))
+            path, unheard = f"/cases/{case.id}/paper-files", ("consent-required",)
+            case.papers.append(self._one.made(case.calls, path, paper, wait_out=unheard))
         if plan.on_purpose:
             self._written_to(case)
 
