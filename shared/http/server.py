@@ -14,11 +14,16 @@ from gunicorn.http.errors import (  # type: ignore[import-untyped]
     LimitRequestLine,
     ParseException,
 )
+from gunicorn.http.unreader import SocketUnreader  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
 
 from shared.errors import Invalid, Problem, TooLarge
 from shared.ids import new_id
 from shared.logs import log, where
+
+# gunicorn reads ahead up to a megabyte, and copies what it holds each time that a piece of it is asked for: with as
+# much as one piece (shared/http/body.py) little is left to copy.
+SocketUnreader.max_body_chunk = 256 * 1024
 
 
 class _HeadersTooLarge(TooLarge):

@@ -6,7 +6,7 @@ Versions, delete markers and unfinished uploads are all part of what must be era
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
 from minio import Minio
 from minio.deleteobjects import DeleteObject
@@ -15,11 +15,8 @@ from urllib3.response import BaseHTTPResponse
 
 from shared.errors import Temporary
 from shared.fields import Field
+from shared.stores.parts import PartWriter, Source
 from shared.stores.register import Disposal
-
-# S3's smallest part: what one upload holds in memory.
-PART_BYTES = 5 * 1024 * 1024
-_NEUTRAL_TYPE = "application/octet-stream"
 
 
 class ObjectStore:
@@ -31,20 +28,13 @@ class ObjectStore:
         self.clear: Mapping[str, Field] = {}
         self.client = client
         self.bucket = bucket
+        self._parts = PartWriter(client, bucket)
         # Set by the service: keys of the case's uploads that may be unfinished. Only by exact key can they be found.
         self.unfinished_keys: Callable[[str], Iterable[str]] = lambda case_id: ()
 
-    def put(self, key: str, source: BinaryIO) -> None:
-        """Stream the source to a new object; memory stays at one part whatever the size."""
-        self.client.put_object(
-            self.bucket,
-            key,
-            source,
-            length=-1,
-            part_size=PART_BYTES,
-            content_type=_NEUTRAL_TYPE,
-            num_parallel_uploads=1,
-        )
+    def put(self, key: str, source: Source) -> None:
+        """Stream the source to a new object; memory stays at a part or two whatever the size."""
+        self._parts.put(key, source)
 
     def open(self, key: str) -> BaseHTTPResponse:
         """The object's bytes as a stream. The caller closes it and releases its connection."""

@@ -178,15 +178,14 @@ def list_documents(stores: Stores, *, case_id: str, after: str | None, limit: in
     return stores.documents.of_case(case_id, after=after, limit=limit)
 
 
-def version_to_read(stores: Stores, *, document_id: str, number: int | None) -> tuple[Document, Version]:
-    """The document and the version asked for, the newest by default. Raises NotFound, ConsentRequired (quarantined)."""
-    document = living(stores, document_id)
+def version_to_read(stores: Stores, document: Document, *, number: int | None) -> Version:
+    """The version asked for, the newest by default. Raises NotFound, ConsentRequired (quarantined)."""
     if document.state == QUARANTINED:
         raise ConsentRequired(_QUARANTINED)
-    version = stores.documents.version(document_id, document.number if number is None else number)
+    version = stores.documents.version(document.id, document.number if number is None else number)
     if version is None:
         raise NotFound(_NO_VERSION)
-    return document, version
+    return version
 
 
 def open_version(stores: Stores, version: Version) -> OpenFile:

@@ -69,8 +69,9 @@ def content_routes(stores: Stores) -> Blueprint:
     @described(blp, responses={"200": {"content": {"application/octet-stream": {}}}, "206": {"description": "A part"}})
     def read_content(query: Mapping[str, Any], document_id: str) -> Response:
         """The bytes of the newest version, or of the one asked for. One range of bytes is served."""
-        audit_case(actions.living(stores, document_id).case_id)
-        document, version = actions.version_to_read(stores, document_id=document_id, number=query["version"])
+        document = actions.living(stores, document_id)
+        audit_case(document.case_id)
+        version = actions.version_to_read(stores, document, number=query["version"])
         return _sent(stores, version, _etag(document, version))
 
     @blp.route("/documents/<document_id>/content", methods=["PUT"])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 from minio import Minio
 from minio.error import MinioException, S3Error
@@ -96,7 +96,7 @@ class Files:
     def put(self, key: str, source: Readable) -> None:
         """Stream the source to a new object. What the source raises comes through; else StoreAway."""
         with _told():
-            self.objects.put(key, cast(BinaryIO, source))
+            self.objects.put(key, source)
 
     def purge(self, key: str) -> None:
         """Delete everything there is of this key. Raises StoreAway, or Temporary when some was kept."""
