@@ -17,8 +17,9 @@ from services.consent.store import Stores
 from services.consent.store.ledger import Ledger
 from shared import service
 from shared.service import Kit
+from shared.settings import SettingsError
 from shared.signing import Signer
-from shared.steps import StepRow
+from shared.steps import Run, StepRow
 
 
 def stores(kit: Kit) -> Stores:
@@ -31,10 +32,9 @@ def stores(kit: Kit) -> Stores:
     )
 
 
-def create_api() -> Flask:
-    kit = service.build("consent", "api")
-    opened = stores(kit)
-    app = service.api(
+def app(kit: Kit, opened: Stores) -> Flask:
+    """The service's routes, on this kit."""
+    made = service.api(
         kit,
         [
             statement_routes(),
@@ -43,16 +43,15 @@ def create_api() -> Flask:
             hold_routes(kit, opened),
         ],
     )
-    add_jwks(app, kit.public_keys)
-    return app
+    add_jwks(made, kit.public_keys)
+    return made
 
 
-def worker() -> int:
-    kit = service.build("consent", "worker")
-    opened = stores(kit)
+def kinds(kit: Kit, opened: Stores) -> dict[str, Run]:
+    """What runs each kind of step of this service. Raises SettingsError without the keys that it signs with."""
     settings = kit.settings
     if settings.certificate_jwk is None or settings.ledger_jwk is None:
-        raise SystemExit("The consent service needs certificate.jwk and ledger.jwk among its secrets.")
+        raise SettingsError("The consent service needs certificate.jwk and ledger.jwk among its secrets.")
     ledger = Ledger(opened.ledger, Signer(settings.ledger_jwk), settings.ledger_copy)
     certificates = Signer(settings.certificate_jwk)
 
@@ -62,13 +61,27 @@ def worker() -> int:
     def run_ledger(step: StepRow) -> None:
         enter_in_ledger(opened, ledger, key=step.key, case_id=str(step.case_id), now=step.now)
 
-    kinds = {
+    return {
         COMPLETE_STEP: run_complete,
         LEDGER_STEP: run_ledger,
         DROP_KEY_STEP: lambda step: drop_key(opened, step.key),
         ASK_AGAIN_STEP: lambda step: ask_again(opened, step.key),
     }
-    return service.worker(kit, handlers(opened, kit.public_keys), kinds)
+
+
+def create_api() -> Flask:
+    kit = service.build("consent", "api")
+    return app(kit, stores(kit))
+
+
+def worker() -> int:
+    kit = service.build("consent", "worker")
+    opened = stores(kit)
+    try:
+        runs = kinds(kit, opened)
+    except SettingsError as error:
+        raise SystemExit(str(error)) from error
+    return service.worker(kit, handlers(opened, kit.public_keys), runs)
 
 
 def main() -> int:
