@@ -7,7 +7,7 @@ at any line: what was found is recorded before anything is deleted, and a repeat
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from shared.clock import utc_now
@@ -134,7 +134,7 @@ class Erasing:
         self._delete(case_id)
         remaining = self._remaining(case_id)
         late = self._late(case_id)
-        receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late)
+        receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late, utc_now())
 
         def answer(tx: Tx) -> None:
             done = self.rows.update_one(
@@ -165,7 +165,9 @@ class Erasing:
         case_id, attempt = str(row["case_id"]), int(row["attempt"])
         late = self._late(case_id)
         found = {name: int(count) for name, count in row["found"].items()}
-        receipt = self._receipt(request, case_id, attempt, found, self._remaining(case_id), late)
+        # Whichever was signed last counts, so it is dated after the first, also where this clock is behind that one's.
+        at = max(utc_now(), row["done_at"] + timedelta(milliseconds=1))
+        receipt = self._receipt(request, case_id, attempt, found, self._remaining(case_id), late, at)
 
         def answer(tx: Tx) -> None:
             done = self.rows.update_one(
@@ -208,6 +210,7 @@ class Erasing:
         found: Mapping[str, int],
         remaining: Mapping[str, int],
         late: list[str],
+        signed_at: datetime,
     ) -> str:
         outcome = "erased" if any(found.values()) else "nothing_held"
         if any(remaining.values()):
@@ -229,7 +232,7 @@ class Erasing:
                 for name, left in sorted(remaining.items())
             ],
             "late": late,
-            "signed_at": utc_now().isoformat(),
+            "signed_at": signed_at.isoformat(),
             **self.more_claims(case_id, request),
         }
         return self.signer.sign(claims, typ=RECEIPT_TYPE)

@@ -247,6 +247,7 @@ LEFT = [{"store": "people", "found": 2, "deleted": 1, "remaining": 1}]
         (a_request(**BEGUN, elsewhere=("x",)), (ALL[0], LATE_PAPER, *ALL[2:]), False, ["paper", "elsewhere"], None),
         (a_request(**BEGUN, elsewhere=("phones",), elsewhere_certified=("phones",)), ALL, False, [], Move.VERIFY),
         (a_request(**VERIFIED), ALL, False, ["letter"], None),
+        (a_request(**VERIFIED), (ALL[0], LATE_PAPER, ALL[2], TOLD), False, ["paper"], None),
         (a_request(**VERIFIED), (*ALL, TOLD), False, [], Move.COMPLETE),
         (a_request(**VERIFIED), (*ALL, replace(TOLD, stores=LEFT)), False, ["notifier"], None),
         (a_request(**VERIFIED), (*ALL, replace(TOLD, late=["x"])), False, ["letter"], None),

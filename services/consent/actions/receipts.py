@@ -52,9 +52,7 @@ def take_receipt(
     if request is None or request.case_id != event.case or event.source != service:
         raise Permanent("receipt-of-no-request")
     tx.gates.touch(tx.session, request.case_id)
-    row = _checked(keys, request, service, jws, tx.now)
-    if misfits(stores.receipts.clear, {**row, "at": tx.now}):
-        raise Permanent("receipt-wrong-shape")
+    row = _checked(stores, keys, request, service, jws, tx.now)
     if stores.receipts.rows.find_one({"request": request_id, "jws": jws}, session=tx.session) is not None:
         return
     stores.receipts.insert({"_id": new_id(), **row, "at": tx.now}, session=tx.session)
@@ -64,12 +62,11 @@ def take_receipt(
     advance(stores, tx, request)
 
 
-def _checked(keys: PublicKeys, request: Request, service: str, jws: str, now: datetime) -> dict[str, Any]:
+def _checked(
+    stores: Stores, keys: PublicKeys, request: Request, service: str, jws: str, now: datetime
+) -> dict[str, Any]:
     """The receipt's claims as a row, once everything about it is right."""
-    try:
-        claims = verify(jws, keys, use="receipt", service=service, typ=RECEIPT_TYPE, at=now)
-    except BadSignature as error:
-        raise Permanent(f"receipt-{error.reason}") from error
+    claims = _claims(keys, service, jws, now)
     same = (
         claims.get("iss") == claims.get("service") == service
         and claims.get("request") == request.id
@@ -95,7 +92,19 @@ def _checked(keys: PublicKeys, request: Request, service: str, jws: str, now: da
         }
     except (KeyError, TypeError, ValueError) as error:
         raise Permanent("receipt-wrong-shape") from error
+    if misfits(stores.receipts.clear, {**row, "at": now}):
+        raise Permanent("receipt-wrong-shape")
+    # Whoever checks the certificate asks whether the key was valid when it signed.
+    _claims(keys, service, jws, row["signed_at"])
     return row
+
+
+def _claims(keys: PublicKeys, service: str, jws: str, at: datetime) -> dict[str, Any]:
+    """What this service's key says, if it was valid at that time."""
+    try:
+        return verify(jws, keys, use="receipt", service=service, typ=RECEIPT_TYPE, at=at)
+    except BadSignature as error:
+        raise Permanent(f"receipt-{error.reason}") from error
 
 
 def complete(stores: Stores, signer: Signs, ledger: Appends, *, request_id: str) -> None:
@@ -128,9 +137,11 @@ def _certified(stores: Stores, tx: Tx, signer: Signs, request_id: str) -> Reques
     if not request.stands or request.phase is not Phase.VERIFIED or still:
         return None
     tx.gates.touch(tx.session, request.case_id)
-    claims = payload(request, latest(request, receipts), completed_at=tx.now)
-    certificate = signer.sign(claims, typ=CERTIFICATE_TYPE)
-    return stores.change_request(tx, request, replace(request, certificate=certificate, completed_at=tx.now))
+    final = latest(request, receipts)
+    # No certificate is older than what it certifies, though the clock of a service may be ahead of this one's.
+    completed_at = max(tx.now, *(receipt.signed_at for receipt in final.values()))
+    certificate = signer.sign(payload(request, final, completed_at=completed_at), typ=CERTIFICATE_TYPE)
+    return stores.change_request(tx, request, replace(request, certificate=certificate, completed_at=completed_at))
 
 
 def enter_in_ledger(stores: Stores, ledger: Appends, *, key: str, case_id: str, now: datetime) -> None:

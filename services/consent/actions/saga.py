@@ -36,6 +36,13 @@ _LONGEST_SILENCE = timedelta(hours=1)
 
 def advance(stores: Stores, tx: Tx, request: Request) -> Request:
     """Take the next step if nothing stands in its way; decided and written in this one transaction."""
+    moved = _go_on(stores, tx, request)
+    if moved.phase is not request.phase:
+        keep_looking(stores, tx, moved)
+    return moved
+
+
+def _go_on(stores: Stores, tx: Tx, request: Request) -> Request:
     held = stores.is_held(request.case_id, london_day(tx.now), tx)
     move = next_move(request, stores.receipts_of(request.id, tx), held=held)
     return request if move is None else _MOVES[move](stores, tx, request)
@@ -43,11 +50,10 @@ def advance(stores: Stores, tx: Tx, request: Request) -> Request:
 
 def _prepare(stores: Stores, tx: Tx, request: Request) -> Request:
     _tell_preparing(tx, request)
-    keep_looking(stores, tx, request)
     moved = replace(request, status=Status.IN_PROGRESS, phase=Phase.PREPARING)
     moved = stores.change_request(tx, request, moved)
     # A manager may have settled the letter already, and then nothing is waited for.
-    return advance(stores, tx, moved)
+    return _go_on(stores, tx, moved)
 
 
 def _begin(stores: Stores, tx: Tx, request: Request) -> Request:
@@ -58,15 +64,13 @@ def _begin(stores: Stores, tx: Tx, request: Request) -> Request:
         _end_consents(stores, tx, request)
         tx.gates.close(tx.session, request.case_id)
     _start(tx, moved, list(PARTICIPANTS), 1)
-    keep_looking(stores, tx, moved)
     return moved
 
 
 def _verify(stores: Stores, tx: Tx, request: Request) -> Request:
     moved = stores.change_request(tx, request, replace(request, phase=Phase.VERIFIED, verified_at=tx.now))
     _tell_verified(stores, tx, moved)
-    keep_looking(stores, tx, moved)
-    return advance(stores, tx, moved)
+    return _go_on(stores, tx, moved)
 
 
 def _complete(stores: Stores, tx: Tx, request: Request) -> Request:
@@ -101,7 +105,7 @@ def ask_again(stores: Stores, request_id: str) -> datetime | None:
     """Ask whoever has not answered once more; when to look again, or None when nobody is waited for.
 
     A service that answered "failed" gets a new attempt, which walks every store again; a silent one the same attempt,
-    which it answers with the receipt it stored.
+    which it answers with the receipt it stored; one that joined after the erasure began, its first.
     """
 
     def act(tx: Tx) -> datetime | None:
@@ -117,17 +121,19 @@ def ask_again(stores: Stores, request_id: str) -> datetime | None:
             _ask_the_silent(stores, tx, request, receipts)
         elif request.phase is Phase.VERIFIED and not _letter_told(request, receipts):
             _tell_verified(stores, tx, request)
-        moved = stores.request(request_id, tx)
-        if moved is not None:
-            # What held it may have passed by itself: a hold ends with its day.
-            advance(stores, tx, moved)
+        found = stores.request(request_id, tx)
+        # What held it may have passed by itself: a hold ends with its day.
+        if found is not None and _go_on(stores, tx, found).phase is not found.phase:
+            # Returned and not added: a step that is asked for while it runs is run again at once.
+            return tx.now + _FIRST_ASK_AGAIN
         return tx.now + _pause(tx.now - (request.confirmed_at or tx.now))
 
     return stores.work.run(act)
 
 
 def _ask_the_silent(stores: Stores, tx: Tx, request: Request, receipts: Sequence[Receipt]) -> None:
-    attempts = dict(request.attempts)
+    # A participant that came with a newer deployment, after this erasure began, is asked like the others.
+    attempts = {**dict.fromkeys(PARTICIPANTS, 1), **request.attempts}
     asked: dict[int, list[str]] = {}
     for service in silent(request, receipts):
         if any(r.service == service and r.attempt == attempts[service] for r in receipts):

@@ -162,7 +162,7 @@ def waiting_on(request: Request, receipts: Sequence[Receipt], *, held: bool) -> 
             reasons.append("letter")
         return reasons
     if request.phase is Phase.VERIFIED:
-        return silent(request, receipts) or ([] if _told(request, receipts) else ["letter"])
+        return silent(request, receipts) or _outside(request, receipts) or _letter(request, receipts)
     if request.phase is Phase.BEGUN:
         return silent(request, receipts) or _outside(request, receipts)
     return []
@@ -187,6 +187,10 @@ def _outside(request: Request, receipts: Sequence[Receipt]) -> list[str]:
     if set(request.elsewhere) - set(request.elsewhere_certified):
         waits.append("elsewhere")
     return waits
+
+
+def _letter(request: Request, receipts: Sequence[Receipt]) -> list[str]:
+    return [] if _told(request, receipts) else ["letter"]
 
 
 def _told(request: Request, receipts: Sequence[Receipt]) -> bool:
