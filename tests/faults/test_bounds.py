@@ -59,7 +59,7 @@ def test_all_is_drained_within_5_s_of_a_fault(house: House, running: Running, in
     house.confirm(request)
     FAULTS[fault](running)
     running.wait_well()
-    took = drained(inside, DRAINED_SECONDS)
+    took = drained(inside, DRAINED_SECONDS, said=about)
     print(f"\n{fault}: drained {took:.1f} s after all answered again")
     for one in about:
         heard = inside.row("notifier", "projections", _id=one.case_id)
@@ -100,7 +100,7 @@ def test_one_killing_message_among_a_thousand_parks_itself_only(house: House, ru
             keys = [f"{service}:{event_id}" for event_id in ids if event_id != deadly]
             count = inside.mongo[f"{inside.names}_{service}"]["inbox"].count_documents
             eventually(lambda count=count, keys=keys: count({"_id": {"$in": keys}}) == len(keys), within_seconds=60)
-            parked = eventually(lambda service=service: inside.row(service, "parked", _id=deadly), within_seconds=30)
+            parked = eventually(lambda service=service: inside.row(service, "parked", _id=deadly), within_seconds=60)
             assert parked["reason"] == "killed-its-process"
             assert inside.parked(service, about[2].case_id) == ["killed-its-process"]
             assert inside.row(service, "inbox", _id=f"{service}:{deadly}") is None
