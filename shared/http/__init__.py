@@ -10,6 +10,7 @@ from shared.http.fields import Body, Choice, DayField, IdField, Line, Moment, Te
 from shared.http.idempotency import AlreadyMade
 from shared.http.kernel import (
     KernelStores,
+    audit_as_safeguarding,
     audit_case,
     audit_no_case,
     audit_record,
@@ -37,6 +38,7 @@ __all__ = [
     "PageArgs",
     "Text",
     "allow",
+    "audit_as_safeguarding",
     "audit_case",
     "audit_no_case",
     "audit_record",

@@ -36,19 +36,30 @@ class Door:
     allowed: Allowed
     audited: bool
     audit_late: bool
+    audit_apart: bool
 
 
 def allow(
-    *roles: str, services: tuple[str, ...] = (), audited: bool = True, audit_late: bool = False
+    *roles: str,
+    services: tuple[str, ...] = (),
+    audited: bool = True,
+    audit_late: bool = False,
+    audit_apart: bool = False,
 ) -> Callable[[View], View]:
     """Who may use the route below: roles of people and apps, and services by name.
 
     audited: False only where nothing of a case is read or changed (the privacy statement).
     audit_late: the answer goes out even when the audit can't be written now (safeguarding).
+    audit_apart: its audit is shown to data protection alone (safeguarding).
     """
     if unknown := (set(roles) - ROLES) | (set(services) - set(SERVICES)):
         raise ValueError(f"no such role or service: {', '.join(sorted(unknown))}")
-    door = Door(allowed=Allowed(frozenset(roles), frozenset(services)), audited=audited, audit_late=audit_late)
+    door = Door(
+        allowed=Allowed(frozenset(roles), frozenset(services)),
+        audited=audited,
+        audit_late=audit_late,
+        audit_apart=audit_apart,
+    )
 
     def mark(view: View) -> View:
         view.__dict__["door"] = door
