@@ -8,6 +8,7 @@ from typing import Any
 from services.notifier import model as m
 from services.notifier.model import NOTHING_KEPT, Content
 from services.notifier.store import records
+from services.notifier.store.alerts import Alerts
 from shared.errors import Changed
 from shared.steps import Steps
 from shared.stores import Collection, Disposal, KeptRows, Record, Register
@@ -26,6 +27,7 @@ class Stores:
     projections: Collection
     sealed_letters: Collection
     last_letters: KeptRows
+    alerts: Alerts
 
     @classmethod
     def open(cls, register: Register, steps: Steps) -> Stores:
@@ -51,6 +53,7 @@ class Stores:
                 why="a preparing or a verification that comes again is answered as before, and nothing is sealed anew",
                 indexes=(("case_id",),),
             ),
+            alerts=Alerts(register),
         )
 
     # Notifications
