@@ -11,9 +11,9 @@ from services.case.model.cases import Case, CaseView
 from services.case.model.references import ReferenceTaken, new_reference
 from services.case.store import CaseStores
 from shared.erasing import END_STEP
-from shared.errors import Conflict, Erased, NotFound, Unavailable
+from shared.errors import Conflict, Erased, Frozen, NotFound, Unavailable
 from shared.events import case as events
-from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN, UNKNOWN_SENTENCE
+from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN, FROZEN_SENTENCE, UNKNOWN_SENTENCE
 from shared.ids import new_id
 from shared.work import Tx
 
@@ -157,6 +157,13 @@ def agreed_to(stores: CaseStores, tx: Tx, case_id: str, now: datetime) -> Case:
     case = writable(stores, tx, case_id, now)
     stores.projections.get(case_id, tx=tx).require_casework(now)
     return case
+
+
+def still_writable(stores: CaseStores, *, case_id: str, now: datetime) -> None:
+    """What the case itself refuses, said before others are asked on its behalf. Raises NotFound, Frozen or Erased."""
+    readable(stores, case_id=case_id, now=now)
+    if stores.work.gates.state(case_id) == FROZEN:
+        raise Frozen(FROZEN_SENTENCE)
 
 
 def readable(stores: CaseStores, *, case_id: str, now: datetime) -> None:
