@@ -16,7 +16,6 @@ from shared.events import SERVICES
 from shared.office import Office
 from shared.working_days import WorkingDays
 
-
 # A claim may be brought within six years (Limitation Act 1980, s. 5), and the record is what answers it.
 _SIX_YEARS_IN_DAYS = 2192
 
@@ -66,6 +65,8 @@ class Settings:
     s3_secret_key: str | None = field(repr=False)
     certificate_jwk: Mapping[str, Any] | None = field(repr=False)
     ledger_jwk: Mapping[str, Any] | None = field(repr=False)
+    consent_receipt_jwk: Mapping[str, Any] | None = field(default=None, repr=False)
+    helpline_tally: bool = False
 
     @property
     def bucket(self) -> str:
@@ -133,6 +134,8 @@ def _read(env: Env) -> Settings:
         s3_secret_key=_secret_if(secrets / "s3-secret-key", needed=keeps_files),
         certificate_jwk=_jwk(secrets / "certificate.jwk") if coordinates else None,
         ledger_jwk=_jwk(secrets / "ledger.jwk") if coordinates else None,
+        consent_receipt_jwk=_jwk(secrets / "consent_receipt.jwk") if coordinates else None,
+        helpline_tally=_switch(env, "HELPLINE_TALLY", "off"),
     )
 
 
