@@ -64,6 +64,7 @@ def handlers(stores: Stores) -> dict[str, Handler]:
         consent.RELEASED.type: on_released,
         consent.PREPARING.type: on_preparing,
         consent.CANCELLED.type: on_cancelled,
+        consent.EXPIRED.type: on_consents,
         consent.VERIFIED.type: on_verified,
         consent.SETTLED.type: on_settled,
     }
