@@ -12,10 +12,10 @@ from shared.http.kernel import (
     KernelStores,
     audit_as_safeguarding,
     audit_case,
-    audit_no_case,
     audit_record,
     current_caller,
     current_kernel,
+    leave_no_trace,
     open_kernel_stores,
 )
 from shared.http.making import claim_upload, forget_answer, making
@@ -40,7 +40,6 @@ __all__ = [
     "allow",
     "audit_as_safeguarding",
     "audit_case",
-    "audit_no_case",
     "audit_record",
     "body_reader",
     "check_if_match",
@@ -51,6 +50,7 @@ __all__ = [
     "etag_of",
     "forget_answer",
     "json_body",
+    "leave_no_trace",
     "make_app",
     "making",
     "ok",

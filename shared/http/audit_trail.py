@@ -25,7 +25,7 @@ _SEES_WHAT_IS_APART = "data_protection"
 def audit_row(door: Door, status: int) -> dict[str, Any]:
     """What this request did, in ids, enums and times."""
     caller: Caller | None = g.get("caller")
-    unnamed = g.get("audit_unnamed", False)
+    unnamed = g.get("traceless", False)
     return {
         "at": utc_now(),
         "sub": ANONYMOUS if caller is None else caller.sub,

@@ -73,6 +73,6 @@ def audit_as_safeguarding() -> None:
     g.audit_apart = g.audit_late = True
 
 
-def audit_no_case() -> None:
-    """Name no case and no record in this request's audit: a decline keeps neither."""
-    g.audit_unnamed = True
+def leave_no_trace() -> None:
+    """Leave no audit row, no log line and no count of this request, unless it fails: a decline, a helpline call."""
+    g.traceless = True
