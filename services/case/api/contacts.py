@@ -7,11 +7,11 @@ from typing import Any
 
 from flask import Response
 
-from services.case import schemas
 from services.case.actions import contacts as actions
 from services.case.actions.outward import Asks
 from services.case.api.callers import READERS, WRITERS
 from services.case.model.contacts import Contact
+from services.case.schemas import disclosures as schemas
 from services.case.store import CaseStores
 from shared.clock import utc_now
 from shared.http import Answer, Blueprint, PageArgs, allow, created, current_caller, making, ok, page

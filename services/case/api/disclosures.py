@@ -8,7 +8,6 @@ from typing import Any
 
 from flask import Response
 
-from services.case import schemas
 from services.case.actions import disclosures as actions
 from services.case.actions import safeguarding
 from services.case.actions.outward import Asks
@@ -28,6 +27,7 @@ from services.case.api.safeguarding import (
 )
 from services.case.model.disclosures import SAFEGUARDING, Disclosure, check_fields
 from services.case.model.safeguarding import NEUTRAL_SENTENCE, Concern
+from services.case.schemas import disclosures as schemas
 from services.case.store import CaseStores
 from shared.clock import utc_now
 from shared.errors import Erased, Forbidden, NotFound

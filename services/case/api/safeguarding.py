@@ -10,11 +10,11 @@ from typing import Any
 from flask import Response
 from pymongo.errors import PyMongoError
 
-from services.case import schemas
 from services.case.actions import safeguarding as actions
 from services.case.api.callers import REVIEWERS, SAFEGUARDING_STAFF, SEES_SAFEGUARDING
 from services.case.model.disclosures import SAFEGUARDING, check_fields
 from services.case.model.safeguarding import Concern
+from services.case.schemas import disclosures as schemas
 from services.case.store import CaseStores
 from shared.clock import utc_now
 from shared.errors import Unavailable
