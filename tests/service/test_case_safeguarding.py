@@ -91,6 +91,21 @@ def test_nothing_of_it_is_readable_in_the_database_and_no_case_key_opens_it(hous
     assert inside.keys_named("case", key_of(made["id"])) == 1
 
 
+def test_should_the_database_not_take_it_the_answer_says_what_to_do_meanwhile(house: House, inside: Inside) -> None:
+    database = inside.mongo[f"{inside.names}_case"]
+    about = new_id()
+    database.command({"collMod": "safeguarding", "validator": {"never": {"$exists": True}}})
+    try:
+        answers = [house.caseworker.post(path, WORRY) for path in ("/disclosures", f"/cases/{about}/disclosures")]
+    finally:
+        database.command({"collMod": "safeguarding", "validator": {}})
+    for answer in answers:
+        assert problem(answer) == (503, "unavailable")
+        assert "tell whoever must know now" in answer.json()["detail"]
+    assert house.caseworker.post(f"/cases/{about}/disclosures", WORRY).status_code == 201
+    assert len(inside.rows("case", "safeguarding", about=about)) == 1
+
+
 # Roles
 
 
