@@ -77,7 +77,8 @@ def _open_what_is_due(stores: Stores, tx: Tx, case_id: str, person_id: str, born
     calendar = calendar_of(born)
     if calendar.asks_on <= today:
         open_task(stores, tx, kind=Kind.RIGHTS_PASS, due_on=calendar.pass_on, **about)
-    else:
+    elif (task := stores.tasks.about(tx, kind=Kind.RIGHTS_PASS, **about)) and task.due_on != calendar.pass_on:
+        # It was opened for a date of birth that has been mended since.
         settle_task(stores, tx, kind=Kind.RIGHTS_PASS, **about)
     if calendar.turns_25_in <= today:
         open_task(stores, tx, kind=Kind.TURNS_25, due_on=calendar.end_of_25th, **about)
