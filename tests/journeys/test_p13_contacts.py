@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from deploy.local.machine import listens
 from shared.ids import new_id
 from tests.house import House, eventually
 
@@ -23,6 +26,21 @@ def about(organisation_id: str) -> dict[str, Any]:
 
 def problem(answer: Any) -> tuple[int, str]:
     return answer.status_code, answer.json()["type"].removeprefix("urn:fmn:problem:")
+
+
+@contextmanager
+def consent_away(house: House) -> Iterator[None]:
+    """The consent service's api and worker are killed, and nothing answers in their place."""
+    processes = [house.process("consent-api"), house.process("consent-worker")]
+    for process in processes:
+        process.kill(signal.SIGKILL)
+    try:
+        # What serves requests is a child of what was killed, and may outlive it for a moment.
+        eventually(lambda: not listens(house.provided.ports["consent"]))
+        yield
+    finally:
+        for process in processes:
+            process.restart()
 
 
 def test_p13_an_organisation_that_the_family_agreed_to_is_contacted_and_the_contact_names_its_consent(
@@ -73,15 +91,9 @@ def test_p13_a_consent_that_was_withdrawn_allows_no_further_contact(house: House
 def test_p13_while_the_consent_service_is_out_of_reach_the_answer_is_no_and_nothing_is_stored(house: House) -> None:
     school = a_school(house)
     case_id = house.an_open_case({"purpose": "casework"}, {"purpose": "contact", "party": school})
-    api, worker = house.process("consent-api"), house.process("consent-worker")
     # Given a consent service that is away
-    api.kill(signal.SIGKILL)
-    worker.kill(signal.SIGKILL)
-    try:
+    with consent_away(house):
         answer = house.caseworker.post(f"/cases/{case_id}/contacts", about(school))
-    finally:
-        api.restart()
-        worker.restart()
     # Then the contact was refused for now, and there is none
     assert problem(answer) == (503, "unavailable")
     assert answer.headers["Retry-After"]

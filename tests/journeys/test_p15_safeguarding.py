@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,7 +18,7 @@ import pytest
 from deploy.local.machine import free_port
 from shared.ids import new_id
 from tests.house import Caller, House, eventually
-from tests.journeys.test_p13_contacts import problem
+from tests.journeys.test_p13_contacts import consent_away, problem
 from tests.journeys.test_p24_forgotten import certificate_of, forget
 from tests.races.inside import Inside, an_inside
 
@@ -105,25 +104,18 @@ def test_p15_it_is_recorded_and_the_lead_alerted_while_other_services_and_the_br
     forget(house, erased)
     house.an_erasure(frozen)
     eventually(lambda: house.caseworker.read(f"/cases/{frozen}")["frozen"])
-    api, worker = house.process("consent-api"), house.process("consent-worker")
     # Given that the consent service is killed, and neither the case service nor the notifier reaches RabbitMQ
-    api.kill(signal.SIGKILL)
-    worker.kill(signal.SIGKILL)
-    try:
-        with no_broker(house, "case-api", "case-worker", "notifier-worker"):
-            # When somebody records one, for a frozen case, for an erased one and for none
-            made = [
-                told(house.caseworker.post(f"/cases/{frozen}/disclosures", worry())),
-                told(house.caseworker.post(f"/cases/{erased}/disclosures", worry())),
-                told(house.caseworker.post("/disclosures", worry())),
-            ]
-            # Then each is there, and the lead is told of each by email
-            for id in made:
-                assert house.lead.read(f"/disclosures/{id}")["state"] == "open"
-                eventually(lambda id=id: alerts(house, id), within_seconds=30)  # type: ignore[misc]
-    finally:
-        api.restart()
-        worker.restart()
+    with consent_away(house), no_broker(house, "case-api", "case-worker", "notifier-worker"):
+        # When somebody records one, for a frozen case, for an erased one and for none
+        made = [
+            told(house.caseworker.post(f"/cases/{frozen}/disclosures", worry())),
+            told(house.caseworker.post(f"/cases/{erased}/disclosures", worry())),
+            told(house.caseworker.post("/disclosures", worry())),
+        ]
+        # Then each is there, and the lead is told of each by email
+        for id in made:
+            assert house.lead.read(f"/disclosures/{id}")["state"] == "open"
+            eventually(lambda id=id: alerts(house, id), within_seconds=30)  # type: ignore[misc]
 
 
 @contextmanager
