@@ -51,6 +51,7 @@ def read_case(stores: CaseStores, *, case_id: str, now: datetime) -> CaseView:
     """The case with its people. Raises NotFound, or Erased for one that has ended or is being erased."""
     case = stores.cases.get(case_id)
     people = stores.people.of_case(case_id) if case is not None else []
+    stopped = case is not None and stores.stops.get(case_id) is not None
     # Looked at last: an erasure that began in the meantime must not be answered with half a case.
     gate = stores.work.gates.state(case_id)
     if gate == CLOSED:
@@ -59,7 +60,7 @@ def read_case(stores: CaseStores, *, case_id: str, now: datetime) -> CaseView:
         raise NotFound(UNKNOWN_SENTENCE)
     if case.has_expired(now):
         raise Erased(ERASED_SENTENCE)
-    return CaseView(case=case, people=people, frozen=gate == FROZEN)
+    return CaseView(case=case, people=people, frozen=gate == FROZEN, contact_stopped=stopped)
 
 
 def list_cases(
@@ -72,8 +73,14 @@ def list_cases(
         cases = stores.cases.find(state=state, now=now, after=after, limit=wanted)
         people = stores.people.of_cases([case.id for case in cases])
         gates = stores.gates_of([case.id for case in cases])
+        stopped = stores.stops.of_cases([case.id for case in cases])
         found += [
-            CaseView(case=case, people=people[case.id], frozen=gates[case.id] == FROZEN)
+            CaseView(
+                case=case,
+                people=people[case.id],
+                frozen=gates[case.id] == FROZEN,
+                contact_stopped=case.id in stopped,
+            )
             for case in cases
             if case.id in gates
         ]
@@ -136,7 +143,9 @@ def set_state(
         if after != case:
             after = stores.cases.save(tx, after)
             tx.emit(events.STATE, {"case": case_id, "state": after.state})
-        return CaseView(case=after, people=stores.people.of_case(case_id, tx=tx), frozen=False)
+        stopped = stores.stops.get(case_id, tx=tx) is not None
+        people = stores.people.of_case(case_id, tx=tx)
+        return CaseView(case=after, people=people, frozen=False, contact_stopped=stopped)
 
     return stores.work.run(act)
 

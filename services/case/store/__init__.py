@@ -9,6 +9,7 @@ from services.case.store.contacts import Contacts, Disclosures
 from services.case.store.entries import Entries
 from services.case.store.people import People, SearchHashes
 from services.case.store.safeguarding import Concerns
+from services.case.store.stops import Stops
 from shared.erasing import AddsSteps
 from shared.gates import CLOSED
 from shared.stores import Register
@@ -25,6 +26,7 @@ class CaseStores:
         self.steps = steps
         self.cases = Cases(register)
         self.people = People(register)
+        self.stops = Stops(register)
         self.entries = Entries(register)
         self.contacts = Contacts(register)
         self.disclosures = Disclosures(register)

@@ -115,6 +115,7 @@ class Stores:
             "before": None if case.before is None else records.standing_out(case.before),
             "frozen_seq": case.frozen_seq,
             "frozen_at": case.frozen_at,
+            "stopped": case.stopped,
         }
         record = self.projections.get(case.case_id, tx=tx)
         if record is None:
@@ -172,6 +173,13 @@ class Stores:
         gone = self.sealed_letters.rows.delete_one({"_id": letter.id}, session=tx.session)
         if gone.deleted_count:
             self.last_letters.rows.update_one({"_id": request}, {"$push": {"ended": outcome.value}}, session=tx.session)
+
+    def sealed_requests(self, case_id: str, tx: Tx) -> list[str]:
+        """The requests for which a last letter of this case lies sealed."""
+        rows = self.last_letters.rows.find(
+            {"case_id": case_id, "state": m.LetterState.SEALED.value}, {"_id": 1}, session=tx.session
+        )
+        return [str(row["_id"]) for row in rows]
 
     def still_sealed(self, request: str, *, state: str | None = None, tx: Tx | None = None) -> int:
         where = {"request": request} if state is None else {"request": request, "state": state}
