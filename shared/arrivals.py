@@ -8,7 +8,7 @@ from shared.events import SERVICES, Event, read
 # The saga's own messages pass a closed gate: an erasure, its last letter and its paper go on after it.
 PASSES_CLOSED_GATE = ("erasure.", "last_letter.", "paper.")
 # A version of these that we don't know yet is kept and raises the alarm: to ignore one would be to go on as before.
-NEVER_DROPPED = ("erasure.", "case.frozen.", "case.released.", "consent.withdrawn.")
+NEVER_DROPPED = ("erasure.", "case.frozen.", "case.released.", "consent.withdrawn.", "consent.expired.")
 
 
 def passes_closed_gate(type_name: str) -> bool:

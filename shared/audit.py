@@ -10,7 +10,7 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from shared.fields import Count, Digest, Enum, Field, Id, Name, Optional, Subject, Time, one_of
+from shared.fields import Count, Digest, Enum, Field, Flag, Id, Name, Optional, Subject, Time, one_of
 from shared.ids import new_id
 from shared.logs import log, where
 from shared.stores import KeptRows, Register
@@ -42,6 +42,8 @@ CLEAR: Mapping[str, Field] = {
     "outcome": OUTCOMES,
     "status": Count(),
     "trace_id": Optional(Digest()),
+    # About safeguarding: shown to data protection alone, so that nobody else learns that there is anything (P15).
+    "apart": Optional(Flag()),
 }
 _RETENTION = timedelta(days=6 * 365)
 _WHY = "Accountability (UK GDPR Art. 5(2)): who saw or changed what; ids, enums and times alone."
@@ -70,7 +72,8 @@ class Audit:
     def write_or_keep(self, row: Mapping[str, Any]) -> bool:
         """Write a row, or keep it until the database is back (safeguarding); whether it was written now.
 
-        What is kept is logged too, whole: it is ids, enums and times, and would otherwise go with the process.
+        What is kept is logged too: it is ids, enums and times, and would otherwise go with the process. Of what is
+        apart the log names neither case nor record: more people read logs than may know.
         """
         kept = {"_id": new_id(), **row}
         try:
@@ -78,7 +81,8 @@ class Audit:
         except PyMongoError as error:
             with self._lock:
                 self._late.append(kept)
-            told = {"record_id": row.get("record_id"), "case_id": row.get("case_id")}
+            names = () if row.get("apart") else ("record_id", "case_id")
+            told = {name: row.get(name) for name in names}
             log.warning(
                 "audit-late",
                 sub=row["sub"],
@@ -105,7 +109,8 @@ class Audit:
                     self._late.appendleft(row)
                 raise
 
-    def of(self, where_: Mapping[str, Any], *, after: str | None, limit: int) -> list[dict[str, Any]]:
-        """Rows oldest first, from after that id."""
-        query = dict(where_) if after is None else {"$and": [dict(where_), {"_id": {"$gt": after}}]}
+    def of(self, where_: Mapping[str, Any], *, after: str | None, limit: int, apart_too: bool) -> list[dict[str, Any]]:
+        """Rows oldest first, from after that id. apart_too: also those about safeguarding."""
+        seen = dict(where_) if apart_too else {**where_, "apart": {"$ne": True}}
+        query = seen if after is None else {"$and": [seen, {"_id": {"$gt": after}}]}
         return list(self.store.rows.find(query).sort("_id", 1).limit(limit))

@@ -16,6 +16,9 @@ from shared.events import SERVICES
 from shared.office import Office
 from shared.working_days import WorkingDays
 
+# A claim may be brought within six years (Limitation Act 1980, s. 5), and the record is what answers it.
+_SIX_YEARS_IN_DAYS = 2192
+
 
 class SettingsError(Exception):
     """A setting that is missing or can't be used; its text says which, and what it must be."""
@@ -46,6 +49,8 @@ class Settings:
     calendar: WorkingDays
     office: Office
     shell_days: int
+    safeguarding_email: str | None
+    safeguarding_days: int
     upload_limit_bytes: int
     spool: Path | None
     time_travel: bool
@@ -62,6 +67,8 @@ class Settings:
     s3_secret_key: str | None = field(repr=False)
     certificate_jwk: Mapping[str, Any] | None = field(repr=False)
     ledger_jwk: Mapping[str, Any] | None = field(repr=False)
+    consent_receipt_jwk: Mapping[str, Any] | None = field(default=None, repr=False)
+    helpline_tally: bool = False
 
     @property
     def bucket(self) -> str:
@@ -114,6 +121,8 @@ def _read(env: Env) -> Settings:
         calendar=_closures(_words(env.str("OFFICE_CLOSURES", ""))),
         office=_office(env),
         shell_days=_positive(env, "SHELL_DAYS", 7),
+        safeguarding_email=_mailbox(env.str("SAFEGUARDING_EMAIL", "")),
+        safeguarding_days=_positive(env, "SAFEGUARDING_DAYS", _SIX_YEARS_IN_DAYS),
         upload_limit_bytes=_positive(env, "UPLOAD_LIMIT_BYTES", 100 * 1024 * 1024),
         spool=Path(spool) if spool else None,
         time_travel=_switch(env, "TIME_TRAVEL", "off"),
@@ -129,6 +138,8 @@ def _read(env: Env) -> Settings:
         s3_secret_key=_secret_if(secrets / "s3-secret-key", needed=keeps_files),
         certificate_jwk=_jwk(secrets / "certificate.jwk") if coordinates else None,
         ledger_jwk=_jwk(secrets / "ledger.jwk") if coordinates else None,
+        consent_receipt_jwk=_jwk(secrets / "consent_receipt.jwk") if coordinates else None,
+        helpline_tally=_switch(env, "HELPLINE_TALLY", "off"),
     )
 
 
@@ -148,6 +159,14 @@ def _url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise SettingsError("FMN_CASE_URL, FMN_DOCUMENT_URL, FMN_CONSENT_URL and FMN_NOTIFIER_URL must be URLs.")
     return text.rstrip("/")
+
+
+def _mailbox(text: str) -> str | None:
+    """One bare address, or None where there is none."""
+    address = text.strip()
+    if address and (address.count("@") != 1 or any(mark in address for mark in " ,;<>")):
+        raise SettingsError("FMN_SAFEGUARDING_EMAIL must be one bare email address.")
+    return address or None
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from tests import samples
 T = TypeVar("T")
 _OWNERS = {
     "cases": "case",
+    "disclosures": "case",
     "documents": "document",
     "paper-files": "document",
     "notifications": "notifier",
@@ -80,6 +81,7 @@ class House:
         self.colleague = self.caller("caseworker", sub="worker-two")
         self.manager = self.caller("manager", sub="manager-one")
         self.auditor = self.caller("auditor", sub="auditor-one")
+        self.lead = self.caller("safeguarding_lead", sub="lead-one")
         self.data_protection = self.caller("data_protection", sub="dpo-one")
 
     def url(self, path: str) -> str:

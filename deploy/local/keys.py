@@ -14,7 +14,7 @@ from deploy.local.places import SERVICES, private_folder, write_private
 from shared.signing import make_key
 
 _SIGNING = {service: ("token", "receipt") for service in SERVICES} | {
-    "consent": ("token", "receipt", "certificate", "ledger")
+    "consent": ("token", "receipt", "certificate", "consent_receipt", "ledger")
 }
 _MASTER_KEY_BYTES = 96
 _SEARCH_KEY_BYTES = 32
@@ -23,8 +23,8 @@ _SEARCH_KEY_BYTES = 32
 def ensure_keys(run: Path) -> Path:
     """Make what is missing under `run/secrets/` and write `run/public-keys.json`; answers the latter.
 
-    Per service: master-keys/1.key, search.key, token.jwk, receipt.jwk (consent: certificate.jwk and ledger.jwk too);
-    for the local issuer: issuer.jwk.
+    Per service: master-keys/1.key, search.key, token.jwk, receipt.jwk (consent: certificate.jwk,
+    consent_receipt.jwk and ledger.jwk too); for the local issuer: issuer.jwk.
     """
     public = []
     for service in SERVICES:

@@ -28,7 +28,8 @@ OPERATORS_SETTINGS = (
     "FMN_OIDC_ISSUER", "FMN_OIDC_JWKS_URL", "FMN_OIDC_AUDIENCE", "FMN_ELSEWHERE", "FMN_OFFICE_CLOSURES",
     "FMN_OFFICE_NAME", "FMN_OFFICE_PHONE", "FMN_OFFICE_EMAIL", "FMN_OFFICE_ADDRESS", "FMN_CONTROLLER",
     "FMN_DPO_CONTACT", "FMN_HELPLINE", "FMN_SHELL_DAYS", "FMN_UPLOAD_LIMIT_BYTES", "FMN_TIME_TRAVEL", "FMN_PRINTER",
-    "FMN_SMTP_URL", "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY", "FMN_DISK_FLOOR",
+    "FMN_SMTP_URL", "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY", "FMN_DISK_FLOOR", "FMN_SAFEGUARDING_EMAIL",
+    "FMN_SAFEGUARDING_DAYS",
 )  # fmt: skip
 # Folders beside which those of other names are made.
 _TAKEN = ("secrets", "tmp", "rabbitmq", "seaweedfs", "spool", "pids", "ready", "mail", "post", "demo")
@@ -40,6 +41,7 @@ SAMPLE_OFFICE = {
     "FMN_OFFICE_ADDRESS": "1 Example Street|Exampleton|EX4 4PL",
     "FMN_CONTROLLER": "Marlow Vale Council",
     "FMN_DPO_CONTACT": "dpo@council.example",
+    "FMN_SAFEGUARDING_EMAIL": "safeguarding@sendias.example",
     "FMN_HELPLINE": "Contact's helpline for families, 0808 808 3555",
 }
 

@@ -2,5 +2,6 @@
 
 It owns whether a case exists, its reference and its state, and the search that finds it. It tells the others of
 each change (`case.created`, `case.state`, `case.people`, `case.ended`) and hears of consents: without a standing
-consent to casework it takes nothing personal (P4). It never knows who agreed to what beyond that projection.
+consent to casework it takes nothing personal (P4). It also owns the registers of contacts and disclosures, checked
+with the consent service one by one (P13, P14), and, apart from every case, what is told for safeguarding (P15).
 """

@@ -22,7 +22,11 @@ def handlers(stores: CaseStores) -> dict[str, Handler]:
         standing = [_standing(one) for one in event.data["standing"]]
         hear_consents(stores, tx, case_id=event.case, standing=standing, now=tx.now)
 
-    return {consent.GIVEN.type: on_consents, consent.WITHDRAWN.type: on_consents}
+    return {
+        consent.GIVEN.type: on_consents,
+        consent.WITHDRAWN.type: on_consents,
+        consent.EXPIRED.type: on_consents,
+    }
 
 
 def _standing(one: Mapping[str, Any]) -> Standing:

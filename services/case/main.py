@@ -8,15 +8,17 @@ from typing import Final
 
 from flask import Flask
 
+from services.case.actions import safeguarding
 from services.case.actions.cases import end_expired_shells
 from services.case.api import blueprints
 from services.case.consumer import handlers
 from services.case.store import CaseStores
 from shared.service import Kit, api, build, worker
 from shared.settings import SettingsError
-from shared.steps import Every
+from shared.steps import Every, Run, StepRow
 
 _SWEEP_SECONDS: Final = 60.0
+_HOUR_SECONDS: Final = 3600.0
 
 
 def stores(kit: Kit) -> CaseStores:
@@ -24,9 +26,21 @@ def stores(kit: Kit) -> CaseStores:
     return CaseStores(kit.register, kit.steps, search_key=kit.settings.search_key)
 
 
+def kinds(kit: Kit, kept: CaseStores) -> dict[str, Run]:
+    """What runs each kind of step of this service."""
+
+    def alert(step: StepRow) -> None:
+        safeguarding.alert(kept, kit.calls, step)
+
+    def forget_key(step: StepRow) -> None:
+        safeguarding.forget_key(kept, step)
+
+    return {safeguarding.ALERT_STEP: alert, safeguarding.FORGET_KEY_STEP: forget_key}
+
+
 def create_api() -> Flask:
     kit = build("case", "api")
-    return api(kit, blueprints(stores(kit), shell_life=timedelta(days=kit.settings.shell_days)))
+    return api(kit, blueprints(stores(kit), kit.calls, shell_life=timedelta(days=kit.settings.shell_days)))
 
 
 def main(arguments: list[str]) -> int:
@@ -40,8 +54,17 @@ def main(arguments: list[str]) -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     kept = stores(kit)
-    sweep = Every(seconds=_SWEEP_SECONDS, run=lambda now: end_expired_shells(kept, now=now), name="shells")
-    return worker(kit, handlers(kept), {}, [sweep])
+    retention = timedelta(days=kit.settings.safeguarding_days)
+    periodic = [
+        Every(seconds=_SWEEP_SECONDS, run=lambda now: end_expired_shells(kept, now=now), name="shells"),
+        Every(seconds=_SWEEP_SECONDS, run=lambda now: safeguarding.watch_alerts(kept, now=now), name="alerts"),
+        Every(
+            seconds=_HOUR_SECONDS,
+            run=lambda now: safeguarding.forget_old(kept, retention=retention, now=now),
+            name="safeguarding",
+        ),
+    ]
+    return worker(kit, handlers(kept), kinds(kit, kept), periodic)
 
 
 if __name__ == "__main__":

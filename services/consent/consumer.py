@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from services.consent.actions.consents import LEDGER_STEP
 from services.consent.actions.receipts import letter_sealed, take_receipt
+from services.consent.actions.rights import look_at_people
 from services.consent.store import Stores
 from shared.events import Event, case, erasure
 from shared.signing import PublicKeys
@@ -18,6 +19,7 @@ def handlers(stores: Stores, keys: PublicKeys) -> dict[str, Callable[[Tx, Event]
     def on_people(tx: Tx, event: Event) -> None:
         tx.enter(event.case, frozen_too=True)
         stores.put_people(tx, event.case, event.data["people"])
+        look_at_people(stores, tx, event.case, event.data["people"])
 
     def on_ended(tx: Tx, event: Event) -> None:
         stores.steps.add(tx, LEDGER_STEP, f"shell_ended:{event.case}", event.case)

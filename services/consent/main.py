@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from typing import Final
 
 from flask import Flask
 
+from services.consent.actions.clock import EXPIRE_STEP, expire, take_up_due
 from services.consent.actions.consents import LEDGER_STEP
 from services.consent.actions.receipts import complete, enter_in_ledger
 from services.consent.actions.requests import drop_key
+from services.consent.actions.rights import RECKON_STEP, reckon
 from services.consent.actions.saga import ASK_AGAIN_STEP, COMPLETE_STEP, DROP_KEY_STEP, ask_again
-from services.consent.api import consent_routes, hold_routes, request_routes, statement_routes
+from services.consent.api import (
+    consent_routes,
+    helpline_routes,
+    hold_routes,
+    organisation_routes,
+    request_routes,
+    statement_routes,
+    task_routes,
+)
 from services.consent.api.statement import add_jwks
 from services.consent.consumer import handlers
 from services.consent.store import Stores
 from services.consent.store.ledger import Ledger
 from shared import service
+from shared.errors import Erased, NotFound
 from shared.service import Kit
 from shared.settings import SettingsError
 from shared.signing import Signer
-from shared.steps import Run, StepRow
+from shared.steps import Every, Run, StepRow
+
+_DUE_SECONDS: Final = 60.0
 
 
 def stores(kit: Kit) -> Stores:
@@ -33,14 +48,19 @@ def stores(kit: Kit) -> Stores:
 
 
 def app(kit: Kit, opened: Stores) -> Flask:
-    """The service's routes, on this kit."""
+    """The service's routes, on this kit. Raises SettingsError without the key that signs receipts of consents."""
+    if kit.settings.consent_receipt_jwk is None:
+        raise SettingsError("The consent service needs consent_receipt.jwk among its secrets.")
     made = service.api(
         kit,
         [
             statement_routes(),
-            consent_routes(kit, opened),
+            organisation_routes(opened),
+            consent_routes(kit, opened, Signer(kit.settings.consent_receipt_jwk)),
             request_routes(kit, opened),
             hold_routes(kit, opened),
+            task_routes(kit, opened),
+            helpline_routes(opened, on=kit.settings.helpline_tally),
         ],
     )
     add_jwks(made, kit.public_keys)
@@ -61,7 +81,19 @@ def kinds(kit: Kit, opened: Stores) -> dict[str, Run]:
     def run_ledger(step: StepRow) -> None:
         enter_in_ledger(opened, ledger, key=step.key, case_id=str(step.case_id), now=step.now)
 
+    def run_reckon(step: StepRow) -> None:
+        # A case that has ended, or is being erased, needs no reckoning.
+        with suppress(NotFound, Erased):
+            people = kit.calls.get("case", f"/cases/{step.case_id}").get("people", [])
+            reckon(opened, case_id=str(step.case_id), people=people, now=step.now)
+
+    def run_expire(step: StepRow) -> None:
+        with suppress(NotFound, Erased):
+            expire(opened, case_id=str(step.case_id), now=step.now)
+
     return {
+        RECKON_STEP: run_reckon,
+        EXPIRE_STEP: run_expire,
         COMPLETE_STEP: run_complete,
         LEDGER_STEP: run_ledger,
         DROP_KEY_STEP: lambda step: drop_key(opened, step.key),
@@ -71,7 +103,10 @@ def kinds(kit: Kit, opened: Stores) -> dict[str, Run]:
 
 def create_api() -> Flask:
     kit = service.build("consent", "api")
-    return app(kit, stores(kit))
+    try:
+        return app(kit, stores(kit))
+    except SettingsError as error:
+        raise SystemExit(str(error)) from error
 
 
 def worker() -> int:
@@ -81,7 +116,8 @@ def worker() -> int:
         runs = kinds(kit, opened)
     except SettingsError as error:
         raise SystemExit(str(error)) from error
-    return service.worker(kit, handlers(opened, kit.public_keys), runs)
+    due = Every(seconds=_DUE_SECONDS, run=lambda now: take_up_due(opened, now=now), name="due")
+    return service.worker(kit, handlers(opened, kit.public_keys), runs, [due])
 
 
 def main() -> int:

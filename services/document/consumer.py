@@ -21,7 +21,11 @@ def handlers(stores: Stores) -> dict[str, Handler]:
         tx.enter(event.case, frozen_too=True)
         stores.projections.put_casework(tx, event.case, _casework(event.data["standing"]))
 
-    return {consent.GIVEN.type: on_consents, consent.WITHDRAWN.type: on_consents}
+    return {
+        consent.GIVEN.type: on_consents,
+        consent.WITHDRAWN.type: on_consents,
+        consent.EXPIRED.type: on_consents,
+    }
 
 
 def _casework(standing: Sequence[Mapping[str, Any]]) -> Casework:

@@ -31,6 +31,9 @@ def handlers(stores: Stores) -> dict[str, Handler]:
     def on_frozen(tx: Tx, event: Event) -> None:
         hearing.hear_freeze(stores, tx, case_id=event.case, seq=event.seq, at=event.time)
 
+    def on_stopped(tx: Tx, event: Event) -> None:
+        hearing.hear_stop(stores, tx, case_id=event.case, stopped=event.data["stopped"])
+
     def on_released(tx: Tx, event: Event) -> None:
         hearing.hear_release(stores, tx, case_id=event.case)
 
@@ -58,8 +61,10 @@ def handlers(stores: Stores) -> dict[str, Handler]:
         case.CREATED.type: on_state,
         case.STATE.type: on_state,
         case.PEOPLE.type: on_people,
+        case.STOPPED.type: on_stopped,
         consent.GIVEN.type: on_consents,
         consent.WITHDRAWN.type: on_consents,
+        consent.EXPIRED.type: on_consents,
         consent.FROZEN.type: on_frozen,
         consent.RELEASED.type: on_released,
         consent.PREPARING.type: on_preparing,

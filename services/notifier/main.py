@@ -8,18 +8,20 @@ from typing import Any
 
 from flask import Flask
 
-from services.notifier.actions import farewells, last_letters, sending
+from services.notifier.actions import alerts, farewells, last_letters, sending
 from services.notifier.actions.farewells import OVER_STEP
 from services.notifier.actions.hearing import SEND_STEP
 from services.notifier.actions.last_letters import KEY_STEP, SEAL_STEP
 from services.notifier.actions.outside import Outside
-from services.notifier.api import notification_routes, template_routes
+from services.notifier.api import alert_routes, notification_routes, template_routes
 from services.notifier.consumer import handlers
 from services.notifier.outways.hand_over import HandOver
 from services.notifier.store import Stores
 from shared.service import Kit, api, build, worker
 from shared.settings import SettingsError
-from shared.steps import Run
+from shared.steps import Every, Run
+
+_WATCH_SECONDS = 60.0
 
 
 def stores(kit: Kit) -> Stores:
@@ -42,12 +44,13 @@ def outside(kit: Kit) -> Outside:
     return Outside(calls=kit.calls, hand_over=ways)
 
 
-def kinds(opened: Stores, beyond: Outside) -> dict[str, Run]:
-    """What runs each kind of step of this service."""
+def kinds(opened: Stores, beyond: Outside, lead: str | None) -> dict[str, Run]:
+    """What runs each kind of step of this service. lead: the safeguarding lead's mailbox."""
     return {
         SEND_STEP: lambda step: sending.send(opened, beyond, step),
         SEAL_STEP: lambda step: last_letters.seal(opened, beyond, step),
         KEY_STEP: lambda step: last_letters.destroy_key(opened, step),
+        alerts.ALERT_STEP: lambda step: alerts.send(opened, beyond, lead, step),
         OVER_STEP: lambda step: farewells.hand_over(opened, beyond, step),
     }
 
@@ -68,7 +71,12 @@ def join_erasing(kit: Kit, opened: Stores) -> None:
 def create_api() -> Flask:
     kit = build("notifier", "api")
     opened, beyond = stores(kit), outside(kit)
-    return api(kit, [notification_routes(opened, beyond, kit.known), template_routes(kit.settings.office)])
+    blueprints = [
+        notification_routes(opened, beyond, kit.known),
+        template_routes(kit.settings.office),
+        alert_routes(opened),
+    ]
+    return api(kit, blueprints)
 
 
 def main(arguments: list[str]) -> int:
@@ -84,7 +92,8 @@ def main(arguments: list[str]) -> int:
         return 2
     opened = stores(kit)
     join_erasing(kit, opened)
-    return worker(kit, handlers(opened), kinds(opened, beyond))
+    watch = Every(seconds=_WATCH_SECONDS, run=lambda now: alerts.watch(opened, now=now), name="alerts")
+    return worker(kit, handlers(opened), kinds(opened, beyond, kit.settings.safeguarding_email), [watch])
 
 
 if __name__ == "__main__":

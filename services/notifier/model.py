@@ -41,10 +41,11 @@ class Reason(StrEnum):
     NOT_WRITABLE = "not_writable"
     HAND_OVER_UNKNOWN = "hand_over_unknown"
     CAME_BACK = "came_back"
+    CONTACT_STOPPED = "contact_stopped"
 
 
 #: Stopped by how things stood, not by a person: an opening letter goes after all once they stand otherwise.
-REVIVABLE = frozenset({Reason.NO_CONSENT, Reason.UNREACHABLE, Reason.NOT_IN_CASE})
+REVIVABLE = frozenset({Reason.NO_CONSENT, Reason.UNREACHABLE, Reason.NOT_IN_CASE, Reason.CONTACT_STOPPED})
 #: Nothing more will be done by itself, and nobody needs what was written any more.
 GONE = frozenset({Status.DELIVERED, Status.RETURNED, Status.CANCELLED})
 
@@ -96,7 +97,10 @@ class Stands:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Projection:
-    """What events have told of a case. `before` is what stood when it was frozen, None while it isn't."""
+    """What events have told of a case. `before` is what stood when it was frozen, None while it isn't.
+
+    stopped: nobody of the family is written to any more, after a death, an adoption or a court order.
+    """
 
     case_id: str
     state: str | None = None
@@ -106,6 +110,7 @@ class Projection:
     before: tuple[Stands, ...] | None = None
     frozen_seq: int | None = None
     frozen_at: datetime | None = None
+    stopped: bool = False
 
     @property
     def stood(self) -> tuple[Stands, ...]:
@@ -115,7 +120,10 @@ class Projection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody as the case service has them now. The `repr` shows nothing of who it is."""
+    """Somebody as the case service has them now; only the ways in which they may be reached. The `repr` hides them.
+
+    plain: their post names no service on the envelope or in its window.
+    """
 
     id: str
     role: str
@@ -124,6 +132,7 @@ class Person:
     email: str | None = field(repr=False)
     preferred: str | None
     formats: tuple[str, ...]
+    plain: bool = False
 
     @property
     def is_adult(self) -> bool:
@@ -191,7 +200,7 @@ def agreed(stands: Iterable[Stands], purpose: str, person: str, people: Iterable
 
 def to_be_welcomed(case: Projection, now: datetime) -> list[tuple[str, Channel]]:
     """The adults that an opening letter is due to, each with the channel as far as events tell (API.md, Notifier)."""
-    if case.state != "open":
+    if case.state != "open" or case.stopped:
         return []
     due: list[tuple[str, Channel]] = []
     for known in case.people:
@@ -206,15 +215,17 @@ def to_be_welcomed(case: Projection, now: datetime) -> list[tuple[str, Channel]]
 
 def people_of(case: Mapping[str, Any]) -> list[Person]:
     """The people in the case service's answer, in the order they were added."""
+    reach = {one["person_id"]: one for one in case["reach"]}
     return [
         Person(
             id=str(one["id"]),
             role=str(one["role"]),
             name=" ".join(part for part in (one.get("given_name"), one.get("family_name")) if part),
-            address=tuple(one.get("address") or ()),
-            email=one.get("email") or None,
+            address=tuple(one.get("address") or ()) if reach[one["id"]]["post"] != "no" else (),
+            email=one.get("email") or None if reach[one["id"]]["email"] == "yes" else None,
             preferred=one.get("preferred_channel"),
             formats=tuple(one.get("formats") or ()),
+            plain=reach[one["id"]]["post"] == "plain",
         )
         for one in case.get("people", ())
     ]

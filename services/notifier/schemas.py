@@ -34,6 +34,12 @@ class NewNotification(Body):
     channel = Choice(*_CHANNELS, load_default=None, allow_none=True)
 
 
+class NewAlert(Body):
+    """The number of a record, and nothing else of it."""
+
+    id = IdField(required=True)
+
+
 class NotificationMade(ma.Schema):
     id = IdField(required=True)
     status = ma.fields.String(required=True)

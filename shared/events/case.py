@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.events.base import EventType, define
-from shared.fields import Flag, Group, Id, List, Time, one_of
+from shared.fields import Flag, Group, Id, List, Optional, Time, one_of
 
 STATES = ("shell", "open", "inactive", "closed")
 ROLES = ("parent", "carer", "child", "young_person", "other")
@@ -28,14 +28,32 @@ PEOPLE = define(
     EventType(
         name="case.people",
         publishers=("case",),
-        # In the order they were added: a consent that names nobody speaks for the adult added first.
+        # In the order they were added: a consent that names nobody speaks for the adult added first. post, email:
+        # whether they may be reached like that; unreachable: they were asked about every way, and refused each.
         fields={
             "case": Id(),
             "people": List(
-                Group({"person": Id(), "role": one_of(*ROLES), "post": Flag(), "email": Flag()}),
+                Group(
+                    {
+                        "person": Id(),
+                        "role": one_of(*ROLES),
+                        "post": Flag(),
+                        "email": Flag(),
+                        "unreachable": Optional(Flag()),
+                    }
+                ),
             ),
         },
         topic="people",
+    )
+)
+STOPPED = define(
+    EventType(
+        name="case.stopped",
+        publishers=("case",),
+        # stopped: all contact with the family has stopped (a death, an adoption, a court order), or goes on again.
+        fields={"case": Id(), "stopped": Flag()},
+        topic="stopped",
     )
 )
 ENDED = define(

@@ -27,6 +27,8 @@ _STANDING: dict[str, Field] = {
 }
 GIVEN = define(EventType(name="consent.given", publishers=("consent",), fields=_STANDING, topic="consents"))
 WITHDRAWN = define(EventType(name="consent.withdrawn", publishers=("consent",), fields=_STANDING, topic="consents"))
+# Something agreed to has reached its last day; what stood of it then stands no longer.
+EXPIRED = define(EventType(name="consent.expired", publishers=("consent",), fields=_STANDING, topic="consents"))
 FROZEN = define(EventType(name="case.frozen", publishers=("consent",), fields={"case": Id()}, topic="freeze"))
 RELEASED = define(EventType(name="case.released", publishers=("consent",), fields={"case": Id()}, topic="freeze"))
 

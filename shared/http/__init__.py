@@ -10,11 +10,12 @@ from shared.http.fields import Body, Choice, DayField, IdField, Line, Moment, Te
 from shared.http.idempotency import AlreadyMade
 from shared.http.kernel import (
     KernelStores,
+    audit_as_safeguarding,
     audit_case,
-    audit_no_case,
     audit_record,
     current_caller,
     current_kernel,
+    leave_no_trace,
     open_kernel_stores,
     require_room,
 )
@@ -39,8 +40,8 @@ __all__ = [
     "PageArgs",
     "Text",
     "allow",
+    "audit_as_safeguarding",
     "audit_case",
-    "audit_no_case",
     "audit_record",
     "body_reader",
     "check_if_match",
@@ -51,6 +52,7 @@ __all__ = [
     "etag_of",
     "forget_answer",
     "json_body",
+    "leave_no_trace",
     "make_app",
     "making",
     "ok",

@@ -165,7 +165,8 @@ def _arrive(app: Flask, kernel: Kernel) -> None:
 def _leave(app: Flask, kernel: Kernel, answer: Response) -> Response:
     """Audit, then the headers every answer has, then the log and the metrics."""
     door = _door(app)
-    if door is not None and door.audited:
+    traceless = g.get("traceless", False) and answer.status_code < 500
+    if door is not None and door.audited and not traceless:
         answer = _audited(kernel, door, answer)
     if answer.status_code == 204:
         # There is nothing that could be of a type.
@@ -173,6 +174,8 @@ def _leave(app: Flask, kernel: Kernel, answer: Response) -> Response:
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["X-Content-Type-Options"] = "nosniff"
     answer.headers["X-Request-Id"] = g.request_id
+    if traceless:
+        return answer
     rule = request.url_rule.rule if request.url_rule is not None else "none"
     seconds = time.monotonic() - g.started
     method = request.method if request.method in _METHODS else "OTHER"
@@ -188,7 +191,7 @@ def _audited(kernel: Kernel, door: Door, answer: Response) -> Response:
     row = audit_row(door, answer.status_code)
     audit = kernel.stores.audit
     with pymongo.timeout(_AUDIT_SECONDS if answer.status_code < 500 else _AUDIT_FAILURE_SECONDS):
-        if door.audit_late:
+        if door.audit_late or g.get("audit_late", False):
             if not audit.write_or_keep(row):
                 kernel.metrics.audit_late.inc()
             return answer

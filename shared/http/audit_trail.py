@@ -14,16 +14,18 @@ from shared.clock import utc_now
 from shared.errors import NotFound
 from shared.http.answers import PageArgs, page
 from shared.http.fields import IdField, Moment
-from shared.http.kernel import current_kernel
+from shared.http.kernel import current_caller, current_kernel
 from shared.http.routes import Blueprint, Door, allow
 from shared.http.trace import trace_id_of
 from shared.work import traceparent
+
+_SEES_WHAT_IS_APART = "data_protection"
 
 
 def audit_row(door: Door, status: int) -> dict[str, Any]:
     """What this request did, in ids, enums and times."""
     caller: Caller | None = g.get("caller")
-    unnamed = g.get("audit_unnamed", False)
+    unnamed = g.get("traceless", False)
     return {
         "at": utc_now(),
         "sub": ANONYMOUS if caller is None else caller.sub,
@@ -34,6 +36,7 @@ def audit_row(door: Door, status: int) -> dict[str, Any]:
         "outcome": _outcome(status),
         "status": status,
         "trace_id": trace_id_of(traceparent.get()),
+        "apart": door.audit_apart or g.get("audit_apart", False),
     }
 
 
@@ -84,7 +87,7 @@ def audit_routes() -> Blueprint:
     @blp.arguments(AuditQuery, location="query")
     @blp.response(200, AuditPage)
     def read_audit(query: Mapping[str, Any], service: str) -> dict[str, Any]:
-        """The audit of this service, oldest first."""
+        """The audit of this service, oldest first; what concerns safeguarding is shown to data protection alone."""
         kernel = current_kernel()
         if service != kernel.service:
             raise NotFound("This service keeps only its own audit.")
@@ -95,9 +98,10 @@ def audit_routes() -> Blueprint:
         if asked := {name: moment for name, moment in times.items() if moment is not None}:
             where["at"] = asked
         audit = kernel.stores.audit
+        apart_too = _SEES_WHAT_IS_APART in current_caller().roles
         return page(
             query,
-            lambda after, limit: audit.of(where, after=after, limit=limit),
+            lambda after, limit: audit.of(where, after=after, limit=limit, apart_too=apart_too),
             lambda row: row,
             id_of=lambda row: str(row["_id"]),
         )

@@ -75,6 +75,11 @@ def audit_record(record_id: str) -> None:
         g.record_id = record_id
 
 
-def audit_no_case() -> None:
-    """Name no case and no record in this request's audit: a decline keeps neither."""
-    g.audit_unnamed = True
+def audit_as_safeguarding() -> None:
+    """Show this request's audit to data protection alone, and let its answer go out even if that is written late."""
+    g.audit_apart = g.audit_late = True
+
+
+def leave_no_trace() -> None:
+    """Leave no audit row, no log line and no count of this request, unless it fails: a decline, a helpline call."""
+    g.traceless = True

@@ -38,7 +38,10 @@ def idempotency_key() -> str | None:
 
 
 def making(
-    render: Callable[[Any], Answer], *, office: bool = False, upload: Callable[[], bytes] | None = None
+    render: Callable[[Any], Answer],
+    *,
+    office: bool | Callable[[], bool] = False,
+    upload: Callable[[], bytes] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
     """The view below returns what its action returned, and `render` turns that into the answer.
 
@@ -46,7 +49,7 @@ def making(
       action whose first transactions only prepare runs them with `answers=False`. The view may also return an Answer.
     office: the answer is about no case, or has nothing personal (a request's state): it is kept under the office's
       key and repeated whatever the case's gate says. Without it the answer must name its case (`case_id=`, or the
-      path, query or body does).
+      path, query or body does). A function decides it for each request, once its body is read.
     upload: reads the whole body without keeping it and returns what identifies it (its fields and the file's digest).
       Such a view calls `claim_upload` with the same once its own reading is done, before the transaction that answers.
     """
@@ -54,11 +57,13 @@ def making(
     def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
         @wraps(view)
         def answered(*args: Any, **kwargs: Any) -> Response:
+            of_office = office() if callable(office) else office
+
             def act() -> Answer:
-                return _whole(view(*args, **kwargs), render, office)
+                return _whole(view(*args, **kwargs), render, of_office)
 
             key = g.get("idempotency_key")
-            answer = act() if key is None else _once(key, act, render, office, upload)
+            answer = act() if key is None else _once(key, act, render, of_office, upload)
             if answer.case_id is not None:
                 audit_case(answer.case_id)
             if isinstance(made := answer.body.get("id"), str):

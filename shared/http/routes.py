@@ -48,6 +48,7 @@ class Door:
     audited: bool
     audit_late: bool
     inward: Inward | None
+    audit_apart: bool
 
 
 def allow(
@@ -56,17 +57,23 @@ def allow(
     audited: bool = True,
     audit_late: bool = False,
     inward: Inward | None = None,
+    audit_apart: bool = False,
 ) -> Callable[[View], View]:
     """Who may use the route below: roles of people and apps, and services by name.
 
     audited: False only where nothing of a case is read or changed (the privacy statement).
     audit_late: the answer goes out even when the audit can't be written now (safeguarding).
     inward: whether it takes in something new; whatever isn't a GET must say.
+    audit_apart: its audit is shown to data protection alone (safeguarding).
     """
     if unknown := (set(roles) - ROLES) | (set(services) - set(SERVICES)):
         raise ValueError(f"no such role or service: {', '.join(sorted(unknown))}")
     door = Door(
-        allowed=Allowed(frozenset(roles), frozenset(services)), audited=audited, audit_late=audit_late, inward=inward
+        allowed=Allowed(frozenset(roles), frozenset(services)),
+        audited=audited,
+        audit_late=audit_late,
+        audit_apart=audit_apart,
+        inward=inward,
     )
 
     def mark(view: View) -> View:

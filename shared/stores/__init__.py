@@ -4,9 +4,10 @@ A store knows how to count, export and delete a case in it. Erasure, access and 
 new store is covered the day it is born, or it cannot be opened.
 """
 
+from shared.stores.apart import Apart
 from shared.stores.collection import Collection, Record
 from shared.stores.keep import KeptRows
 from shared.stores.objects import ObjectStore
 from shared.stores.register import Disposal, Register, Store
 
-__all__ = ["Collection", "Disposal", "KeptRows", "ObjectStore", "Record", "Register", "Store"]
+__all__ = ["Apart", "Collection", "Disposal", "KeptRows", "ObjectStore", "Record", "Register", "Store"]

@@ -13,6 +13,7 @@ from pymongo.database import Database
 from shared.fields import Field
 
 if TYPE_CHECKING:
+    from shared.stores.apart import Apart
     from shared.stores.collection import Collection
     from shared.stores.keep import KeptRows
     from shared.stores.objects import ObjectStore
@@ -24,13 +25,16 @@ class Disposal(StrEnum):
     """What an erasure does with a store.
 
     erase: its records go. strip: the row stays, its `personal` goes. late: it stays, under a key of its own, until
-    something outside is certified, and then goes. keep: nothing personal was ever in it.
+    something outside is certified, and then goes. keep: nothing personal was ever in it. apart: kept outside the case,
+    each record under a key of its own with a retention of its own; no erasure, receipt or package says that it is
+    there (safeguarding, P15).
     """
 
     ERASE = "erase"
     STRIP = "strip"
     LATE = "late"
     KEEP = "keep"
+    APART = "apart"
 
 
 class Store(Protocol):
@@ -124,6 +128,16 @@ class Register:
             unique=unique,
             expires_on=expires_on,
         )
+        self._add(store)
+        return store
+
+    def apart(
+        self, name: str, *, clear: Mapping[str, Field], indexes: tuple[tuple[str, ...], ...] = (), why: str
+    ) -> Apart:
+        """Open a collection that stands outside every case (P15): see `Apart`. why: the reason it may."""
+        from shared.stores.apart import Apart
+
+        store = Apart(name, rows=self.work.db[name], vault=self.vault, clear=clear, indexes=indexes, why=why)
         self._add(store)
         return store
 

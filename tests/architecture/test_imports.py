@@ -17,7 +17,7 @@ MAY = {
     "model": {"model"},
     "actions": {"model", "store", "actions"},
     "store": {"model", "store"},
-    "schemas": {"model", "store"},
+    "schemas": {"model", "store", "schemas"},
     "api": {"model", "actions", "store", "schemas", "api"},
     "consumer": {"model", "actions", "store"},
     "main": set(ROOMS),

@@ -32,8 +32,10 @@ INWARD = {
     "POST /cases/<case_id>/paper-files",
     "POST /organisations",
     "POST /notifications",
+    "POST /cases/<case_id>/contacts",
 }
-BY_BODY = {"POST /consents"}
+# A decline, and a disclosure for safeguarding, go on.
+BY_BODY = {"POST /consents", "POST /cases/<case_id>/disclosures"}
 # What a family's wish to be forgotten, or its no, needs.
 GOES_ON = {
     "POST /requests",
@@ -56,6 +58,16 @@ GOES_ON = {
     "POST /notifications/<notification_id>/returned",
     "POST /cases/search",
     "POST /templates/<name>/preview",
+    "PUT /cases/<case_id>/people/<person_id>/safe-contact",
+    "PUT /cases/<case_id>/stop-all",
+    "DELETE /cases/<case_id>/stop-all",
+    "POST /disclosures",
+    "POST /disclosures/<disclosure_id>/review",
+    "PUT /disclosures/<disclosure_id>/hold",
+    "DELETE /disclosures/<disclosure_id>/hold",
+    "POST /tasks/<task_id>/done",
+    "POST /helpline-calls",
+    "POST /alerts",
 }
 FULL = Room(free=9, total=100)
 

@@ -107,9 +107,9 @@ def test_p28_nothing_of_a_family_is_readable_before_or_after_it_is_forgotten(hou
         before = set(house.provided.post.glob("*.pdf"))
         organisation = worker.made("/organisations", {"name": f["organisation"], "kind": "school"})["id"]
         case_id = house.a_shell()
-        given_by = {"name": f"{f['given']} {f['name']}", "capacity": "other", "basis": f["who"]}
+        given_by = {"name": f"{f['given']} {f['name']}", "capacity": "other", "basis": f"{f['who']}, {f['evidence']}"}
         purposes = [{"purpose": "casework"}, {"purpose": "obtain_documents", "party": organisation}]
-        house.a_consent(case_id, *purposes, given_by=given_by, evidence=f["evidence"])
+        house.a_consent(case_id, *purposes, given_by=given_by)
         eventually(lambda: worker.read(f"/cases/{case_id}")["state"] == "open")
         named = {"given_name": f["given"], "family_name": f["name"]}
         address = [f["street"], f["town"], "SW1A 1AA"]

@@ -54,6 +54,8 @@ def settings(**changes: Any) -> Settings:
         calendar=WorkingDays(),
         office=office,
         shell_days=7,
+        safeguarding_email=None,
+        safeguarding_days=2192,
         upload_limit_bytes=1,
         spool=None,
         time_travel=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from services.consent.model import certificates
-from services.consent.model.consents import Consent, Grant, Withdrawal, decide, faults, standing
+from services.consent.model.consents import Consent, Ended, Ending, Grant, Standing, decide, faults, standing
+from services.consent.model.histories import history, is_given_twice, last_to_leave, supersessions
 from services.consent.model.requests import (
     PAPER_STORE,
     PARTICIPANTS,
@@ -30,19 +32,28 @@ from services.consent.model.requests import (
 )
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
+TODAY = date(2026, 11, 22)
 COUNCIL, SCHOOL = "council", "school"
 FILE = Grant(purpose="casework")
 
 
-def a_consent(id: str = "c1", *grants: Grant, person: str | None = None) -> Consent:
+def a_consent(
+    id: str = "c1",
+    *grants: Grant,
+    person: str | None = None,
+    name: str = "Zoë",
+    at: datetime = NOW,
+    **given_by: Any,
+) -> Consent:
     return Consent(
         id=id,
         case_id="case",
-        given_by={"name": "Zoë", "capacity": "parental_responsibility", "person_id": person},
+        given_by={"name": name, "capacity": "parental_responsibility", "person_id": person, **given_by},
         channel="phone",
-        informed_at=NOW,
-        given_at=NOW,
+        informed_at=at,
+        given_at=at,
         statement_version="1",
+        statement_sha256="0" * 64,
         grants=grants or (FILE,),
         evidence=None,
         recorded_at=NOW,
@@ -50,10 +61,14 @@ def a_consent(id: str = "c1", *grants: Grant, person: str | None = None) -> Cons
     )
 
 
-def an_end(consent_id: str, *grants: Grant) -> Withdrawal:
-    return Withdrawal(
+def an_end(consent_id: str, *grants: Grant) -> Ending:
+    return Ending(
         id="w", case_id="case", consent_id=consent_id, channel="phone", by="Zoë", grants=grants or None, at=NOW
     )
+
+
+def stands(consents: Iterable[Consent], endings: Iterable[Ending] = (), on: date = TODAY) -> tuple[Standing, ...]:
+    return standing(consents, endings, today=on)
 
 
 # What stands, and what it allows
@@ -62,13 +77,13 @@ def an_end(consent_id: str, *grants: Grant) -> Withdrawal:
 def test_a_withdrawal_ends_all_of_its_consent_or_the_purposes_it_names() -> None:
     contact = Grant(purpose="contact", party=COUNCIL)
     one, other = a_consent("c1", FILE, contact), a_consent("c2", FILE)
-    assert [s.consent_id for s in standing([other, one], [])] == ["c1", "c1", "c2"]
-    assert [(s.consent_id, s.grant) for s in standing([one, other], [an_end("c1", contact)])] == [
+    assert [s.consent_id for s in stands([other, one], [])] == ["c1", "c1", "c2"]
+    assert [(s.consent_id, s.grant) for s in stands([one, other], [an_end("c1", contact)])] == [
         ("c1", FILE),
         ("c2", FILE),
     ]
-    assert [s.consent_id for s in standing([one, other], [an_end("c1")])] == ["c2"]
-    assert standing([one, other], [an_end("c1"), an_end("c2")]) == ()
+    assert [s.consent_id for s in stands([one, other], [an_end("c1")])] == ["c2"]
+    assert stands([one, other], [an_end("c1"), an_end("c2")]) == ()
 
 
 GRANTS = st.builds(
@@ -84,8 +99,8 @@ def test_p13_nothing_is_allowed_that_no_standing_consent_covers(given_: list[lis
     consents = [a_consent(f"c{n}", *grants) for n, grants in enumerate(given_)]
     ended = data.draw(st.sets(st.sampled_from([c.id for c in consents]))) if consents else set()
     asked = data.draw(GRANTS)
-    stands = standing(consents, [an_end(id) for id in ended])
-    decision = decide(stands, asked, person_id=None, first_adult=None)
+    agreed = stands(consents, [an_end(id) for id in ended])
+    decision = decide(agreed, asked, person_id=None, first_adult=None)
     left = [g for c in consents if c.id not in ended for g in c.grants]
     covered = [
         g
@@ -111,18 +126,18 @@ def test_p11_a_consent_that_names_a_kind_covers_that_kind_alone(
     said: str | None, asked: str | None, allowed: bool
 ) -> None:
     obtain = Grant(purpose="obtain_documents", party=COUNCIL, document_kind=said)
-    stands = standing([a_consent("c1", FILE, obtain)], [])
+    agreed = stands([a_consent("c1", FILE, obtain)], [])
     question = Grant(purpose="obtain_documents", party=COUNCIL, document_kind=asked)
-    assert decide(stands, question, person_id=None, first_adult=None).allowed is allowed
+    assert decide(agreed, question, person_id=None, first_adult=None).allowed is allowed
     elsewhere = replace(question, party=SCHOOL)
-    assert not decide(stands, elsewhere, person_id=None, first_adult=None).allowed
+    assert not decide(agreed, elsewhere, person_id=None, first_adult=None).allowed
 
 
 def test_a_consent_that_names_nobody_speaks_for_the_adult_added_first() -> None:
-    stands = standing([a_consent("c1", FILE), a_consent("c2", FILE, Grant(purpose="email"), person="bob")], [])
+    agreed = stands([a_consent("c1", FILE), a_consent("c2", FILE, Grant(purpose="email"), person="bob")], [])
 
     def says(person: str | None, purpose: str = "casework", first: str | None = "ann") -> bool:
-        return decide(stands, Grant(purpose=purpose), person_id=person, first_adult=first).allowed
+        return decide(agreed, Grant(purpose=purpose), person_id=person, first_adult=first).allowed
 
     assert says("ann")
     assert says("bob")
@@ -159,6 +174,144 @@ def test_p7_what_can_t_be_so_is_named_by_its_field(changed: dict[str, Any], fiel
     }
     assert faults(**right) == {}  # type: ignore[arg-type]
     assert field in faults(**{**right, **changed})
+
+
+# Last days
+
+
+@pytest.mark.parametrize(("day", "left"), [(TODAY, 1), (TODAY - timedelta(days=1), 0), (TODAY + timedelta(days=1), 1)])
+def test_a_purpose_stands_through_its_last_day_and_no_longer(day: date, left: int) -> None:
+    assert len(stands([a_consent("c1", Grant(purpose="casework", until=day))])) == left
+
+
+def test_a_decision_says_until_when_it_holds() -> None:
+    contact = Grant(purpose="contact", party=COUNCIL, until=TODAY + timedelta(days=9))
+    file = Grant(purpose="casework", until=TODAY + timedelta(days=2))
+    decision = decide(stands([a_consent("c1", file, contact)]), contact, person_id=None, first_adult=None)
+    # The last second of the day in London on which the file itself is no longer agreed to
+    assert (decision.allowed, decision.until) == (True, datetime(2026, 11, 24, 23, 59, 59, tzinfo=UTC))
+    beside = a_consent("c2", name="Bo")
+    longer = decide(stands([a_consent("c1", file, contact), beside]), contact, person_id=None, first_adult=None)
+    assert longer.until == datetime(2026, 12, 1, 23, 59, 59, tzinfo=UTC)
+    assert decide(stands([beside]), FILE, person_id=None, first_adult=None).until is None
+
+
+def test_a_last_day_that_is_over_can_t_be_named() -> None:
+    right = {"informed_at": NOW, "given_at": NOW, "given_by": {"capacity": "young_person"}, "now": NOW}
+    assert faults(**right, grants=[replace(FILE, until=TODAY)]) == {}  # type: ignore[arg-type]
+    over = replace(FILE, until=TODAY - timedelta(days=1))
+    assert set(faults(**right, grants=[over])) == {"purposes"}  # type: ignore[arg-type]
+
+
+# One after another
+
+LATER = NOW + timedelta(hours=1)
+CONTACT = Grant(purpose="contact", party=COUNCIL)
+
+
+def gone(new: Consent, *before: Consent, first: str | None = None) -> list[tuple[str, tuple[Grant, ...], str]]:
+    return supersessions(new, before, stands(before), first_adult=first)
+
+
+def test_what_the_same_person_says_later_takes_the_place_of_the_same_purpose() -> None:
+    old = a_consent("c1", FILE, CONTACT, person="ann")
+    assert gone(a_consent("c2", FILE, person="ann", at=LATER), old) == [("c1", (FILE,), "c2")]
+    assert gone(a_consent("c2", CONTACT, FILE, person="ann", at=LATER), old) == [("c1", (FILE, CONTACT), "c2")]
+    assert gone(a_consent("c2", replace(CONTACT, party=SCHOOL), person="ann", at=LATER), old) == []
+
+
+def test_one_that_is_recorded_late_gives_way_to_what_was_said_since() -> None:
+    newer = a_consent("c1", FILE, person="ann", at=LATER)
+    assert gone(a_consent("c2", FILE, CONTACT, person="ann"), newer) == [("c2", (FILE,), "c1")]
+    # Also where that has been withdrawn: what was said before it comes back to life by nobody's word
+    late = a_consent("c2", FILE, person="ann")
+    assert supersessions(late, [newer], [], first_adult=None) == [("c2", (FILE,), "c1")]
+
+
+def test_nobody_s_consent_ends_by_another_s() -> None:
+    for other in (
+        a_consent("c1", person="bob"),
+        a_consent("c1", name="Bob"),
+        a_consent("c1", person="ann", for_person_id="cid", incapacity={"represented_by": "parent"}),
+    ):
+        assert gone(a_consent("c2", person="ann", at=LATER), other, first="ann") == []
+    unnamed = a_consent("c1", name="ZOË ")
+    assert gone(a_consent("c2", at=LATER), unnamed) == [("c1", (FILE,), "c2")]
+    assert gone(a_consent("c2", person="ann", at=LATER), unnamed) == []
+    assert gone(a_consent("c2", person="ann", at=LATER), unnamed, first="ann") == [("c1", (FILE,), "c2")]
+
+
+def test_a_kind_of_document_that_is_added_takes_nothing_away() -> None:
+    plans = Grant(purpose="obtain_documents", party=COUNCIL, document_kind="ehc_plan")
+    reports, everything = replace(plans, document_kind="report"), replace(plans, document_kind=None)
+    old = a_consent("c1", FILE, plans, person="ann")
+    assert gone(a_consent("c2", reports, person="ann", at=LATER), old) == []
+    assert gone(a_consent("c2", everything, person="ann", at=LATER), old) == [("c1", (plans,), "c2")]
+
+
+def test_the_same_words_at_the_same_moment_are_the_same_consent() -> None:
+    one = a_consent("c1", FILE, CONTACT, person="ann")
+
+    def twice(other: Consent) -> bool:
+        return is_given_twice(other, [one], first_adult=None)
+
+    assert twice(a_consent("c2", CONTACT, FILE, person="ann"))
+    assert not twice(a_consent("c2", FILE, person="ann"))
+    assert not twice(a_consent("c2", FILE, CONTACT, person="bob"))
+    assert not twice(a_consent("c2", FILE, CONTACT, person="ann", at=LATER))
+
+
+def test_p7_a_history_tells_everything_in_order_and_changes_nothing() -> None:
+    passing = replace(CONTACT, until=TODAY - timedelta(days=1))
+    consent = a_consent("c1", FILE, passing, at=NOW - timedelta(days=30))
+    told = history(consent, [an_end("c1", FILE), an_end("c9")], today=TODAY)
+    assert [(h.event, h.purposes) for h in told] == [
+        ("given", None),
+        ("expired", (passing,)),
+        ("withdrawn", (FILE,)),
+    ]
+    assert told[1].at == datetime(2026, 11, 21, 23, 59, 59, tzinfo=UTC)
+    # The clock's own entry says the same once, not twice
+    noticed = Ending(
+        id="e", case_id="case", consent_id="c1", kind=Ended.EXPIRED, grants=(passing,), at=told[1].at
+    )  # fmt: skip
+    assert history(consent, [an_end("c1", FILE), noticed], today=TODAY) == told
+
+
+def test_the_last_to_leave_is_whoever_ends_the_last_consent_to_the_file() -> None:
+    ann, bob = a_consent("c1", FILE, CONTACT), a_consent("c2", FILE, name="Bob")
+    both, one, neither = stands([ann, bob]), stands([ann, bob], [an_end("c2")]), stands([ann], [an_end("c1", FILE)])
+    assert not last_to_leave(both, one)
+    assert last_to_leave(one, neither)
+    assert not last_to_leave(neither, ())
+
+
+@pytest.mark.parametrize(
+    ("given_by", "field"),
+    [
+        ({"capacity": "other", "for_person_id": "cid"}, "given_by.incapacity"),
+        ({"capacity": "other", "basis": "x", "incapacity": {"represented_by": "deputy"}}, "given_by.incapacity"),
+        (
+            {"capacity": "young_person", "for_person_id": "cid", "incapacity": {"represented_by": "deputy"}},
+            "given_by.incapacity",
+        ),
+        (
+            {
+                "capacity": "other",
+                "person_id": "cid",
+                "for_person_id": "cid",
+                "incapacity": {"represented_by": "deputy"},
+            },
+            "given_by.for_person_id",
+        ),
+    ],
+)
+def test_p7_whoever_decides_for_another_says_for_whom_and_how_it_was_judged(
+    given_by: dict[str, Any], field: str
+) -> None:
+    assert field in faults(informed_at=NOW, given_at=NOW, grants=[FILE], given_by={"name": "x", **given_by}, now=NOW)
+    whole = {"capacity": "other", "for_person_id": "cid", "incapacity": {"represented_by": "deputy"}}
+    assert faults(informed_at=NOW, given_at=NOW, grants=[FILE], given_by={"name": "x", **whole}, now=NOW) == {}
 
 
 # The erasure

@@ -217,6 +217,7 @@ def test_public_keys_hold_no_private_half_and_name_service_and_use(tmp_path: Pat
     uses = {(entry["fmn_service"], entry["fmn_use"]) for entry in entries}
     assert uses == {(service, use) for service in SERVICES for use in ("token", "receipt")} | {
         ("consent", "certificate"),
+        ("consent", "consent_receipt"),
         ("consent", "ledger"),
         ("issuer", "issuer"),
     }

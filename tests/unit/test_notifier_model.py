@@ -104,7 +104,8 @@ def test_nobody_shows_in_a_repr() -> None:
                 "email": "z@quince.example",
                 "formats": ["large_print"],
             }
-        ]
+        ],
+        "reach": [{"person_id": "p", "post": "yes", "email": "yes"}],
     }
     (person,) = m.people_of(answer)
     assert person.name == "Zbyněk Ångström"
@@ -114,7 +115,19 @@ def test_nobody_shows_in_a_repr() -> None:
 
 
 def test_who_asked_for_letters_gets_no_email() -> None:
-    (person,) = m.people_of({"people": [{"id": "p", "role": "parent", "given_name": "A", "email": "a@b.example"}]})
+    known = {"id": "p", "role": "parent", "given_name": "A", "email": "a@b.example", "address": ["1 Quince Row"]}
+
+    def reached(post: str, email: str) -> m.Person:
+        reach = [{"person_id": "p", "post": post, "email": email}]
+        return m.people_of({"people": [known], "reach": reach})[0]
+
+    person = reached("yes", "yes")
     assert person.takes_email
+    assert person.address
+    assert not person.plain
+    assert reached("plain", "yes").plain
+    # A way that isn't safe is as if there were none
+    assert not reached("yes", "no").takes_email
+    assert reached("no", "yes").address == ()
     assert not replace(person, preferred="letter").takes_email
     assert not replace(person, email=None).takes_email

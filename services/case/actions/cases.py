@@ -11,9 +11,9 @@ from services.case.model.cases import Case, CaseView
 from services.case.model.references import ReferenceTaken, new_reference
 from services.case.store import CaseStores
 from shared.erasing import END_STEP
-from shared.errors import Conflict, Erased, NotFound, Unavailable
+from shared.errors import Conflict, Erased, Frozen, NotFound, Unavailable
 from shared.events import case as events
-from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN, UNKNOWN_SENTENCE
+from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN, FROZEN_SENTENCE, UNKNOWN_SENTENCE
 from shared.ids import new_id
 from shared.work import Tx
 
@@ -51,6 +51,7 @@ def read_case(stores: CaseStores, *, case_id: str, now: datetime) -> CaseView:
     """The case with its people. Raises NotFound, or Erased for one that has ended or is being erased."""
     case = stores.cases.get(case_id)
     people = stores.people.of_case(case_id) if case is not None else []
+    stopped = case is not None and stores.stops.get(case_id) is not None
     # Looked at last: an erasure that began in the meantime must not be answered with half a case.
     gate = stores.work.gates.state(case_id)
     if gate == CLOSED:
@@ -59,7 +60,7 @@ def read_case(stores: CaseStores, *, case_id: str, now: datetime) -> CaseView:
         raise NotFound(UNKNOWN_SENTENCE)
     if case.has_expired(now):
         raise Erased(ERASED_SENTENCE)
-    return CaseView(case=case, people=people, frozen=gate == FROZEN)
+    return CaseView(case=case, people=people, frozen=gate == FROZEN, contact_stopped=stopped)
 
 
 def list_cases(
@@ -72,8 +73,14 @@ def list_cases(
         cases = stores.cases.find(state=state, now=now, after=after, limit=wanted)
         people = stores.people.of_cases([case.id for case in cases])
         gates = stores.gates_of([case.id for case in cases])
+        stopped = stores.stops.of_cases([case.id for case in cases])
         found += [
-            CaseView(case=case, people=people[case.id], frozen=gates[case.id] == FROZEN)
+            CaseView(
+                case=case,
+                people=people[case.id],
+                frozen=gates[case.id] == FROZEN,
+                contact_stopped=case.id in stopped,
+            )
             for case in cases
             if case.id in gates
         ]
@@ -136,7 +143,9 @@ def set_state(
         if after != case:
             after = stores.cases.save(tx, after)
             tx.emit(events.STATE, {"case": case_id, "state": after.state})
-        return CaseView(case=after, people=stores.people.of_case(case_id, tx=tx), frozen=False)
+        stopped = stores.stops.get(case_id, tx=tx) is not None
+        people = stores.people.of_case(case_id, tx=tx)
+        return CaseView(case=after, people=people, frozen=False, contact_stopped=stopped)
 
     return stores.work.run(act)
 
@@ -157,6 +166,13 @@ def agreed_to(stores: CaseStores, tx: Tx, case_id: str, now: datetime) -> Case:
     case = writable(stores, tx, case_id, now)
     stores.projections.get(case_id, tx=tx).require_casework(now)
     return case
+
+
+def still_writable(stores: CaseStores, *, case_id: str, now: datetime) -> None:
+    """What the case itself refuses, said before others are asked on its behalf. Raises NotFound, Frozen or Erased."""
+    readable(stores, case_id=case_id, now=now)
+    if stores.work.gates.state(case_id) == FROZEN:
+        raise Frozen(FROZEN_SENTENCE)
 
 
 def readable(stores: CaseStores, *, case_id: str, now: datetime) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 
 from services.case.actions.cases import IfMatch, agreed_to, readable, writable
 from services.case.model.cases import Case
-from services.case.model.people import Person, checked, room_for_one_more
+from services.case.model.people import Person, check_kept_apart, checked, room_for_one_more
+from services.case.model.safe_contact import email_reaches, post_reaches, with_given
 from services.case.store import CaseStores
 from shared.clock import LONDON
 from shared.errors import NotFound
@@ -31,9 +32,11 @@ def add_person(stores: CaseStores, *, case_id: str, given: Mapping[str, Any], no
         case = agreed_to(stores, tx, case_id, now)
         fields = checked(given, today=now.astimezone(LONDON).date())
         room_for_one_more(stores.people.of_case(case_id, tx=tx))
-        person = stores.people.add(tx, Person(id=person_id, case_id=case_id, **fields))
+        new = with_given(Person(id=person_id, case_id=case_id, **fields), None, now=now)
+        check_kept_apart(new)
+        person = stores.people.add(tx, new)
         stores.search_hashes.put(tx, person)
-        _tell(stores, tx, case)
+        tell_people(stores, tx, case)
         return person
 
     return stores.work.run(act)
@@ -46,14 +49,16 @@ def change_person(
 
     def act(tx: Tx) -> Person:
         case = agreed_to(stores, tx, case_id, now)
-        person = _of_case(stores.people.get(case_id, person_id, tx=tx))
+        person = of_case(stores.people.get(case_id, person_id, tx=tx))
         if_match(str(person.version))
         after = replace(person, **checked(given, today=now.astimezone(LONDON).date()))
+        after = with_given(after, person, now=now)
+        check_kept_apart(after)
         if after == person:
             return person
         after = stores.people.save(tx, after)
         stores.search_hashes.put(tx, after)
-        _tell(stores, tx, case)
+        tell_people(stores, tx, case)
         return after
 
     return stores.work.run(act)
@@ -64,11 +69,11 @@ def remove_person(stores: CaseStores, *, case_id: str, person_id: str, if_match:
 
     def act(tx: Tx) -> None:
         case = writable(stores, tx, case_id, now)
-        person = _of_case(stores.people.get(case_id, person_id, tx=tx))
+        person = of_case(stores.people.get(case_id, person_id, tx=tx))
         if_match(str(person.version))
         stores.people.remove(tx, person)
         stores.search_hashes.remove(tx, person)
-        _tell(stores, tx, case)
+        tell_people(stores, tx, case)
 
     stores.work.run(act)
 
@@ -77,7 +82,7 @@ def read_person(stores: CaseStores, *, case_id: str, person_id: str, now: dateti
     """Raises NotFound or Erased."""
     person = stores.people.get(case_id, person_id)
     readable(stores, case_id=case_id, now=now)
-    return _of_case(person)
+    return of_case(person)
 
 
 def list_people(stores: CaseStores, *, case_id: str, after: str | None, limit: int, now: datetime) -> list[Person]:
@@ -87,22 +92,24 @@ def list_people(stores: CaseStores, *, case_id: str, after: str | None, limit: i
     return people
 
 
-def _of_case(person: Person | None) -> Person:
+def of_case(person: Person | None) -> Person:
     if person is None:
         raise NotFound(_UNKNOWN)
     return person
 
 
-def _tell(stores: CaseStores, tx: Tx, case: Case) -> None:
+def tell_people(stores: CaseStores, tx: Tx, case: Case) -> None:
     """The case's people changed: its version with them, and the others hear of all of them in order."""
     stores.cases.save(tx, case)
-    people = [
+    people = stores.people.of_case(case.id, tx=tx)
+    told = [
         {
             "person": person.id,
             "role": person.role,
-            "post": person.address is not None,
-            "email": person.email is not None,
+            "post": post_reaches(person, people),
+            "email": email_reaches(person),
+            "unreachable": person.safe_contact.refuses_all,
         }
-        for person in stores.people.of_case(case.id, tx=tx)
+        for person in people
     ]
-    tx.emit(events.PEOPLE, {"case": case.id, "people": people})
+    tx.emit(events.PEOPLE, {"case": case.id, "people": told})

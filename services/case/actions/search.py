@@ -47,10 +47,18 @@ def _by(stores: CaseStores, criterion: Criterion, key: str | None, now: datetime
 
 
 def _found(stores: CaseStores, cases: list[Case], matched: str, now: datetime) -> list[Found]:
-    """Without what has ended or is being erased."""
+    """Without what has ended or is being erased; first those in which somebody is kept apart."""
     gates = stores.gates_of([case.id for case in cases])
-    return [
-        Found(case_id=case.id, reference=case.reference, state=case.state, matched=matched)
+    people = stores.people.of_cases([case.id for case in cases])
+    found = [
+        Found(
+            case_id=case.id,
+            reference=case.reference,
+            state=case.state,
+            matched=matched,
+            kept_apart=any(person.kept_apart for person in people[case.id]),
+        )
         for case in cases
         if case.id in gates and not case.has_expired(now)
     ]
+    return sorted(found, key=lambda one: not one.kept_apart)

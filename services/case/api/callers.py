@@ -13,9 +13,26 @@ READERS: Final = ("caseworker", "manager", "safeguarding_lead", "app")
 WRITERS: Final = ("caseworker", "manager", "app")
 #: What an app may do is less than a caseworker: it deletes nothing.
 DELETERS: Final = ("caseworker", "manager")
+#: Signed-in staff: whoever of them is worried about somebody may always say so (P15).
+SAFEGUARDING_STAFF: Final = ("caseworker", "manager", "safeguarding_lead", "data_protection")
+SEES_SAFEGUARDING: Final = ("safeguarding_lead", "data_protection")
+REVIEWERS: Final = ("safeguarding_lead",)
+DISCLOSURE_READERS: Final = (*READERS, "data_protection")
 SERVICES: Final = ("consent", "document", "notifier")
 
-__all__ = ["DELETERS", "READERS", "SERVICES", "WRITERS", "audit_found", "by_manager", "check_if_match"]
+__all__ = [
+    "DELETERS",
+    "DISCLOSURE_READERS",
+    "READERS",
+    "REVIEWERS",
+    "SAFEGUARDING_STAFF",
+    "SEES_SAFEGUARDING",
+    "SERVICES",
+    "WRITERS",
+    "audit_found",
+    "by_manager",
+    "check_if_match",
+]
 
 
 def by_manager() -> bool:

@@ -15,7 +15,18 @@ from services.case.api.callers import READERS, SERVICES, WRITERS, audit_found, b
 from services.case.model.cases import CaseView
 from services.case.store import CaseStores
 from shared.clock import utc_now
-from shared.http import Answer, Blueprint, Inward, allow, check_if_match, created, making, ok, page
+from shared.http import (
+    Answer,
+    Blueprint,
+    Inward,
+    allow,
+    check_if_match,
+    created,
+    leave_no_trace,
+    making,
+    ok,
+    page,
+)
 
 _SHOW = schemas.CaseOut()
 
@@ -56,12 +67,13 @@ def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
         view = actions.read_case(stores, case_id=case_id, now=utc_now())
         return ok(_shown(view), etag=view.etag).response()
 
-    # Not audited: an expired shell leaves no row, so a declined one may not either (P8).
+    # Neither audited nor logged: an expired shell leaves no row and no line, so a declined one may not either (P8).
     @blp.route("/cases/<case_id>/ending", methods=["POST"])
     @allow(services=("consent",), audited=False, inward=Inward.NO)
     @blp.response(204)
     def end_shell(case_id: str) -> Response:
         """End a shell exactly as its expiry does."""
+        leave_no_trace()
         actions.end_shell(stores, case_id=case_id)
         return Response(status=204)
 

@@ -9,6 +9,7 @@ from typing import Final
 
 from services.case.model.consents import NO_CONSENT_SENTENCE
 from services.case.model.people import Person
+from services.case.model.safe_contact import Reach, reach_of
 from shared.errors import Conflict, ConsentRequired, Forbidden
 
 SHELL, OPEN, INACTIVE, CLOSED = "shell", "open", "inactive", "closed"
@@ -42,11 +43,17 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseView:
-    """A case as callers see it: with its people in the order they were added, and whether it is frozen."""
+    """A case as callers see it: with its people in the order they were added, whether it is frozen, and whether all
+    contact with the family has stopped."""
 
     case: Case
     people: Sequence[Person]
     frozen: bool
+    contact_stopped: bool = False
+
+    @property
+    def reach(self) -> list[Reach]:
+        return reach_of(self.people)
 
     @property
     def etag(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
+from services.case.model.safe_contact import SafeContact
 from shared.errors import Conflict, Invalid
 from shared.phones import BadPhone, to_e164
 from shared.postal import BadAddress, PostalAddress
@@ -24,6 +25,7 @@ _MAX_LOCAL_CHARACTERS: Final = 64
 MAX_AGE_YEARS: Final = 130
 #: People of one case: each change tells all of them to the other services.
 MAX_PEOPLE: Final = 100
+NOT_ASKED: Final = SafeContact()
 
 # Quoted local parts and address literals aren't taken: nobody's mailbox needs them, and they carry tricks.
 _LOCAL: Final = re.compile(r"[^\s@\"(),:;<>\[\\\].]+(?:\.[^\s@\"(),:;<>\[\\\].]+)*")
@@ -48,6 +50,9 @@ class Person:
     parental_responsibility: bool | None = field(default=None, repr=False)
     preferred_channel: str | None = field(default=None, repr=False)
     formats: tuple[str, ...] = field(default=(), repr=False)
+    safe_contact: SafeContact = field(default=NOT_ASKED, repr=False)
+    #: A competent child who is to be kept apart: nobody else of the file hears of them, nor their household by post.
+    kept_apart: bool = field(default=False, repr=False)
 
 
 def checked(given: Mapping[str, Any], *, today: date) -> dict[str, Any]:
@@ -71,6 +76,15 @@ def room_for_one_more(people: Sequence[Person]) -> None:
     """Raises Conflict when the case has as many people as it may."""
     if len(people) >= MAX_PEOPLE:
         raise Conflict(f"A case has at most {MAX_PEOPLE} people. Nothing was stored.")
+
+
+def check_kept_apart(person: Person) -> None:
+    """Raises Invalid for keeping anyone apart who is not the child or young person of the file."""
+    if person.kept_apart and person.role not in ("child", "young_person"):
+        raise Invalid(
+            "Only a child or young person can be kept apart. Nothing was stored.",
+            errors={"kept_apart": ["It is for a child who was judged competent, or a young person."]},
+        )
 
 
 def check_date_of_birth(born: date, *, today: date) -> date:
@@ -122,6 +136,8 @@ def _tidied(name: str, value: Any, today: date) -> Any:
         return _name(value)
     if name == "formats":
         return tuple(dict.fromkeys(value or ()))
+    if name == "kept_apart":
+        return bool(value)
     if value is None:
         return None
     match name:

@@ -27,12 +27,13 @@ class Criterion(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A case that was found, and by what."""
+    """A case that was found, and by what. kept_apart: somebody in it is, so that nobody else is told of the file."""
 
     case_id: str
     reference: str
     state: str
     matched: str
+    kept_apart: bool = False
 
 
 def name_key(family_name: str, born: date) -> str | None:

@@ -1,12 +1,15 @@
-"""The case service's stores: records to model and back. All of them go when the case does."""
+"""The case service's stores: records to model and back. All go when the case does, but for safeguarding (P15)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from services.case.store.cases import Cases, Projections
+from services.case.store.contacts import Contacts, Disclosures
 from services.case.store.entries import Entries
 from services.case.store.people import People, SearchHashes
+from services.case.store.safeguarding import Concerns
+from services.case.store.stops import Stops
 from shared.erasing import AddsSteps
 from shared.gates import CLOSED
 from shared.stores import Register
@@ -23,7 +26,11 @@ class CaseStores:
         self.steps = steps
         self.cases = Cases(register)
         self.people = People(register)
+        self.stops = Stops(register)
         self.entries = Entries(register)
+        self.contacts = Contacts(register)
+        self.disclosures = Disclosures(register)
+        self.concerns = Concerns(register)
         self.projections = Projections(register)
         self.search_hashes = SearchHashes(register, search_key)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 
 from services.case.model.people import Person
+from services.case.model.safe_contact import WAYS, SafeContact
 from services.case.model.search import Criterion, keys_of
 from shared.fields import Digest, Optional
 from shared.stores import Disposal, Record, Register
@@ -103,12 +104,19 @@ def _person_personal(person: Person) -> dict[str, Any]:
         "parental_responsibility": person.parental_responsibility,
         "preferred_channel": person.preferred_channel,
         "formats": list(person.formats),
+        "safe_contact": {
+            **{way: getattr(person.safe_contact, way) for way in WAYS},
+            "asked_at": person.safe_contact.asked_at and person.safe_contact.asked_at.isoformat(),
+        },
+        "kept_apart": person.kept_apart,
     }
 
 
 def _person(record: Record) -> Person:
     kept = dict(record.personal)
     born, address = kept.pop("date_of_birth"), kept.pop("address")
+    safe = dict(kept.pop("safe_contact"))
+    asked_at = safe.pop("asked_at")
     return Person(
         id=record.id,
         case_id=str(record.case_id),
@@ -116,6 +124,7 @@ def _person(record: Record) -> Person:
         date_of_birth=date.fromisoformat(born) if born else None,
         address=None if address is None else tuple(address),
         formats=tuple(kept.pop("formats")),
+        safe_contact=SafeContact(**safe, asked_at=datetime.fromisoformat(asked_at) if asked_at else None),
         **kept,
     )
 

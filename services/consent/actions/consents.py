@@ -1,21 +1,60 @@
-"""Consents given, declined and withdrawn; decisions; organisations."""
+"""Consents given and withdrawn; decisions; organisations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.consent.model.consents import Consent, Decision, Grant, Standing, Withdrawal, decide, faults
+from services.consent.actions.requests import log_or_join, new_erasure
+from services.consent.actions.rights import refuse_parental, settle_answered
+from services.consent.actions.tasks import settle_task
+from services.consent.actions.telling import tell
+from services.consent.model import rights
+from services.consent.model.consents import (
+    CASEWORK,
+    CHILD,
+    PARENTAL,
+    YOUNG,
+    YOUNG_PERSON,
+    Consent,
+    Decision,
+    Ended,
+    Ending,
+    Grant,
+    decide,
+    faults,
+)
+from services.consent.model.histories import is_given_twice, last_to_leave, supersessions
+from services.consent.model.requests import SYSTEM
+from services.consent.model.tasks import Kind
 from services.consent.store import Stores
 from shared import events
 from shared.errors import Conflict, ConsentRequired, Invalid, NotFound
 from shared.gates import FROZEN
+from shared.ids import new_id
 from shared.work import Tx
+from shared.working_days import london_day
 
 LEDGER_STEP = "ledger"
 # Other services tell this reason from the rest: a document can come only from an organisation that is entered here.
 NO_SUCH_ORGANISATION = "no-such-organisation"
+RIGHTS_PASSED = "rights-passed"
+_CANT = "The consent can't be recorded as it stands. Nothing was stored."
+#: On what authority whoever gave a consent asks for an erasure by withdrawing it.
+_AUTHORITY = {PARENTAL: "parental_responsibility", YOUNG_PERSON: "self", CHILD: "self"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What others must be asked before a consent is recorded; both may raise Unavailable.
+
+    role_of: the role of that person of the case, None for nobody of it. has_document: whether the case has it.
+    """
+
+    role_of: Callable[[str], str | None]
+    has_document: Callable[[str], bool]
 
 
 def add_organisation(stores: Stores, *, id: str, name: str, kind: str) -> Mapping[str, Any]:
@@ -28,94 +67,126 @@ def add_organisation(stores: Stores, *, id: str, name: str, kind: str) -> Mappin
     return stores.work.run(act)
 
 
-def give_consent(
-    stores: Stores,
-    *,
-    id: str,
-    case_id: str,
-    given_by: Mapping[str, Any],
-    channel: str,
-    informed_at: datetime,
-    given_at: datetime,
-    statement_version: str,
-    grants: Sequence[Grant],
-    evidence: str | None,
-    recorded_by: str,
-    is_person: Callable[[str], bool],
-    now: datetime,
-) -> Consent:
+def give_consent(stores: Stores, given: Consent, outside: Outside, *, now: datetime) -> Consent:
     """Record a consent and tell everyone what stands (P2, P6, P7).
 
-    is_person: whether the id is a person of this case. Raises Invalid for what can't be so, ConsentRequired when
-    nothing is agreed about the file itself, and as the gate does.
+    Raises Invalid for what can't be so, ConsentRequired when nothing is agreed about the file itself, Conflict for one
+    that is recorded already or that rests on parental authority which has passed, and as the gate does.
     """
-    wrong = faults(informed_at=informed_at, given_at=given_at, grants=grants, given_by=given_by, now=now)
-    person_id = given_by.get("person_id")
-    if person_id is not None and not is_person(person_id):
-        wrong["given_by.person_id"] = ["This is no person of the case."]
-    parties = {grant.party for grant in grants if grant.party is not None}
-    if any(stores.organisations.get(party) is None and not is_person(party) for party in sorted(parties)):
-        wrong.setdefault("purposes", []).append("A party is neither an organisation nor a person of the case.")
-    if wrong:
-        raise Invalid("The consent can't be recorded as it stands. Nothing was stored.", errors=wrong)
-    given = Consent(
-        id=id,
-        case_id=case_id,
-        given_by=given_by,
-        channel=channel,
-        informed_at=informed_at,
-        given_at=given_at,
-        statement_version=statement_version,
-        grants=tuple(grants),
-        evidence=evidence,
-        recorded_at=now,
-        recorded_by=recorded_by,
+    wrong = faults(
+        informed_at=given.informed_at,
+        given_at=given.given_at,
+        grants=given.grants,
+        given_by=given.given_by,
+        now=now,
     )
+    wrong |= _strangers(stores, given, outside)
+    if given.evidence is not None and not outside.has_document(given.evidence):
+        wrong["evidence"] = ["This is no document of the case."]
+    if wrong:
+        raise Invalid(_CANT, errors=wrong)
+    today, case_id = london_day(now), given.case_id
 
     def act(tx: Tx) -> Consent:
         tx.enter(case_id)
-        stands = stores.standing(case_id, tx)
-        file_agreed = any(s.grant.purpose == "casework" for s in stands)
-        if not file_agreed and not any(grant.purpose == "casework" for grant in grants):
+        before, stands = stores.consents_of(case_id, tx), stores.standing(case_id, today, tx)
+        first_adult = stores.first_adult(case_id, tx)
+        if not any(g.purpose == CASEWORK for g in (*(s.grant for s in stands), *given.grants)):
             raise ConsentRequired(
                 "Nobody has agreed to a case file yet, and this consent has no purpose `casework`. Nothing was stored."
             )
+        if is_given_twice(given, before, first_adult=first_adult):
+            raise Conflict("This consent is recorded already: the same words, at the same moment. Nothing was stored.")
+        if given.capacity == PARENTAL:
+            refuse_parental(stores, tx, case_id, now)
+        if given.represented_by == "parent":
+            _refuse_parent_beside_others(before, {s.consent_id for s in stands}, given)
         stores.add_consent(tx, given)
-        _tell(tx, events.consent.GIVEN, given.id, stores.standing(case_id, tx), case_id)
+        for consent_id, grants, newer in supersessions(given, before, stands, first_adult=first_adult):
+            stores.add_ending(tx, _superseded(case_id, consent_id, grants, newer, tx.now))
+        settle_answered(stores, tx, case_id, today)
+        if any(g.purpose == CASEWORK for g in given.grants):
+            settle_task(stores, tx, case_id=case_id, kind=Kind.CONSENT_EXPIRED)
+        tell(stores, tx, events.consent.GIVEN, case_id=case_id, consent_id=given.id, today=today)
         return given
 
     return stores.work.run(act)
+
+
+def _strangers(stores: Stores, given: Consent, outside: Outside) -> dict[str, list[str]]:
+    """Whoever is named and isn't of this case, or isn't what they are said to be."""
+    wrong: dict[str, list[str]] = {}
+    if given.person_id is not None:
+        role = outside.role_of(given.person_id)
+        if role is None:
+            wrong["given_by.person_id"] = ["This is no person of the case."]
+        elif given.capacity in (YOUNG_PERSON, CHILD) and role not in YOUNG:
+            wrong["given_by.person_id"] = ["This person is no child or young person of the case."]
+    if given.for_person_id is not None and outside.role_of(given.for_person_id) not in YOUNG:
+        wrong["given_by.for_person_id"] = ["This is no child or young person of the case."]
+    parties = {grant.party for grant in given.grants if grant.party is not None}
+    if any(stores.organisations.get(party) is None and outside.role_of(party) is None for party in sorted(parties)):
+        wrong["purposes"] = ["A party is neither an organisation nor a person of the case."]
+    return wrong
+
+
+def _refuse_parent_beside_others(before: Sequence[Consent], standing: set[str], given: Consent) -> None:
+    """A parent represents only whom no deputy and no attorney does."""
+    if any(
+        one.id in standing and one.for_person_id == given.for_person_id and one.represented_by in ("deputy", "attorney")
+        for one in before
+    ):
+        raise Conflict(
+            "A deputy or an attorney represents this person already, so a parent doesn't. Nothing was stored. "
+            "Withdraw that consent first, if they no longer do."
+        )
+
+
+def _superseded(case_id: str, consent_id: str, grants: tuple[Grant, ...], newer: str, at: datetime) -> Ending:
+    return Ending(
+        id=new_id(),
+        case_id=case_id,
+        consent_id=consent_id,
+        kind=Ended.SUPERSEDED,
+        grants=grants,
+        superseded_by=newer,
+        at=at,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Withdrawn:
+    """A withdrawal, and the erasure that it asks for where it was the last consent to the file."""
+
+    ending: Ending
+    request_id: str | None
 
 
 def withdraw(
     stores: Stores,
     *,
     id: str,
+    request_id: str,
     consent_id: str,
     channel: str,
     by: str,
     grants: Sequence[Grant] | None,
+    recorded_by: str,
+    elsewhere: Sequence[str],
     now: datetime,
-) -> Withdrawal:
+) -> Withdrawn:
     """End a consent, or some of its purposes; also while the case is frozen.
 
-    Raises NotFound; Invalid for a purpose that was never given; Conflict when all of it was withdrawn before.
+    What rested on it stops. When nobody agrees to the file any more an erasure is asked for in the name of whoever
+    withdrew: it waits for confirmation like any other, by somebody else than `recorded_by`.
+    Raises NotFound; Invalid for a purpose that was never given; Conflict when all of it had ended before.
     """
     record = stores.consents.get(consent_id)
     if record is None:
         raise NotFound("There is no such consent here.")
-    case_id = str(record.case_id)
-    end = Withdrawal(
-        id=id,
-        case_id=case_id,
-        consent_id=consent_id,
-        channel=channel,
-        by=by,
-        grants=None if grants is None else tuple(grants),
-        at=now,
-    )
+    case_id, today = str(record.case_id), london_day(now)
 
-    def act(tx: Tx) -> Withdrawal:
+    def act(tx: Tx) -> Withdrawn:
         tx.enter(case_id, frozen_too=True)
         given = next((c for c in stores.consents_of(case_id, tx) if c.id == consent_id), None)
         if given is None:
@@ -125,43 +196,69 @@ def withdraw(
                 "A consent can be withdrawn only for what it was given for. Nothing was changed.",
                 errors={"purposes": ["A purpose named here was never given by this consent."]},
             )
-        left = {s.grant for s in stores.standing(case_id, tx) if s.consent_id == consent_id}
+        stands = stores.standing(case_id, today, tx)
+        left = {s.grant for s in stands if s.consent_id == consent_id}
         if not left.intersection(given.grants if grants is None else grants):
-            raise Conflict("This was withdrawn before. Nothing was changed.")
-        stores.add_withdrawal(tx, end)
-        _tell(tx, events.consent.WITHDRAWN, consent_id, stores.standing(case_id, tx), case_id)
+            raise Conflict(
+                "None of this stands any more: it was withdrawn, ran out, or gave way to a newer consent. "
+                "Nothing was changed."
+            )
+        end = Ending(
+            id=id,
+            case_id=case_id,
+            consent_id=consent_id,
+            channel=channel,
+            by=by,
+            grants=None if grants is None else tuple(grants),
+            at=now,
+        )
+        stores.add_ending(tx, end)
+        young = stores.young_of(case_id, tx)
+        after = stores.standing(case_id, today, tx)
+        asked: str | None = None
+        if last_to_leave(*(rights.speaking(s, young, today=today) for s in (stands, after))):
+            # Before the withdrawal is told: the last letter goes by the consents as they stood.
+            asked = _ask_erasure(stores, tx, given, end, request_id, recorded_by, elsewhere)
+        tell(stores, tx, events.consent.WITHDRAWN, case_id=case_id, consent_id=consent_id, today=today)
         stores.steps.add(tx, LEDGER_STEP, f"withdrawal:{id}", case_id)
-        return end
+        return Withdrawn(ending=end, request_id=asked)
 
     return stores.work.run(act)
 
 
-def decision(stores: Stores, *, case_id: str, asked: Grant, person_id: str | None) -> Decision:
+def _ask_erasure(
+    stores: Stores, tx: Tx, given: Consent, end: Ending, request_id: str, recorded_by: str, elsewhere: Sequence[str]
+) -> str:
+    made_by = {"name": given.given_by["name"], "authority": _AUTHORITY.get(given.capacity, "representative")}
+    if given.person_id is not None:
+        made_by["person_id"] = given.person_id
+    new = new_erasure(
+        stores,
+        id=request_id,
+        case_id=given.case_id,
+        received_at=end.at,
+        channel=str(end.channel),
+        personal={"made_by": made_by, "note": "The last consent to the case file was withdrawn."},
+        identity_settled=True,
+        logged_by=SYSTEM,
+        recorded_by=recorded_by,
+        elsewhere=elsewhere,
+        now=end.at,
+    )
+    return log_or_join(stores, tx, new)[0].id
+
+
+def decision(stores: Stores, *, case_id: str, asked: Grant, person_id: str | None, now: datetime) -> Decision:
     """Whether this may be done now. A frozen case allows nothing: sending and sharing have stopped (P24)."""
     if stores.work.gates.state(case_id) == FROZEN:
         return Decision(allowed=False, reason="frozen")
     if asked.purpose == "obtain_documents" and (asked.party is None or stores.organisations.get(asked.party) is None):
         return Decision(allowed=False, reason=NO_SUCH_ORGANISATION)
-    stands = stores.standing(case_id)
-    return decide(stands, asked, person_id=person_id, first_adult=stores.first_adult(case_id))
-
-
-def _tell(tx: Tx, event_type: events.EventType, consent_id: str, stands: Sequence[Standing], case_id: str) -> None:
-    tx.emit(
-        event_type,
-        {
-            "case": case_id,
-            "consent": consent_id,
-            "standing": [
-                {
-                    "consent": s.consent_id,
-                    "purpose": s.grant.purpose,
-                    "party": s.grant.party,
-                    "document_kind": s.grant.document_kind,
-                    "person": s.person_id,
-                    "until": None,
-                }
-                for s in stands
-            ],
-        },
-    )
+    today, first_adult = london_day(now), stores.first_adult(case_id)
+    stands, young = stores.standing(case_id, today), stores.young_of(case_id)
+    agreed = decide(stands, asked, person_id=person_id, first_adult=first_adult)
+    if not agreed.allowed:
+        return agreed
+    covering = rights.covering(stands, young, today=today)
+    covered = decide(covering, asked, person_id=person_id, first_adult=first_adult)
+    return covered if covered.allowed else Decision(allowed=False, reason=RIGHTS_PASSED)

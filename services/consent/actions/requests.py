@@ -7,7 +7,9 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
+from services.consent.actions.rights import refuse_parental
 from services.consent.actions.saga import advance, keep_looking, stop
+from services.consent.model.consents import PARENTAL
 from services.consent.model.requests import (
     CHECKS,
     ERASURE_WORKING_DAYS,
@@ -51,14 +53,62 @@ def log_erasure(
     Returns the request, and whether it is new. `personal`: {made_by, note?, late_reason?}. The caller has settled
     that the case is one we know of.
     """
-    received_on = london_day(received_at)
-    if london_day(now) > received_on and not personal.get("late_reason"):
+    if london_day(now) > london_day(received_at) and not personal.get("late_reason"):
         raise Invalid(
             "It was received on an earlier day than today, so say why it is logged late. Nothing was stored.",
             errors={"late_reason": ["Needed when a request is logged on a later day than it was received."]},
         )
-    due_on = stores.calendar.after(received_on, ERASURE_WORKING_DAYS)
-    new = Request(
+    new = new_erasure(
+        stores,
+        id=id,
+        case_id=case_id,
+        received_at=received_at,
+        channel=channel,
+        personal=personal,
+        identity_settled=identity_settled,
+        logged_by=logged_by,
+        elsewhere=elsewhere,
+        now=now,
+    )
+    erased = stores.work.gates.state(case_id) == CLOSED
+    if erased:
+        stores.vault.create_key(request_key(id))
+
+    def act(tx: Tx) -> tuple[Request, bool]:
+        tx.gates.touch(tx.session, case_id)
+        if personal["made_by"]["authority"] == PARENTAL and not erased:
+            refuse_parental(stores, tx, case_id, now)
+        if (tx.gates.state(case_id, tx.session) == CLOSED) != erased and not _open_erasures(stores, tx, case_id):
+            raise Conflict("The case was just erased. Nothing was stored; log the request again.")
+        return log_or_join(stores, tx, new, key=request_key(id) if erased else None)
+
+    try:
+        logged, is_new = stores.work.run(act)
+    except Problem:
+        drop_key(stores, id)
+        raise
+    if not is_new:
+        drop_key(stores, id)
+    return logged, is_new
+
+
+def new_erasure(
+    stores: Stores,
+    *,
+    id: str,
+    case_id: str,
+    received_at: datetime,
+    channel: str,
+    personal: Mapping[str, Any],
+    identity_settled: bool,
+    logged_by: str,
+    elsewhere: Sequence[str],
+    now: datetime,
+    recorded_by: str | None = None,
+) -> Request:
+    """A request for erasure as it is when it is logged: due on the second working day (P24)."""
+    due_on = stores.calendar.after(london_day(received_at), ERASURE_WORKING_DAYS)
+    return Request(
         id=id,
         kind="erasure",
         case_id=case_id,
@@ -67,6 +117,7 @@ def log_erasure(
         received_at=received_at,
         logged_at=now,
         logged_by=logged_by,
+        recorded_by=recorded_by,
         channel=channel,
         due_on=due_on,
         due_at=end_of_day(due_on),
@@ -84,30 +135,23 @@ def log_erasure(
         personal=personal,
         version=1,
     )
-    erased = stores.work.gates.state(case_id) == CLOSED
-    if erased:
-        stores.vault.create_key(request_key(id))
 
-    def act(tx: Tx) -> tuple[Request, bool]:
-        tx.gates.touch(tx.session, case_id)
-        joined = next((r for r in stores.requests_of(case_id, tx) if r.stands and r.kind == "erasure"), None)
-        if joined is not None:
-            return joined, False
-        if (tx.gates.state(case_id, tx.session) == CLOSED) != erased:
-            raise Conflict("The case was just erased. Nothing was stored; log the request again.")
-        stores.add_request(tx, new, key=request_key(id) if erased else None)
-        tx.gates.freeze(tx.session, case_id)
-        tx.emit(events.consent.FROZEN, {"case": case_id})
-        return new, True
 
-    try:
-        logged, is_new = stores.work.run(act)
-    except Problem:
-        drop_key(stores, id)
-        raise
-    if not is_new:
-        drop_key(stores, id)
-    return logged, is_new
+def log_or_join(stores: Stores, tx: Tx, new: Request, *, key: str | None = None) -> tuple[Request, bool]:
+    """Log it and freeze the case, or join the erasure that is open; the caller has counted the write at the gate.
+
+    key: the name of the key that it is sealed under, where that isn't the case's.
+    """
+    for joined in _open_erasures(stores, tx, new.case_id):
+        return joined, False
+    stores.add_request(tx, new, key=key)
+    tx.gates.freeze(tx.session, new.case_id)
+    tx.emit(events.consent.FROZEN, {"case": new.case_id})
+    return new, True
+
+
+def _open_erasures(stores: Stores, tx: Tx, case_id: str) -> list[Request]:
+    return [r for r in stores.requests_of(case_id, tx) if r.stands and r.kind == "erasure"]
 
 
 def drop_key(stores: Stores, request_id: str) -> None:
@@ -125,7 +169,7 @@ def confirm(stores: Stores, *, request_id: str, checked: Sequence[str], sub: str
 
     def act(tx: Tx) -> Request:
         request = _open_request(stores, tx, request_id)
-        if request.logged_by == sub:
+        if sub in (request.logged_by, request.recorded_by):
             raise Forbidden("Whoever logged a request can't confirm it: ask a colleague. Nothing was changed.")
         if request.confirmed_at is not None:
             raise Conflict("It has been confirmed already. Nothing was changed.")

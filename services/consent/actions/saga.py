@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.consent.model.consents import Withdrawal
+from services.consent.model.consents import Ending
 from services.consent.model.requests import (
     PARTICIPANTS,
     Move,
@@ -166,10 +166,10 @@ def _pause(silence: timedelta) -> timedelta:
 
 def _end_consents(stores: Stores, tx: Tx, request: Request) -> None:
     """Consents end with an entry of their own; what was given is never changed."""
-    for consent_id in dict.fromkeys(s.consent_id for s in stores.standing(request.case_id, tx)):
-        stores.add_withdrawal(
+    for consent_id in dict.fromkeys(s.consent_id for s in stores.standing(request.case_id, london_day(tx.now), tx)):
+        stores.add_ending(
             tx,
-            Withdrawal(
+            Ending(
                 id=new_id(),
                 case_id=request.case_id,
                 consent_id=consent_id,

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from services.consent.api.consents import consent_routes
+from services.consent.api.helpline import helpline_routes
 from services.consent.api.holds import hold_routes
+from services.consent.api.organisations import organisation_routes
 from services.consent.api.requests import request_routes
 from services.consent.api.statement import statement_routes
+from services.consent.api.tasks import task_routes
 
-__all__ = ["consent_routes", "hold_routes", "request_routes", "statement_routes"]
+__all__ = [
+    "consent_routes",
+    "helpline_routes",
+    "hold_routes",
+    "organisation_routes",
+    "request_routes",
+    "statement_routes",
+    "task_routes",
+]

@@ -1,12 +1,19 @@
-"""Organisations, consents, their withdrawal, decisions."""
+"""Consents, their withdrawal and their receipts, decisions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
+from flask import Response, request
+
 from services.consent.actions import consents as actions
-from services.consent.model.consents import Consent, Withdrawal
+from services.consent.actions.consent_receipts import receipt_of
+from services.consent.model.consent_receipts import RECEIPT_TYPE
+from services.consent.model.consents import Consent
+from services.consent.model.histories import history
 from services.consent.schemas import (
     ConsentIn,
     ConsentOut,
@@ -14,9 +21,7 @@ from services.consent.schemas import (
     ConsentsQuery,
     DecisionOut,
     DecisionQuery,
-    OrganisationIn,
-    OrganisationOut,
-    OrganisationPage,
+    ShownConsent,
     WithdrawalIn,
     WithdrawalOut,
 )
@@ -30,14 +35,13 @@ from shared.http import (
     Answer,
     Blueprint,
     Inward,
-    PageArgs,
     allow,
     audit_case,
-    audit_no_case,
     created,
     current_caller,
     etag_of,
     forget_answer,
+    leave_no_trace,
     making,
     ok,
     page,
@@ -45,48 +49,18 @@ from shared.http import (
 )
 from shared.ids import new_id
 from shared.service import Kit
+from shared.signing import Signer
+from shared.stores import Record
+from shared.working_days import london_day
 
+_JOSE, _JSON = "application/jose", "application/json"
 _CASEWORK = ("caseworker", "manager", "app")
 _MAY_READ = (*_CASEWORK, "data_protection", "safeguarding_lead")
 
 
-def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
+def consent_routes(kit: Kit, stores: Stores, signer: Signer) -> Blueprint:
+    asking = Asking(kit, stores)
     blp = Blueprint("consents", description="Consents, asked with the words of the statement, and what they allow")
-
-    @blp.route("/organisations", methods=["POST"])
-    @allow(*_CASEWORK, inward=Inward.YES)
-    @blp.arguments(OrganisationIn)
-    @blp.response(201, OrganisationOut)
-    @making(_organisation_made, office=True)
-    def add_organisation(body: dict[str, Any]) -> Any:
-        """Enter an organisation; its id is a `party`."""
-        return actions.add_organisation(stores, id=new_id(), name=body["name"], kind=body["kind"])
-
-    @blp.route("/organisations")
-    @allow(*_MAY_READ, services=("notifier", "document", "case"))
-    @blp.arguments(PageArgs, location="query")
-    @blp.response(200, OrganisationPage)
-    def list_organisations(query: dict[str, Any]) -> Any:
-        """Organisations, oldest first."""
-
-        def find(after: str | None, limit: int) -> list[Any]:
-            return stores.organisations.find({}, after=after, limit=limit)
-
-        def show(record: Any) -> dict[str, Any]:
-            return {"id": record.id, **record.clear, **record.personal}
-
-        return ok(page(query, find, show)).response()
-
-    @blp.route("/organisations/<organisation_id>")
-    @allow(*_MAY_READ, services=("notifier", "document", "case"))
-    @blp.response(200, OrganisationOut)
-    def get_organisation(organisation_id: str) -> Any:
-        """One organisation."""
-        record = stores.organisations.get(organisation_id)
-        if record is None:
-            raise NotFound("There is no such organisation here.")
-        shown = OrganisationOut().dump({"id": record.id, **record.clear, **record.personal})
-        return ok(shown, etag=record.version).response()
 
     @blp.route("/consents", methods=["POST"])
     @allow(*_CASEWORK, inward=Inward.BY_BODY)
@@ -98,26 +72,8 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
         if body["decision"] == "declined":
             return _declined(kit, body["case_id"])
         require_room()
-        if text_of(body["statement_version"]) is None:
-            said = {"statement_version": ["There is no such version of the statement."]}
-            raise Invalid("The consent can't be recorded as it stands. Nothing was stored.", errors=said)
-        case_id = body["case_id"]
-        kit.known(case_id)
-        return actions.give_consent(
-            stores,
-            id=new_id(),
-            case_id=case_id,
-            given_by=body["given_by"],
-            channel=body["channel"],
-            informed_at=body["informed_at"],
-            given_at=body["given_at"],
-            statement_version=body["statement_version"],
-            grants=grants_in(body["purposes"]),
-            evidence=body.get("evidence"),
-            recorded_by=current_caller().sub,
-            is_person=lambda person_id: _is_person(kit, stores, case_id, person_id),
-            now=utc_now(),
-        )
+        kit.known(body["case_id"])
+        return actions.give_consent(stores, _given(body), asking.about(body["case_id"]), now=utc_now())
 
     @blp.route("/consents")
     @allow(*_MAY_READ)
@@ -131,18 +87,27 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
         def find(after: str | None, limit: int) -> list[Consent]:
             return [consent(r) for r in stores.consents.find({"case_id": case_id}, after=after, limit=limit)]
 
-        return ok(page(query, find, lambda given: _shown(stores, given))).response()
+        show = _showing(stores, case_id)
+        return ok(page(query, find, show)).response()
 
     @blp.route("/consents/<consent_id>")
     @allow(*_MAY_READ)
-    @blp.response(200, ConsentOut)
+    @blp.response(200, ShownConsent)
     def get_consent(consent_id: str) -> Any:
-        """One consent."""
-        record = stores.consents.get(consent_id)
-        if record is None:
-            raise NotFound("There is no such consent here.")
-        audit_case(str(record.case_id))
-        return ok(_shown(stores, consent(record)), etag=record.version).response()
+        """One consent, with what still stands of it and its history."""
+        record = living(consent_id)
+        return ok(_showing(stores, str(record.case_id))(consent(record)), etag=record.version).response()
+
+    @blp.route("/consents/<consent_id>/receipt")
+    @allow(*_MAY_READ)
+    @blp.response(200, content_type="application/jose")
+    def get_receipt(consent_id: str) -> Any:
+        """The receipt, as a compact JWS; as JSON where that is preferred. docs/consents.md says what is in it."""
+        given = consent(living(consent_id))
+        said = receipt_of(stores, given, office=kit.settings.office, now=utc_now())
+        if request.accept_mimetypes.best_match([_JOSE, _JSON], default=_JOSE) == _JSON:
+            return ok(said).response()
+        return Response(signer.sign(said, typ=RECEIPT_TYPE), content_type=_JOSE)
 
     @blp.route("/consents/<consent_id>/withdrawal", methods=["POST"])
     @allow(*_CASEWORK, inward=Inward.NO)
@@ -150,15 +115,18 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
     @blp.response(201, WithdrawalOut)
     @making(_withdrawal_made)
     def withdraw(body: dict[str, Any], consent_id: str) -> Any:
-        """End a consent, or some of its purposes."""
+        """End a consent, or some of its purposes; the last one to the file asks for an erasure (`request_id`)."""
         purposes = body.get("purposes")
         return actions.withdraw(
             stores,
             id=new_id(),
+            request_id=new_id(),
             consent_id=consent_id,
             channel=body["channel"],
             by=body["by"],
             grants=None if purposes is None else grants_in(purposes),
+            recorded_by=current_caller().sub,
+            elsewhere=kit.settings.elsewhere,
             now=utc_now(),
         )
 
@@ -170,17 +138,54 @@ def consent_routes(kit: Kit, stores: Stores) -> Blueprint:
         """Whether something may be done, as of now."""
         kit.known(query["case_id"])
         decision = actions.decision(
-            stores, case_id=query["case_id"], asked=grants_in([query])[0], person_id=query.get("person_id")
+            stores,
+            case_id=query["case_id"],
+            asked=grants_in([query])[0],
+            person_id=query.get("person_id"),
+            now=utc_now(),
         )
         shown = DecisionOut().dump(decision)
         return ok({name: value for name, value in shown.items() if value is not None}).response()
 
+    def living(consent_id: str) -> Record:
+        """The record of a consent whose case isn't being erased. Raises NotFound or Erased."""
+        record = stores.consents.get(consent_id)
+        if record is None:
+            raise NotFound("There is no such consent here.")
+        audit_case(str(record.case_id))
+        kit.known(str(record.case_id))
+        return record
+
     return blp
+
+
+def _given(body: dict[str, Any]) -> Consent:
+    """The consent that a body tells of. Raises Invalid for a version of the statement that nobody was shown."""
+    statement = text_of(body["statement_version"])
+    if statement is None:
+        said = {"statement_version": ["There is no such version of the statement."]}
+        raise Invalid("The consent can't be recorded as it stands. Nothing was stored.", errors=said)
+    until = body.get("until")
+    return Consent(
+        id=new_id(),
+        case_id=body["case_id"],
+        given_by=body["given_by"],
+        channel=body["channel"],
+        informed_at=body["informed_at"],
+        given_at=body["given_at"],
+        statement_version=body["statement_version"],
+        statement_sha256=statement.sha256,
+        grants=tuple(grant.until_at_most(until) for grant in grants_in(body["purposes"])),
+        evidence=body.get("evidence"),
+        recorded_at=utc_now(),
+        recorded_by=current_caller().sub,
+        until=until,
+    )
 
 
 def _declined(kit: Kit, case_id: str) -> Answer:
     """P8: the shell ends as it would have by itself, and nothing says that somebody declined."""
-    audit_no_case()
+    leave_no_trace()
     forget_answer()
     if kit.work.gates.state(case_id) == CLOSED:
         raise Erased(ERASED_SENTENCE)
@@ -190,25 +195,46 @@ def _declined(kit: Kit, case_id: str) -> Answer:
     return ok({"helpline": kit.settings.office.helpline})
 
 
-def _is_person(kit: Kit, stores: Stores, case_id: str, person_id: str) -> bool:
-    """As last heard; asked of the case service where this one hasn't heard of the person yet."""
-    if any(person["person"] == person_id for person in stores.people_of(case_id)):
-        return True
-    people = kit.calls.get("case", f"/cases/{case_id}").get("people", [])
-    return any(person["id"] == person_id for person in people)
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What of a case is asked of the services that own it, at that moment."""
+
+    kit: Kit
+    stores: Stores
+
+    def about(self, case_id: str) -> actions.Outside:
+        return actions.Outside(
+            role_of=lambda person_id: self._role_of(case_id, person_id),
+            has_document=lambda document_id: self._has_document(case_id, document_id),
+        )
+
+    def _role_of(self, case_id: str, person_id: str) -> str | None:
+        """As last heard; asked of the case service where this one hasn't heard of the person yet."""
+        for person in self.stores.people_of(case_id):
+            if person["person"] == person_id:
+                return str(person["role"])
+        people = self.kit.calls.get("case", f"/cases/{case_id}").get("people", [])
+        return next((str(person["role"]) for person in people if person["id"] == person_id), None)
+
+    def _has_document(self, case_id: str, document_id: str) -> bool:
+        try:
+            return self.kit.calls.get("document", f"/documents/{document_id}").get("case_id") == case_id
+        except NotFound:
+            return False
 
 
-def _shown(stores: Stores, given: Consent) -> dict[str, Any]:
-    shown: dict[str, Any] = ConsentOut().dump(given)
-    standing = [s.grant for s in stores.standing(given.case_id) if s.consent_id == given.id]
-    shown["statement_sha256"] = getattr(text_of(given.statement_version), "sha256", None)
-    shown["standing"] = [{"purpose": g.purpose, "party": g.party, "document_kind": g.document_kind} for g in standing]
-    shown["etag"] = etag_of(1)
-    return shown
+def _showing(stores: Stores, case_id: str) -> Callable[[Consent], dict[str, Any]]:
+    """How a consent of that case is shown now; what it needs is read once for all of them."""
+    today, endings = london_day(utc_now()), stores.endings_of(case_id)
+    standing = stores.standing(case_id, today)
 
+    def show(given: Consent) -> dict[str, Any]:
+        left = [s.grant for s in standing if s.consent_id == given.id]
+        shown: dict[str, Any] = ShownConsent().dump(given)
+        extra = {"standing": left, "history": history(given, endings, today=today), "etag": etag_of(1)}
+        return shown | dict(ShownConsent(only=tuple(extra)).dump(extra))
 
-def _organisation_made(made: Any) -> Answer:
-    return created(OrganisationOut().dump(made), location=f"/v1/organisations/{made['id']}", etag=1)
+    return show
 
 
 def _consent_made(given: Consent) -> Answer:
@@ -216,6 +242,7 @@ def _consent_made(given: Consent) -> Answer:
     return created(shown, location=f"/v1/consents/{given.id}", etag=1, case_id=given.case_id)
 
 
-def _withdrawal_made(end: Withdrawal) -> Answer:
-    shown: dict[str, Any] = WithdrawalOut().dump(end)
+def _withdrawal_made(made: actions.Withdrawn) -> Answer:
+    shown: dict[str, Any] = WithdrawalOut().dump(made)
+    end = made.ending
     return created(shown, location=f"/v1/consents/{end.consent_id}", etag=1, case_id=end.case_id)

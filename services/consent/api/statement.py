@@ -1,4 +1,4 @@
-"""The privacy statement, and the public keys that receipts and certificates are checked with."""
+"""The privacy statement, and the public keys that receipts (of consents too) and certificates are checked with."""
 
 from __future__ import annotations
 
@@ -36,8 +36,10 @@ def statement_routes() -> Blueprint:
 
 
 def add_jwks(app: Flask, keys: PublicKeys) -> None:
-    """Serve the keys of all services' receipts and certificates, past ones too; no token."""
-    app.add_url_rule(JWKS_PATH, view_func=lambda: jsonify(keys=keys.published("receipt", "certificate")))
+    """Serve the keys of receipts, of consents too, and of certificates, past ones too; no token."""
+    app.add_url_rule(
+        JWKS_PATH, view_func=lambda: jsonify(keys=keys.published("receipt", "certificate", "consent_receipt"))
+    )
 
 
 def _shown(version: str) -> Answer:

@@ -32,6 +32,13 @@ WHAT_REMAINS: tuple[Mapping[str, Any], ...] = (
         "gone_by": None,
     },
     {
+        # Said of every erasure alike, because there may be one or none, and nobody else may know which (P15).
+        "what": "a record of what was told to somebody because a person was at risk, if there ever was one",
+        "where": "a store of its own, under keys of its own, for the safeguarding lead and data protection alone",
+        "readable": True,
+        "gone_by": None,
+    },
+    {
         "what": "letters and emails that were sent",
         "where": "with whoever received them, and in the mail relay's own log",
         "readable": True,

@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 
-CAPACITIES = ("parental_responsibility", "young_person", "child", "other")
+from shared.working_days import end_of_day, london_day
+
+PARENTAL, YOUNG_PERSON, CHILD, OTHER = "parental_responsibility", "young_person", "child", "other"
+CAPACITIES = (PARENTAL, YOUNG_PERSON, CHILD, OTHER)
+#: Who decides for somebody who can't, in this order: a parent only where there is no deputy and no attorney.
+REPRESENTATIVES = ("deputy", "attorney", "parent")
+#: The people of a case whose file it is, by role: the others speak for them, or for themselves.
+YOUNG = frozenset({"child", "young_person"})
 CHANNELS = ("phone", "in_person", "email", "letter", "form", "website")
+CASEWORK = "casework"
 NEEDS_PARTY = frozenset({"contact", "obtain_documents", "share"})
-NEEDS_BASIS = frozenset({"child", "other"})
+NEEDS_BASIS = frozenset({CHILD, OTHER})
 # A clock a little ahead of ours is not a consent given in the future.
 CLOCK_LEEWAY = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """One purpose, with the party and the document kind it is limited to, where it is."""
+    """One purpose, with the party and the document kind it is limited to, where it is.
+
+    until: the last day on which it stands, in London, included; None until it is withdrawn. Two grants are the same
+    purpose whatever their days.
+    """
 
     purpose: str
     party: str | None = None
     document_kind: str | None = None
+    until: date | None = field(default=None, compare=False)
 
     def covers(self, asked: Grant) -> bool:
         """Whether agreeing to this is agreeing to what is asked.
@@ -32,12 +46,19 @@ class Grant:
             return False
         return self.document_kind is None or self.document_kind == asked.document_kind
 
+    def until_at_most(self, day: date | None) -> Grant:
+        """The same grant, ending on that day at the latest."""
+        days = [one for one in (self.until, day) if one is not None]
+        return replace(self, until=min(days, default=None))
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
     """One consent as it was given; never changed afterwards (P7).
 
-    given_by: {name, capacity, person_id?, basis?}.
+    given_by: {name, capacity, person_id?, basis?, for_person_id?, incapacity?: {represented_by, how_judged,
+    judged_by}}. evidence: the id of a document of the case. until: what was said for the whole of it; each grant has
+    its own last day already.
     """
 
     id: str
@@ -47,27 +68,55 @@ class Consent:
     informed_at: datetime
     given_at: datetime
     statement_version: str
+    statement_sha256: str
     grants: tuple[Grant, ...]
     evidence: str | None
     recorded_at: datetime
     recorded_by: str
+    until: date | None = None
 
     @property
     def person_id(self) -> str | None:
         return self.given_by.get("person_id")
 
+    @property
+    def for_person_id(self) -> str | None:
+        return self.given_by.get("for_person_id")
+
+    @property
+    def capacity(self) -> str:
+        return str(self.given_by["capacity"])
+
+    @property
+    def represented_by(self) -> str | None:
+        incapacity = self.given_by.get("incapacity")
+        return None if incapacity is None else str(incapacity["represented_by"])
+
+
+class Ended(StrEnum):
+    """How a consent, or some of its purposes, came to its end."""
+
+    WITHDRAWN = "withdrawn"
+    SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Withdrawal:
-    """An end to a consent, or to some of its purposes; appended, never a change to the consent."""
+class Ending:
+    """An end to a consent, or to some of its purposes (grants None: all); appended, never a change to the consent.
+
+    channel and by: of a withdrawal. superseded_by: the newer consent.
+    """
 
     id: str
     case_id: str
     consent_id: str
-    channel: str
-    by: str
+    kind: Ended = Ended.WITHDRAWN
     grants: tuple[Grant, ...] | None
     at: datetime
+    channel: str | None = None
+    by: str | None = None
+    superseded_by: str | None = None
 
     def ends(self, grant: Grant) -> bool:
         return self.grants is None or grant in self.grants
@@ -80,24 +129,38 @@ class Standing:
     consent_id: str
     person_id: str | None
     grant: Grant
+    capacity: str = OTHER
+    for_person_id: str | None = None
+
+    @property
+    def until(self) -> datetime | None:
+        """The last second of its last day in London."""
+        return None if self.grant.until is None else end_of_day(self.grant.until)
 
 
-def standing(consents: Iterable[Consent], withdrawals: Iterable[Withdrawal]) -> tuple[Standing, ...]:
-    """What still stands of these consents, oldest consent first."""
-    ended: dict[str, list[Withdrawal]] = {}
-    for withdrawal in withdrawals:
-        ended.setdefault(withdrawal.consent_id, []).append(withdrawal)
+def standing(consents: Iterable[Consent], endings: Iterable[Ending], *, today: date) -> tuple[Standing, ...]:
+    """What still stands of these consents on that London day, oldest consent first."""
+    ended: dict[str, list[Ending]] = {}
+    for ending in endings:
+        ended.setdefault(ending.consent_id, []).append(ending)
     return tuple(
-        Standing(consent_id=consent.id, person_id=consent.person_id, grant=grant)
+        Standing(
+            consent_id=consent.id,
+            person_id=consent.person_id,
+            grant=grant,
+            capacity=consent.capacity,
+            for_person_id=consent.for_person_id,
+        )
         for consent in sorted(consents, key=lambda c: c.id)
         for grant in consent.grants
-        if not any(withdrawal.ends(grant) for withdrawal in ended.get(consent.id, ()))
+        if (grant.until is None or today <= grant.until)
+        and not any(ending.ends(grant) for ending in ended.get(consent.id, ()))
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Whether something may be done now, and which consent says so."""
+    """Whether something may be done now, which consent says so, and the last second until which it does."""
 
     allowed: bool
     reason: str
@@ -112,12 +175,21 @@ def decide(stands: Iterable[Standing], asked: Grant, *, person_id: str | None, f
     Everything but the file itself also needs the file: without `casework` nothing else is allowed (P4).
     """
     theirs = [s for s in stands if person_id is None or (s.person_id or first_adult) == person_id]
-    if not any(s.grant.purpose == "casework" for s in theirs):
+    file = _longest(s for s in theirs if s.grant.purpose == CASEWORK)
+    if file is None:
         return Decision(allowed=False, reason="no-casework-consent")
-    for stand in theirs:
-        if stand.grant.covers(asked):
-            return Decision(allowed=True, reason="consent-stands", consent_id=stand.consent_id)
-    return Decision(allowed=False, reason="no-consent-for-this")
+    found = _longest(s for s in theirs if s.grant.covers(asked))
+    if found is None:
+        return Decision(allowed=False, reason="no-consent-for-this")
+    ends = [one.until for one in (file, found) if one.until is not None]
+    return Decision(
+        allowed=True, reason="consent-stands", consent_id=found.consent_id, until=min(ends) if ends else None
+    )
+
+
+def _longest(stands: Iterable[Standing]) -> Standing | None:
+    """The one that stands longest; of equals the oldest."""
+    return max(stands, key=lambda s: date.max if s.grant.until is None else s.grant.until, default=None)
 
 
 def faults(
@@ -136,20 +208,41 @@ def faults(
         wrong["given_at"] = ["A consent can't be given before the person was informed."]
     if informed_at > now + CLOCK_LEEWAY:
         wrong["informed_at"] = ["The person can't have been informed in the future."]
-    if given_by["capacity"] in NEEDS_BASIS and not given_by.get("basis"):
+    wrong |= _capacity_faults(given_by)
+    if said := _purpose_faults(list(grants), today=london_day(now)):
+        wrong["purposes"] = said
+    return wrong
+
+
+def _capacity_faults(given_by: Mapping[str, Any]) -> dict[str, list[str]]:
+    incapacity, for_person = given_by.get("incapacity"), given_by.get("for_person_id")
+    wrong: dict[str, list[str]] = {}
+    if given_by["capacity"] in NEEDS_BASIS and not given_by.get("basis") and incapacity is None:
         wrong["given_by.basis"] = ["Say on what basis, or how competence was judged."]
-    said: list[str] = []
-    seen: set[Grant] = set()
+    if incapacity is not None and (for_person is None or given_by["capacity"] != OTHER):
+        wrong["given_by.incapacity"] = [
+            "Whoever decides for someone who can't does so in the capacity `other`, and names them in `for_person_id`."
+        ]
+    if for_person is not None and incapacity is None:
+        wrong["given_by.incapacity"] = [
+            "Say who represents this person, how that they can't decide was judged, by whom."
+        ]
+    if for_person is not None and for_person == given_by.get("person_id"):
+        wrong["given_by.for_person_id"] = ["Nobody represents themselves."]
+    return wrong
+
+
+def _purpose_faults(grants: Sequence[Grant], *, today: date) -> list[str]:
+    said: set[str] = set()
     for grant in grants:
         if grant.purpose in NEEDS_PARTY and grant.party is None:
-            said.append("Contact, obtaining documents and sharing each need the party they are about.")
+            said.add("Contact, obtaining documents and sharing each need the party they are about.")
         if grant.purpose not in NEEDS_PARTY and grant.party is not None:
-            said.append("Casework and email name no party.")
+            said.add("Casework and email name no party.")
         if grant.document_kind is not None and grant.purpose != "obtain_documents":
-            said.append("Only obtaining documents can be limited to a kind.")
-        if grant in seen:
-            said.append("The same purpose is named twice.")
-        seen.add(grant)
-    if said:
-        wrong["purposes"] = sorted(set(said))
-    return wrong
+            said.add("Only obtaining documents can be limited to a kind.")
+        if grant.until is not None and grant.until < today:
+            said.add("The last day of a purpose (`until`) is over.")
+    if len(set(grants)) != len(grants):
+        said.add("The same purpose is named twice.")
+    return sorted(said)

@@ -19,6 +19,8 @@ GROUNDS = ("legal_claim", "safeguarding", "legal_duty", "open_access_request")
 SETTLEMENTS = ("unknown", "undeliverable", "nobody")
 PAPER_STORE = "papers_to_certify"
 ERASURE_WORKING_DAYS = 2
+#: Who logged a request that nobody did: it came of a withdrawal, or of silence.
+SYSTEM = "system"
 
 
 class Status(StrEnum):
@@ -56,7 +58,10 @@ NOT_BEGUN = frozenset({Phase.ASKED, Phase.PREPARING})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. `personal` is {made_by, note?, late_reason?, ...}: empty once the case is erased."""
+    """One request. `personal` is {made_by, note?, late_reason?, ...}: empty once the case is erased.
+
+    recorded_by: of one that the system logged, whoever recorded what it came of: they can't confirm it either.
+    """
 
     id: str
     kind: str
@@ -82,6 +87,7 @@ class Request:
     certificate: str | None
     personal: Mapping[str, Any]
     version: int
+    recorded_by: str | None = None
 
     @property
     def stands(self) -> bool:

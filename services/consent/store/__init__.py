@@ -11,27 +11,38 @@ from pymongo.database import Database
 
 from services.consent.model import consents as c
 from services.consent.model import requests as r
+from services.consent.model.rights import Young
 from services.consent.store.fields import (
     ADULTS,
     CONSENT,
+    ENDING,
+    EXPIRY,
+    HELPLINE_CALLS,
     HOLD,
     LEDGER,
     ORGANISATION_KINDS,
     PEOPLE,
     RECEIPT,
     REQUEST,
-    WITHDRAWAL,
+    RIGHTS,
+    TASK,
 )
+from services.consent.store.helpline import HelplineCalls
 from services.consent.store.records import (
     consent,
-    grants_out,
+    consent_out,
+    ending,
+    ending_out,
     hold,
     receipt,
     request,
     request_out,
-    withdrawal,
+    young,
+    young_out,
 )
+from services.consent.store.tasks import TaskRows
 from shared.fields import one_of
+from shared.ids import new_id
 from shared.steps import Steps
 from shared.stores import Collection, Disposal, KeptRows, Register
 from shared.vault import Vault
@@ -49,7 +60,11 @@ class Stores:
     calendar: WorkingDays
     organisations: Collection
     consents: Collection
-    withdrawals: Collection
+    endings: Collection
+    expiries: Collection
+    rights: Collection
+    tasks: TaskRows
+    helpline_calls: HelplineCalls
     requests: Collection
     receipts: KeptRows
     holds: Collection
@@ -70,7 +85,26 @@ class Stores:
                 disposal=Disposal.KEEP,
             ),
             consents=register.collection("consents", clear=CONSENT, disposal=erase),
-            withdrawals=register.collection("withdrawals", clear=WITHDRAWAL, disposal=erase),
+            endings=register.collection("endings", clear=ENDING, disposal=erase),
+            expiries=register.collection("expiries", clear=EXPIRY, disposal=erase, indexes=(("on", "_id"),)),
+            rights=register.collection("rights", clear=RIGHTS, disposal=erase, indexes=(("next_on", "_id"),)),
+            tasks=TaskRows(
+                register.collection(
+                    "tasks",
+                    clear=TASK,
+                    disposal=erase,
+                    unique=(("case_id", "kind", "subject_id"),),
+                    indexes=(("state", "due_on"),),
+                )
+            ),
+            helpline_calls=HelplineCalls(
+                register.keep(
+                    "helpline_calls",
+                    clear=HELPLINE_CALLS,
+                    retention=None,
+                    why="how many calls a month, where the office counts them: no caller, no day, no words",
+                )
+            ),
             requests=register.collection(
                 "requests", clear=REQUEST, disposal=strip, indexes=(("status", "due_at"), ("case_id", "status"))
             ),
@@ -98,33 +132,40 @@ class Stores:
     def consents_of(self, case_id: str, tx: Tx | None = None) -> list[c.Consent]:
         return [consent(record) for record in self.consents.of_case(case_id, tx=tx)]
 
-    def standing(self, case_id: str, tx: Tx | None = None) -> tuple[c.Standing, ...]:
-        ends = [withdrawal(record) for record in self.withdrawals.of_case(case_id, tx=tx)]
-        return c.standing(self.consents_of(case_id, tx), ends)
+    def endings_of(self, case_id: str, tx: Tx | None = None) -> list[c.Ending]:
+        return [ending(record) for record in self.endings.of_case(case_id, tx=tx)]
+
+    def standing(self, case_id: str, today: date, tx: Tx | None = None) -> tuple[c.Standing, ...]:
+        """What was agreed to and stands on that London day, whoever may speak for the file then."""
+        return c.standing(self.consents_of(case_id, tx), self.endings_of(case_id, tx), today=today)
 
     def add_consent(self, tx: Tx, given: c.Consent) -> None:
-        clear = {
-            "capacity": given.given_by["capacity"],
-            "person_id": given.person_id,
-            "channel": given.channel,
-            "informed_at": given.informed_at,
-            "given_at": given.given_at,
-            "statement_version": int(given.statement_version),
-            "grants": grants_out(given.grants),
-            "recorded_at": given.recorded_at,
-            "recorded_by": given.recorded_by,
-        }
-        personal = {"name": given.given_by["name"], "basis": given.given_by.get("basis"), "evidence": given.evidence}
+        clear, personal = consent_out(given)
         self.consents.insert(tx, id=given.id, case_id=given.case_id, clear=clear, personal=personal)
+        for day in sorted({grant.until for grant in given.grants if grant.until is not None}):
+            on = {"consent_id": given.id, "on": day.isoformat()}
+            self.expiries.insert(tx, id=new_id(), case_id=given.case_id, clear=on)
 
-    def add_withdrawal(self, tx: Tx, end: c.Withdrawal) -> None:
-        clear = {
-            "consent_id": end.consent_id,
-            "channel": end.channel,
-            "grants": None if end.grants is None else grants_out(end.grants),
-            "recorded_at": end.at,
-        }
-        self.withdrawals.insert(tx, id=end.id, case_id=end.case_id, clear=clear, personal={"by": end.by})
+    def add_ending(self, tx: Tx, end: c.Ending) -> None:
+        clear, personal = ending_out(end)
+        self.endings.insert(tx, id=end.id, case_id=end.case_id, clear=clear, personal=personal)
+
+    # Young people, and when rights pass to them
+
+    def young_of(self, case_id: str, tx: Tx | None = None) -> list[Young]:
+        return [young(record) for record in self.rights.of_case(case_id, tx=tx)]
+
+    def put_young(self, tx: Tx, case_id: str, people: Sequence[Young]) -> None:
+        """These are all the young people of the case; a row that is the same already is left."""
+        before = {record.id: record for record in self.rights.of_case(case_id, tx=tx)}
+        wanted = {one.person_id: one for one in people}
+        for id, record in before.items():
+            if id not in wanted:
+                self.rights.remove(tx, record)
+            elif young(record) != wanted[id]:
+                self.rights.change(tx, record, clear=young_out(wanted[id]))
+        for id in wanted.keys() - before.keys():
+            self.rights.insert(tx, id=id, case_id=case_id, clear=young_out(wanted[id]))
 
     # People, as the case service last told it: ids and roles, in the order they were added
 

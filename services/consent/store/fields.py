@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.consent.model import consents as c
 from services.consent.model import requests as r
+from services.consent.model import tasks as t
 from shared.events import SERVICES
 from shared.events.case import ROLES
 from shared.events.consent import DOCUMENT_KINDS, PURPOSES
@@ -31,26 +32,54 @@ _GRANT = Group(
         "purpose": one_of(*PURPOSES),
         "party": Optional(Id()),
         "document_kind": Optional(one_of(*DOCUMENT_KINDS)),
+        # The last day on which it stands, included.
+        "until": Optional(Day()),
     }
 )
 _CHANNEL = one_of(*c.CHANNELS)
 CONSENT: dict[str, Field] = {
     "capacity": one_of(*c.CAPACITIES),
     "person_id": Optional(Id()),
+    "for_person_id": Optional(Id()),
+    "represented_by": Optional(one_of(*c.REPRESENTATIVES)),
     "channel": _CHANNEL,
     "informed_at": Time(),
     "given_at": Time(),
     "statement_version": Count(),
+    "statement_sha256": Digest(),
     "grants": List(_GRANT),
+    "until": Optional(Day()),
     "recorded_at": Time(),
     "recorded_by": Subject(),
 }
-WITHDRAWAL: dict[str, Field] = {
+ENDING: dict[str, Field] = {
     "consent_id": Id(),
-    "channel": _CHANNEL,
+    "kind": one_of(*c.Ended),
+    "channel": Optional(_CHANNEL),
     "grants": Optional(List(_GRANT)),
+    "superseded_by": Optional(Id()),
     "recorded_at": Time(),
 }
+# Which consents of a case have a last day to come: the clock finds them by `on`, and a consent is never changed.
+EXPIRY: dict[str, Field] = {"consent_id": Id(), "on": Day()}
+# Days alone that are the same for everyone born in the same school year, but for `next_on` in the months before the
+# 25th birthday, which is the first of a month: no date of birth is kept here (model/rights.py).
+RIGHTS: dict[str, Field] = {
+    "pass_on": Optional(Day()),
+    "passed_at": Optional(Time()),
+    "next_on": Optional(Day()),
+}
+TASK: dict[str, Field] = {
+    "kind": one_of(*t.Kind),
+    "subject_id": Optional(Id()),
+    "due_on": Day(),
+    "state": one_of(*t.State),
+    "opened_at": Time(),
+    "done_at": Optional(Time()),
+    "done_by": Optional(Subject()),
+}
+# By month (`2026-11`), which is its `_id`: how many, and nothing else.
+HELPLINE_CALLS: dict[str, Field] = {"count": Count()}
 REQUEST: dict[str, Field] = {
     "kind": one_of(*r.KINDS),
     "status": one_of(*r.Status),
@@ -58,6 +87,7 @@ REQUEST: dict[str, Field] = {
     "received_at": Time(),
     "logged_at": Time(),
     "logged_by": Subject(),
+    "recorded_by": Optional(Subject()),
     "channel": _CHANNEL,
     "due_on": Day(),
     "due_at": Time(),

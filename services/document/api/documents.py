@@ -76,7 +76,7 @@ def document_routes(kit: Kit, stores: Stores) -> Blueprint:
         return ok(page(query, find, shown)).response()
 
     @blp.route("/documents/<document_id>")
-    @allow(*READERS)
+    @allow(*READERS, services=("consent",))
     @blp.response(200, schemas.DocumentOut)
     def read_document(document_id: str) -> Response:
         """What is known of a document and its newest version."""

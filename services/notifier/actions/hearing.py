@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from services.notifier import model as m
+from services.notifier.actions import farewells
 from services.notifier.letters import latest_version
 from shared.gates import OPEN
 from shared.ids import new_id
@@ -54,6 +55,19 @@ def hear_release(stores: Stores, tx: Tx, *, case_id: str) -> None:
     case = _enter(stores, tx, case_id)
     _look_again(stores, tx, case_id)
     _remember(stores, tx, replace(case, before=None, frozen_seq=None, frozen_at=None))
+
+
+def hear_stop(stores: Stores, tx: Tx, *, case_id: str, stopped: bool) -> None:
+    """All contact with the family has stopped, and what is queued is cancelled; or it goes on again."""
+    case = replace(_enter(stores, tx, case_id), stopped=stopped)
+    if stopped:
+        for waiting in stores.notifications_of(case_id, tx):
+            if waiting.status is m.Status.CREATED:
+                over = replace(waiting, status=m.Status.CANCELLED, reason=m.Reason.CONTACT_STOPPED, done_at=tx.now)
+                stores.change_notification(tx, waiting, over, m.NOTHING_KEPT)
+        for request in stores.sealed_requests(case_id, tx):
+            farewells.settle(stores, tx, request=request, case_id=case_id, outcome=m.Outcome.NOBODY)
+    _remember(stores, tx, case)
 
 
 def _look_again(stores: Stores, tx: Tx, case_id: str) -> None:

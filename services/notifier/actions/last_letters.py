@@ -115,7 +115,10 @@ def _written(stores: Stores, outside: Outside, row: Row, *, now: datetime) -> li
     case_id = str(row["case_id"])
     known = stores.projection(case_id)
     asked_at = row["asked_at"] or known.frozen_at or row["at"]
-    people = m.people_of(outside.case(case_id))
+    case = outside.case(case_id)
+    if case["contact_stopped"]:
+        return []
+    people = m.people_of(case)
     as_told = m.as_known(people)
     values = {"asked_on": asked_at, "request": row["_id"]}
     letters: list[m.LastLetter] = []

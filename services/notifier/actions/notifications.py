@@ -56,6 +56,8 @@ def ask(
     case = outside.case(case_id)
     if case.get("frozen"):
         raise Frozen(FROZEN_SENTENCE)
+    if case["contact_stopped"]:
+        raise Conflict("All contact with this family has stopped. Nothing was stored.")
     person = next((one for one in m.people_of(case) if one.id == person_id), None)
     if person is None:
         raise Invalid(_DOESNT_FIT, errors={"person_id": ["This is no person of the case."]})

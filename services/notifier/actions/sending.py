@@ -85,7 +85,7 @@ def _made_ready(stores: Stores, outside: Outside, found: m.Notification, now: da
     if case.get("frozen"):
         raise Temporary("frozen")
     person = next((one for one in m.people_of(case) if one.id == found.person_id), None)
-    way = way_to(outside, found, person)
+    way = m.Reason.CONTACT_STOPPED if case["contact_stopped"] else way_to(outside, found, person)
     if person is None or isinstance(way, m.Reason):
         reason = way if isinstance(way, m.Reason) else m.Reason.NOT_IN_CASE
         _stop(stores, found, m.Status.CANCELLED, reason)

@@ -64,6 +64,7 @@ def letter_to(
         values,
         office=office,
         recipient=Recipient(name=person.name, address=person.address),
+        plain=person.plain,
         formats=[one for one in person.formats if one in FORMATS],
         now=now,
     )

@@ -60,12 +60,14 @@ def render_letter(
     office: Office,
     recipient: Recipient,
     formats: Collection[str] = (),
+    plain: bool = False,
     now: datetime,
 ) -> bytes:
     """The letter as one PDF/A-2b and PDF/UA-1 file; the same input gives the same bytes.
 
-    `now` (with a zone) dates it. The largest of `formats` is used. A character that no font has is printed as
-    a blank square. Raises UnknownTemplate, UnknownFormat, MissingValue, UnknownValue, BadValue, RenderingFailed.
+    `now` (with a zone) dates it. The largest of `formats` is used. plain: the sheet that faces the envelope has the
+    address and nothing else on it. A character that no font has is printed as a blank square. Raises UnknownTemplate,
+    UnknownFormat, MissingValue, UnknownValue, BadValue, RenderingFailed.
     """
     found = find_template(template, version)
     if set(formats) - FORMATS.keys():
@@ -78,6 +80,7 @@ def render_letter(
         "recipient": {"name": clean(recipient.name), "lines": recipient.window_lines()},
         "dated": day_in_words(day),
         "day": [day.year, day.month, day.day],
+        "plain": plain,
         "points": max([ORDINARY_POINTS, *(FORMATS[one] for one in formats)]),
     }
     main = ROOT / found.folder / "letter.typ"

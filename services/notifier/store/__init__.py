@@ -8,6 +8,7 @@ from typing import Any
 from services.notifier import model as m
 from services.notifier.model import NOTHING_KEPT, Content
 from services.notifier.store import records
+from services.notifier.store.alerts import Alerts
 from shared.errors import Changed
 from shared.steps import Steps
 from shared.stores import Collection, Disposal, KeptRows, Record, Register
@@ -26,6 +27,7 @@ class Stores:
     projections: Collection
     sealed_letters: Collection
     last_letters: KeptRows
+    alerts: Alerts
 
     @classmethod
     def open(cls, register: Register, steps: Steps) -> Stores:
@@ -51,6 +53,7 @@ class Stores:
                 why="a preparing or a verification that comes again is answered as before, and nothing is sealed anew",
                 indexes=(("case_id",),),
             ),
+            alerts=Alerts(register),
         )
 
     # Notifications
@@ -112,6 +115,7 @@ class Stores:
             "before": None if case.before is None else records.standing_out(case.before),
             "frozen_seq": case.frozen_seq,
             "frozen_at": case.frozen_at,
+            "stopped": case.stopped,
         }
         record = self.projections.get(case.case_id, tx=tx)
         if record is None:
@@ -169,6 +173,13 @@ class Stores:
         gone = self.sealed_letters.rows.delete_one({"_id": letter.id}, session=tx.session)
         if gone.deleted_count:
             self.last_letters.rows.update_one({"_id": request}, {"$push": {"ended": outcome.value}}, session=tx.session)
+
+    def sealed_requests(self, case_id: str, tx: Tx) -> list[str]:
+        """The requests for which a last letter of this case lies sealed."""
+        rows = self.last_letters.rows.find(
+            {"case_id": case_id, "state": m.LetterState.SEALED.value}, {"_id": 1}, session=tx.session
+        )
+        return [str(row["_id"]) for row in rows]
 
     def still_sealed(self, request: str, *, state: str | None = None, tx: Tx | None = None) -> int:
         where = {"request": request} if state is None else {"request": request, "state": state}

@@ -51,6 +51,7 @@ PROJECTION: dict[str, Field] = {
     "before": Optional(_STANDING),
     "frozen_seq": Optional(Count()),
     "frozen_at": Optional(Time()),
+    "stopped": Optional(Flag()),
 }
 SEALED: dict[str, Field] = {
     "request": Id(),
@@ -162,4 +163,5 @@ def projection(record: Record) -> m.Projection:
         before=None if before is None else standing_in(before),
         frozen_seq=clear.get("frozen_seq"),
         frozen_at=clear.get("frozen_at"),
+        stopped=clear.get("stopped") is True,
     )

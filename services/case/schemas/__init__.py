@@ -9,6 +9,7 @@ import marshmallow as ma
 from services.case.model.cases import CHANNELS, LEVELS, SETTABLE, STATES
 from services.case.model.entries import KINDS, MAX_TEXT_CHARACTERS
 from services.case.model.people import FORMATS, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, PREFERRED_CHANNELS, ROLES
+from services.case.model.safe_contact import POST, STOPS, YES_NO
 from shared.http import Body, Choice, DayField, IdField, Line, Moment, PageArgs, Text
 from shared.phones import MAX_CHARACTERS as MAX_PHONE_CHARACTERS
 
@@ -57,6 +58,7 @@ class PersonIn(Body):
     parental_responsibility = Flag(allow_none=True)
     preferred_channel = Choice(*PREFERRED_CHANNELS, allow_none=True)
     formats = ma.fields.List(Choice(*FORMATS), allow_none=True, validate=ma.validate.Length(max=2 * len(FORMATS)))
+    kept_apart = Flag(metadata={"description": "a competent child or young person: nobody else hears of them"})
 
 
 class PersonPatch(PersonIn):
@@ -65,6 +67,44 @@ class PersonPatch(PersonIn):
     role = Choice(*ROLES)
     given_name = Line(most=MAX_NAME_CHARACTERS)
     family_name = Line(most=MAX_NAME_CHARACTERS)
+
+
+class SafeContactIn(Body):
+    """What somebody said of each way; one that is left out or null was not asked about, and isn't used."""
+
+    post = Choice(*POST, allow_none=True, metadata={"description": "plain: no envelope or window names a service"})
+    email = Choice(*YES_NO, allow_none=True)
+    phone = Choice(*YES_NO, allow_none=True)
+    voicemail = Choice(*YES_NO, allow_none=True)
+    text = Choice(*YES_NO, allow_none=True)
+    asked_at = Moment(load_default=None, allow_none=True, metadata={"description": "now by default"})
+
+
+class SafeContactOut(ma.Schema):
+    post = ma.fields.String(allow_none=True)
+    email = ma.fields.String(allow_none=True)
+    phone = ma.fields.String(allow_none=True)
+    voicemail = ma.fields.String(allow_none=True)
+    text = ma.fields.String(allow_none=True)
+    asked_at = Moment(allow_none=True)
+
+
+class StopIn(Body):
+    reason = Choice(*STOPS, required=True)
+    words = Text(most=2_000, load_default=None, allow_none=True)
+
+
+class StopOut(ma.Schema):
+    reason = ma.fields.String(required=True)
+    words = ma.fields.String(allow_none=True)
+    by = ma.fields.String(required=True)
+    at = Moment(required=True)
+
+
+class ReachOut(ma.Schema):
+    person_id = IdField(required=True)
+    post = ma.fields.String(required=True)
+    email = ma.fields.String(required=True)
 
 
 class PersonOut(ma.Schema):
@@ -80,6 +120,8 @@ class PersonOut(ma.Schema):
     parental_responsibility = ma.fields.Boolean(allow_none=True)
     preferred_channel = ma.fields.String(allow_none=True)
     formats = ma.fields.List(ma.fields.String(), required=True)
+    safe_contact = ma.fields.Nested(SafeContactOut, required=True)
+    kept_apart = ma.fields.Boolean(required=True)
 
 
 class PeoplePage(ma.Schema):
@@ -99,6 +141,10 @@ class CaseOut(ma.Schema):
     )
     level = ma.fields.Integer(allow_none=True, attribute="case.level")
     people = ma.fields.List(ma.fields.Nested(PersonOut), required=True, metadata={"description": "in the order added"})
+    reach = ma.fields.List(
+        ma.fields.Nested(ReachOut), required=True, metadata={"description": "how each of them may be written to now"}
+    )
+    contact_stopped = ma.fields.Boolean(required=True, metadata={"description": "nobody of the family is written to"})
 
 
 class CasePage(ma.Schema):
@@ -160,6 +206,10 @@ class FoundOut(ma.Schema):
     reference = ma.fields.String(required=True)
     state = ma.fields.String(required=True)
     matched = ma.fields.String(required=True, metadata={"description": "what it was found by"})
+    kept_apart = ma.fields.Boolean(
+        required=True,
+        metadata={"description": "somebody in it is kept apart: don't confirm to anyone else that there is a file"},
+    )
 
 
 class FoundItems(ma.Schema):

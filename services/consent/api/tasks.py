@@ -1,0 +1,72 @@
+"""Tasks: what the office has to do about a case by a day."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.consent.actions import tasks as actions
+from services.consent.model.tasks import Task
+from services.consent.schemas import TaskOut, TaskPage, TasksQuery
+from services.consent.store import Stores
+from shared.errors import NotFound
+from shared.http import Answer, Blueprint, Inward, allow, audit_case, current_caller, making, ok, page
+from shared.service import Kit
+
+_MAY_DO = ("caseworker", "manager", "app")
+_MAY_READ = (*_MAY_DO, "data_protection", "safeguarding_lead")
+
+
+def task_routes(kit: Kit, stores: Stores) -> Blueprint:
+    blp = Blueprint("tasks", description="What there is to do about a case by a day: ids, a kind and dates")
+
+    @blp.route("/tasks")
+    @allow(*_MAY_READ)
+    @blp.arguments(TasksQuery, location="query")
+    @blp.response(200, TaskPage)
+    def list_tasks(query: dict[str, Any]) -> Any:
+        """Tasks, oldest first; `due_before` is a date and inclusive."""
+        where: dict[str, Any] = {name: query[name] for name in ("case_id", "state") if name in query}
+        if "case_id" in query:
+            kit.known(query["case_id"])
+        if "due_before" in query:
+            where["due_on"] = {"$lte": query["due_before"].isoformat()}
+
+        def find(after: str | None, limit: int) -> list[Task]:
+            return stores.tasks.find(where, after=after, limit=limit)
+
+        return ok(page(query, find, _shown)).response()
+
+    @blp.route("/tasks/<task_id>")
+    @allow(*_MAY_READ)
+    @blp.response(200, TaskOut)
+    def get_task(task_id: str) -> Any:
+        """One task."""
+        task = _found(task_id)
+        return ok(_shown(task), etag=task.version).response()
+
+    @blp.route("/tasks/<task_id>/done", methods=["POST"])
+    @allow(*_MAY_DO, inward=Inward.NO)
+    @blp.response(200, TaskOut)
+    @making(_done)
+    def finish_task(task_id: str) -> Any:
+        """It has been done; also while the case is frozen. 409 when it was done before."""
+        _found(task_id)
+        return actions.finish_task(stores, task_id=task_id, sub=current_caller().sub)
+
+    def _found(task_id: str) -> Task:
+        task = stores.tasks.get(task_id)
+        if task is None:
+            raise NotFound(actions.NO_TASK)
+        audit_case(task.case_id)
+        return task
+
+    return blp
+
+
+def _shown(task: Task) -> dict[str, Any]:
+    shown: dict[str, Any] = TaskOut().dump(task)
+    return shown
+
+
+def _done(task: Task) -> Answer:
+    return ok(_shown(task), etag=task.version).about(task.case_id)

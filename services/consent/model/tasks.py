@@ -1,0 +1,44 @@
+"""Tasks: what a person of the office has to do about a case by a day. No words of anyone's in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What there is to do."""
+
+    #: Ask the young person, or record who decides for them, by the day on which rights pass.
+    RIGHTS_PASS = "rights_pass"  # noqa: S105 - no password
+    #: Ask for the date of birth of a child or young person.
+    NO_DATE_OF_BIRTH = "no_date_of_birth"
+    #: Review the file of somebody who turns 25 this month.
+    TURNS_25 = "turns_25"
+    #: The last consent to the file has run out: ask again, or erase.
+    CONSENT_EXPIRED = "consent_expired"
+
+
+class State(StrEnum):
+    OPEN = "open"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One thing to do. subject_id: the person, consent, review or letter it is about, where it is about one.
+
+    done_by: the `sub` of whoever did it; None also where it settled itself.
+    """
+
+    id: str
+    case_id: str
+    kind: Kind
+    subject_id: str | None
+    due_on: date
+    state: State
+    opened_at: datetime
+    done_at: datetime | None = None
+    done_by: str | None = None
+    version: int = 1

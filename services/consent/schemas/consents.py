@@ -1,0 +1,148 @@
+"""Consents, their withdrawal, decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import marshmallow as ma
+
+from services.consent.model import consents as c
+from services.consent.schemas.pages import page_of
+from shared.events.consent import DOCUMENT_KINDS, PURPOSES
+from shared.http import Body, Choice, DayField, IdField, Line, Moment, PageArgs, Text
+
+
+class Incapacity(Body):
+    """That somebody can't decide for themselves, and who does (Mental Capacity Act 2005)."""
+
+    represented_by = Choice(*c.REPRESENTATIVES, required=True, metadata={"description": "in this order"})
+    how_judged = Text(most=2_000, required=True)
+    judged_by = Line(most=200, required=True)
+
+
+class GivenBy(Body):
+    name = Line(most=200, required=True)
+    person_id = IdField()
+    capacity = Choice(*c.CAPACITIES, required=True)
+    basis = Text(
+        most=2_000, metadata={"description": "of `other`; of `child`, how their competence was judged, and by whom"}
+    )
+    for_person_id = IdField(metadata={"description": "the young person for whom somebody else decides"})
+    incapacity = ma.fields.Nested(Incapacity, metadata={"description": "with `for_person_id`, in capacity `other`"})
+
+
+class Purpose(Body):
+    purpose = Choice(*PURPOSES, required=True)
+    party = IdField(allow_none=True)
+    document_kind = Choice(*DOCUMENT_KINDS, allow_none=True)
+
+
+class LimitedPurpose(Purpose):
+    until = DayField(allow_none=True, metadata={"description": "the last day on which it stands, in London, included"})
+
+
+_WHEN_GIVEN = ("given_by", "channel", "informed_at", "given_at", "statement_version", "purposes")
+
+
+class ConsentIn(Body):
+    """A consent; a decline needs `case_id` and `decision` alone, and nothing else of it is kept."""
+
+    case_id = IdField(required=True)
+    decision = Choice("given", "declined", required=True)
+    given_by = ma.fields.Nested(GivenBy)
+    channel = Choice(*c.CHANNELS)
+    informed_at = Moment()
+    given_at = Moment()
+    statement_version = Line(most=20)
+    purposes = ma.fields.List(ma.fields.Nested(LimitedPurpose), validate=ma.validate.Length(min=1, max=100))
+    until = DayField(allow_none=True, metadata={"description": "for every purpose, unless one ends earlier"})
+    evidence = IdField(allow_none=True, metadata={"description": "a document of the case that shows it"})
+
+    @ma.validates_schema
+    def whole_when_given(self, data: Mapping[str, Any], **_: Any) -> None:
+        if data.get("decision") == "given" and (missing := [name for name in _WHEN_GIVEN if name not in data]):
+            raise ma.ValidationError({name: ["Missing data for required field."] for name in missing})
+
+
+class ConsentsQuery(PageArgs):
+    case_id = IdField(required=True)
+
+
+class WithdrawalIn(Body):
+    channel = Choice(*c.CHANNELS, required=True)
+    by = Line(most=200, required=True)
+    purposes = ma.fields.List(ma.fields.Nested(Purpose), validate=ma.validate.Length(min=1, max=100))
+
+
+class DecisionQuery(ma.Schema):
+    case_id = IdField(required=True)
+    purpose = Choice(*PURPOSES, required=True)
+    party = IdField()
+    document_kind = Choice(*DOCUMENT_KINDS)
+    person_id = IdField()
+
+
+class PurposeOut(ma.Schema):
+    purpose = ma.fields.String()
+    party = ma.fields.String(allow_none=True)
+    document_kind = ma.fields.String(allow_none=True)
+
+
+class WithdrawalOut(ma.Schema):
+    id = ma.fields.String(attribute="ending.id")
+    consent_id = ma.fields.String(attribute="ending.consent_id")
+    case_id = ma.fields.String(attribute="ending.case_id")
+    channel = ma.fields.String(attribute="ending.channel")
+    by = ma.fields.String(attribute="ending.by")
+    purposes = ma.fields.List(ma.fields.Nested(PurposeOut), attribute="ending.grants", allow_none=True)
+    at = Moment(attribute="ending.at")
+    request_id = ma.fields.String(
+        allow_none=True,
+        metadata={"description": "the erasure that it asks for, where it was the last one to the file"},
+    )
+
+
+class LimitedPurposeOut(PurposeOut):
+    until = DayField(allow_none=True)
+
+
+class HappeningOut(ma.Schema):
+    event = ma.fields.String(metadata={"description": "given, superseded, withdrawn or expired"})
+    at = Moment()
+    purposes = ma.fields.List(ma.fields.Nested(PurposeOut), allow_none=True, metadata={"description": "null: all"})
+    superseded_by = ma.fields.String(allow_none=True)
+
+
+class ConsentOut(ma.Schema):
+    id = ma.fields.String()
+    case_id = ma.fields.String()
+    decision = ma.fields.Constant("given")
+    given_by = ma.fields.Dict()
+    channel = ma.fields.String()
+    informed_at = Moment()
+    given_at = Moment()
+    statement_version = ma.fields.String()
+    statement_sha256 = ma.fields.String()
+    purposes = ma.fields.List(ma.fields.Nested(LimitedPurposeOut), attribute="grants")
+    until = DayField(allow_none=True)
+    evidence = ma.fields.String(allow_none=True)
+    recorded_at = Moment()
+
+
+class ShownConsent(ConsentOut):
+    """A consent as it is read: with what still stands of it, and its history."""
+
+    standing = ma.fields.List(ma.fields.Nested(LimitedPurposeOut))
+    history = ma.fields.List(ma.fields.Nested(HappeningOut))
+    etag = ma.fields.String()
+
+
+class DecisionOut(ma.Schema):
+    allowed = ma.fields.Boolean()
+    reason = ma.fields.String()
+    consent_id = ma.fields.String(allow_none=True)
+    until = Moment(allow_none=True)
+
+
+ConsentPage = page_of(ShownConsent, "ConsentPage")

@@ -1,0 +1,133 @@
+"""P18: you are reached in the way that is safe for you, and in no other."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import pikepdf
+
+from tests.house import House, eventually
+
+
+def _letters(house: House, before: set[str]) -> list[str]:
+    return [path.name for path in house.provided.post.glob("*.pdf") if path.name not in before]
+
+
+def _safe(house: House, case_id: str, person: str, **said: Any) -> Any:
+    path = f"/cases/{case_id}/people/{person}/safe-contact"
+    etag = house.caseworker.get(path).headers["ETag"]
+    return house.caseworker.call("PUT", path, json=said, headers={"If-Match": etag})
+
+
+def _notified(house: House, case_id: str) -> list[dict[str, Any]]:
+    return list(house.caseworker.read("/notifications", case_id=case_id)["items"])
+
+
+def _asked_for(house: House, case_id: str, person: str) -> Any:
+    return house.caseworker.post(
+        "/notifications", {"case_id": case_id, "person_id": person, "template": "opening", "values": {}}
+    )
+
+
+def test_p18_a_way_given_with_you_counts_as_asked_about_and_any_other_is_not_used(house: House) -> None:
+    case_id = house.an_open_case()
+    person = house.a_person(case_id, phone=None)
+    safe = house.caseworker.read(f"/cases/{case_id}/people/{person['id']}/safe-contact")
+    assert (safe["post"], safe["email"], safe["phone"], safe["voicemail"], safe["text"]) == (
+        "yes",
+        "yes",
+        None,
+        None,
+        None,
+    )
+    assert safe["asked_at"] is not None
+    assert person["safe_contact"] == safe
+
+
+def test_p18_where_post_is_not_safe_no_letter_goes(house: House) -> None:
+    case_id = house.an_open_case()
+    person = house.a_person(case_id)["id"]
+    eventually(lambda: [one["status"] for one in _notified(house, case_id)] == ["delivered"])
+    assert _safe(house, case_id, person, post="no", phone="yes").status_code == 200
+    refused = _asked_for(house, case_id, person)
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:fmn:problem:conflict")
+
+
+def test_p18_plain_post_faces_the_envelope_with_an_address_and_nothing_else(house: House) -> None:
+    case_id = house.an_open_case()
+    person = house.a_person(case_id)["id"]
+    eventually(lambda: [one["status"] for one in _notified(house, case_id)] == ["delivered"])
+    assert _safe(house, case_id, person, post="plain").status_code == 200
+    made = _asked_for(house, case_id, person).json()["id"]
+    eventually(lambda: house.caseworker.read(f"/notifications/{made}")["status"] == "delivered")
+    (path,) = house.provided.post.glob(f"*{made}*.pdf")
+    with pikepdf.open(io.BytesIO(path.read_bytes())) as pdf:
+        assert len(pdf.pages) >= 2
+        assert "/Author" not in pdf.docinfo
+        assert str(pdf.docinfo["/Title"]) == "A letter"
+        # The address alone: a few hundred bytes of marks, where the letter's own first page has thousands.
+        sheets = [len(page.Contents.read_bytes()) for page in pdf.pages]
+        assert sheets[0] * 3 < sheets[1]
+
+
+def test_p18_the_only_person_of_a_file_is_not_left_without_any_way(house: House) -> None:
+    case_id = house.an_open_case()
+    person = house.a_person(case_id)
+    never = dict.fromkeys(("post", "email", "phone", "voicemail", "text"), "no")
+    refused = _safe(house, case_id, person["id"], **never)
+    assert (refused.status_code, refused.json()["type"]) == (400, "urn:fmn:problem:invalid")
+    assert house.caseworker.read(f"/cases/{case_id}/people/{person['id']}")["safe_contact"]["post"] == "yes"
+
+
+def test_p18_safe_contact_and_stopping_stay_changeable_while_frozen_and_no_last_letter_goes(house: House) -> None:
+    # Given a family that asked to be forgotten, and whose home is not safe since
+    case_id = house.an_open_case()
+    person = house.a_person(case_id)["id"]
+    eventually(lambda: [one["status"] for one in _notified(house, case_id)] == ["delivered"])
+    before = {path.name for path in house.provided.post.glob("*.pdf")}
+    request = house.an_erasure(case_id)["id"]
+    eventually(lambda: house.caseworker.read(f"/cases/{case_id}")["frozen"])
+    assert _safe(house, case_id, person, post="no", phone="yes").status_code == 200
+    stopped = house.caseworker.call("PUT", f"/cases/{case_id}/stop-all", json={"reason": "court_order"})
+    assert stopped.status_code == 200
+    assert house.caseworker.read(f"/cases/{case_id}")["contact_stopped"] is True
+    # When it is confirmed
+    house.confirm(request)
+    eventually(lambda: house.is_completed(request), within_seconds=40)
+    # Then nothing was sent
+    assert _letters(house, before) == []
+    certificate = house.auditor.get(f"/requests/{request}/certificate")
+    assert certificate.status_code == 200
+
+
+def test_p18_after_a_death_what_is_queued_is_cancelled_and_nothing_new_is_taken(house: House) -> None:
+    case_id = house.an_open_case()
+    before = {path.name for path in house.provided.post.glob("*.pdf")}
+    assert house.caseworker.call("PUT", f"/cases/{case_id}/stop-all", json={"reason": "death"}).status_code == 200
+    person = house.a_person(case_id)["id"]
+    refused = _asked_for(house, case_id, person)
+    assert (refused.status_code, refused.json()["type"]) == (409, "urn:fmn:problem:conflict")
+    # Lifting is a manager's, and then the opening letter goes after all
+    assert house.caseworker.call("DELETE", f"/cases/{case_id}/stop-all").status_code == 403
+    assert _letters(house, before) == []
+    assert house.manager.call("DELETE", f"/cases/{case_id}/stop-all").status_code == 204
+    eventually(lambda: [one["status"] for one in _notified(house, case_id)] == ["delivered"])
+
+
+def test_p18_a_family_in_which_somebody_is_kept_apart_is_found_first_and_its_household_gets_no_post(
+    house: House,
+) -> None:
+    email = "both.files@family.example"
+    plain_case, apart_case = house.an_open_case(), house.an_open_case()
+    home = ["7 Quiet Row", "Ely", "CB7 4QJ"]
+    house.a_person(plain_case, email=email)
+    house.a_person(
+        apart_case, role="young_person", given_name="Kit", address=home, email=email, kept_apart=True, phone=None
+    )
+    mother = house.a_person(apart_case, address=home)["id"]
+    found = house.caseworker.call("POST", "/cases/search", json={"email": email}).json()["items"]
+    assert [(one["case_id"], one["kept_apart"]) for one in found] == [(apart_case, True), (plain_case, False)]
+    reach = {one["person_id"]: one["post"] for one in house.caseworker.read(f"/cases/{apart_case}")["reach"]}
+    assert set(reach.values()) == {"no"}
+    assert _asked_for(house, apart_case, mother).status_code == 409
