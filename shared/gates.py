@@ -108,20 +108,31 @@ class Gates:
         row = self.rows.find_one({"_id": case_id}, {"state": 1}, session=session)
         return None if row is None else str(row["state"])
 
-    def enter(self, session: ClientSession, case_id: str, *, frozen_too: bool = False) -> None:
-        """Go through as a writer. Raises Erased, Frozen or NotFound; counts the write otherwise."""
+    def enter(self, session: ClientSession, case_id: str, *, frozen_too: bool = False) -> int | None:
+        """Go through as a writer. Raises Erased, Frozen or NotFound; counts the write otherwise.
+
+        Answers a number that `next_seq` won't give again, for one event of this transaction: most writers tell others
+        of one thing, and needn't write the gate twice for it. One that isn't used leaves a gap, which nobody minds.
+        None where the gate is held, and numbers cost nothing.
+        """
         allowed = [OPEN, FROZEN] if frozen_too else [OPEN]
         if held := self._holds(session, case_id):
             state = str(held.rows[case_id]["state"])
             if state not in allowed:
                 refuse(state)
             held.count(case_id, "writes")
-            return
+            return None
         row = self.rows.find_one_and_update(
-            {"_id": case_id, "state": {"$in": allowed}}, {"$inc": {"writes": 1}}, {"_id": 1}, session=session
+            {"_id": case_id, "state": {"$in": allowed}},
+            {"$inc": {"writes": 1, "seq": 1}},
+            {"seq": 1},
+            return_document=ReturnDocument.AFTER,
+            session=session,
         )
         if row is None:
             refuse(self.state(case_id, session))
+            return None
+        return int(row["seq"])
 
     def touch(self, session: ClientSession, case_id: str) -> None:
         """Count a write whatever the state: for the saga's own rows, which pass a closed gate.

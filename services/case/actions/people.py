@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -30,10 +30,11 @@ def add_person(stores: CaseStores, *, case_id: str, given: Mapping[str, Any], no
     def act(tx: Tx) -> Person:
         case = agreed_to(stores, tx, case_id, now)
         fields = checked(given, today=now.astimezone(LONDON).date())
-        room_for_one_more(stores.people.of_case(case_id, tx=tx))
+        others = stores.people.of_case(case_id, tx=tx)
+        room_for_one_more(others)
         person = stores.people.add(tx, Person(id=person_id, case_id=case_id, **fields))
-        stores.search_hashes.put(tx, person)
-        _tell(stores, tx, case)
+        stores.search_hashes.add(tx, person)
+        _tell(stores, tx, case, sorted([*others, person], key=lambda one: one.id))
         return person
 
     return stores.work.run(act)
@@ -53,7 +54,7 @@ def change_person(
             return person
         after = stores.people.save(tx, after)
         stores.search_hashes.put(tx, after)
-        _tell(stores, tx, case)
+        _tell(stores, tx, case, stores.people.of_case(case_id, tx=tx))
         return after
 
     return stores.work.run(act)
@@ -68,7 +69,7 @@ def remove_person(stores: CaseStores, *, case_id: str, person_id: str, if_match:
         if_match(str(person.version))
         stores.people.remove(tx, person)
         stores.search_hashes.remove(tx, person)
-        _tell(stores, tx, case)
+        _tell(stores, tx, case, stores.people.of_case(case_id, tx=tx))
 
     stores.work.run(act)
 
@@ -93,8 +94,8 @@ def _of_case(person: Person | None) -> Person:
     return person
 
 
-def _tell(stores: CaseStores, tx: Tx, case: Case) -> None:
-    """The case's people changed: its version with them, and the others hear of all of them in order."""
+def _tell(stores: CaseStores, tx: Tx, case: Case, everybody: Sequence[Person]) -> None:
+    """The case's people changed: its version with them, and the others hear of everybody in order."""
     stores.cases.save(tx, case)
     people = [
         {
@@ -103,6 +104,6 @@ def _tell(stores: CaseStores, tx: Tx, case: Case) -> None:
             "post": person.address is not None,
             "email": person.email is not None,
         }
-        for person in stores.people.of_case(case.id, tx=tx)
+        for person in everybody
     ]
     tx.emit(events.PEOPLE, {"case": case.id, "people": people})
