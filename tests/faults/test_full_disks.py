@@ -43,7 +43,7 @@ def on_small_disks() -> Iterator[tuple[OwnStack, dict[str, Disk]]]:
     try:
         with (
             small_disks({folders[server]: size for server, (_, size) in DISKS.items()}) as mounted,
-            own_stack("full", folder=root) as own,
+            own_stack("full", folder=root, settings={"FMN_DISK_FLOOR": "10"}) as own,
         ):
             yield own, {server: mounted[folder] for server, folder in folders.items()}
     finally:
