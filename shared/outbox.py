@@ -30,7 +30,7 @@ from shared.work import Row
 
 _FRESH = timedelta(seconds=1)
 _LEASE = timedelta(seconds=10)
-# A row from later than this was written by a clock that has since been put right: it is due.
+# A row from later than this was written by a clock that has since been put right.
 _CLOCKS_DIFFER = timedelta(minutes=1)
 _PUBLISH_SECONDS = 5.0
 _BATCH = 200
@@ -87,6 +87,7 @@ class Outbox:
     def sweep(self, now: datetime) -> int:
         """Publish what has been due for over a second; how many rows were tried. Raises PyMongoError."""
         self._observe(now)
+        self._put_right(now)
         tried = 0
         started = time.monotonic()
         under_way: _UnderWay | None = None
@@ -110,6 +111,10 @@ class Outbox:
                         self._end(self._begin([row]), now, claimed=True)
         self._end(under_way, now, claimed=True)
         return tried
+
+    def _put_right(self, now: datetime) -> None:
+        """Make due what was written by a clock that was ahead: it would wait until the clock is there again."""
+        self._rows.update_many({"at": {"$gt": now + _CLOCKS_DIFFER}}, {"$set": {"at": now, "due": now - _FRESH}})
 
     def flush(self, timeout: float) -> None:
         """Take no more rows; publish those in hand, for at most these seconds."""
