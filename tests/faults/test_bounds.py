@@ -19,46 +19,53 @@ from tests.races.inside import Inside
 DRAINED_SECONDS = 5
 AGAIN_SECONDS = 5
 _EVENTS = 150
+_SHORT_STOP_SECONDS = 5.0
+
+Fault = Callable[[Running, float], None]
 
 
-def _all_workers(running: Running) -> None:
+def _all_workers(running: Running, _seconds: float) -> None:
     for service in SERVICES:
         running.kill(running.service(f"{service}-worker"))
 
 
-def _kill(name: str) -> Callable[[Running], None]:
-    return lambda running: running.kill(running.server(name))
+def _kill(name: str) -> Fault:
+    return lambda running, _seconds: running.kill(running.server(name))
 
 
-def _stop(name: str) -> Callable[[Running], None]:
-    def stop(running: Running) -> None:
+def _stop(name: str) -> Fault:
+    def stop(running: Running, seconds: float) -> None:
         with running.frozen(running.server(name)):
-            time.sleep(LONG_STOP_SECONDS)
+            time.sleep(seconds)
 
     return stop
 
 
-FAULTS: dict[str, Callable[[Running], None]] = {
+FAULTS: dict[str, Fault] = {
     "every worker killed": _all_workers,
     "mongod killed": _kill("mongodb"),
     "RabbitMQ killed": _kill("rabbitmq"),
     "the object store killed": _kill("seaweedfs"),
-    "mongod stopped for 20 s": _stop("mongodb"),
-    "RabbitMQ stopped for 20 s": _stop("rabbitmq"),
-    "the object store stopped for 20 s": _stop("seaweedfs"),
+    "mongod stopped": _stop("mongodb"),
+    "RabbitMQ stopped": _stop("rabbitmq"),
+    "the object store stopped": _stop("seaweedfs"),
 }
+_STOPS = [name for name in FAULTS if name.endswith("stopped")]
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_all_is_drained_within_5_s_of_a_fault(house: House, running: Running, inside: Inside, fault: str) -> None:
-    """Counted from when the servers and services answer again."""
+def test_all_is_drained_within_5_s_of_a_fault(
+    house: House, running: Running, inside: Inside, faults_seed: int, is_full: bool, fault: str
+) -> None:
+    """Counted from when the servers and services answer again. One server in turn, or all, are stopped for 20 s."""
+    is_long = is_full or fault == _STOPS[faults_seed % len(_STOPS)]
     about = [a_case(house) for _ in range(4)]
     case_id = inside.a_family()
     request = house.an_erasure(case_id)["id"]
     with a_kit(house, "case") as kit:
         assert say(kit, about, _EVENTS)
     house.confirm(request)
-    FAULTS[fault](running)
+    FAULTS[fault](running, LONG_STOP_SECONDS if is_long else _SHORT_STOP_SECONDS)
     running.wait_well()
     took = drained(inside, DRAINED_SECONDS, said=about)
     print(f"\n{fault}: drained {took:.1f} s after all answered again")
