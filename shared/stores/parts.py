@@ -17,7 +17,7 @@ PART_BYTES = 5 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
 # How many uploads of a process may fill ahead at once. Others wait for each part, so that many large uploads at once
 # take one part of memory each and not two.
-_AHEAD = 4
+_AHEAD = 2
 _NEUTRAL_TYPE = "application/octet-stream"
 
 
