@@ -54,6 +54,8 @@ def settings(**changes: Any) -> Settings:
         calendar=WorkingDays(),
         office=office,
         shell_days=7,
+        disk_floor=0.1,
+        disks={},
         upload_limit_bytes=1,
         spool=None,
         time_travel=False,
