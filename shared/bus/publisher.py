@@ -19,7 +19,7 @@ from shared.logs import log, where
 # unknown: the channel or connection died, or time ran out: it may or may not be in a queue.
 Outcome = Literal["ok", "nacked", "returned", "refused", "unknown"]
 
-_SILENT_SECONDS = 60.0
+_SILENT_SECONDS = 15.0
 
 
 @dataclass(slots=True)
@@ -98,8 +98,8 @@ class Publisher:
     def wait_connected(self, timeout: float) -> bool:
         """Whether there is a channel to publish on, waiting up to `timeout` seconds for one.
 
-        Not while the broker still owes its word on what nobody waits for any more, for a minute: whatever was sent
-        again to a broker that is stopped would lie in its queues several times once it goes on.
+        Not while the broker still owes its word on what nobody waits for any more, for as long as a dead connection
+        lasts: whatever was sent again to a broker that is stopped would lie in its queues several times afterwards.
         """
         self._start()
         return self._ready.wait(timeout) and not self._is_silent()
