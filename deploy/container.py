@@ -1,4 +1,4 @@
-"""What a container of our image runs: `SERVICE api`, `SERVICE worker`, `provision`, `definitions`, `disks` or `broker …`."""
+"""What a container of our image runs: `SERVICE api|worker`, `provision`, `definitions`, `disks` or `broker …`."""
 
 from __future__ import annotations
 

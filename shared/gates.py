@@ -29,33 +29,31 @@ UNKNOWN_SENTENCE = "No such case is known here."
 
 
 class _Held:
-    """Gate rows that a transaction has read, and what it will write to them."""
+    """Gate rows that a transaction has counted a write at, and what it will change in them."""
 
     def __init__(self, rows: Iterable[dict[str, Any]]) -> None:
         self.rows = {str(row["_id"]): row for row in rows}
-        self._changes: dict[str, dict[str, dict[str, Any]]] = {}
+        self._changes: dict[str, dict[str, Any]] = {}
 
-    def count(self, case_id: str, name: str) -> int:
-        """Add one to that number of the gate; what it is now."""
+    def next_seq(self, case_id: str) -> int:
         row = self.rows[case_id]
-        row[name] = int(row[name]) + 1
-        added = self._changed(case_id).setdefault("$inc", {})
-        added[name] = added.get(name, 0) + 1
-        return int(row[name])
+        row["seq"] = int(row["seq"]) + 1
+        self._change(case_id, "seq", row["seq"])
+        return int(row["seq"])
 
     def set_state(self, case_id: str, state: str) -> None:
         self.rows[case_id]["state"] = state
-        self._changed(case_id).setdefault("$set", {})["state"] = state
+        self._change(case_id, "state", state)
 
     def set_applied(self, case_id: str, topic: str, seq: int) -> None:
         self.rows[case_id].setdefault("applied", {})[topic] = seq
-        self._changed(case_id).setdefault("$set", {})[f"applied.{topic}"] = seq
+        self._change(case_id, f"applied.{topic}", seq)
 
     def updates(self) -> list[UpdateOne]:
-        return [UpdateOne({"_id": case_id}, change) for case_id, change in self._changes.items()]
+        return [UpdateOne({"_id": case_id}, {"$set": change}) for case_id, change in self._changes.items()]
 
-    def _changed(self, case_id: str) -> dict[str, dict[str, Any]]:
-        return self._changes.setdefault(case_id, {})
+    def _change(self, case_id: str, name: str, value: Any) -> None:
+        self._changes.setdefault(case_id, {})[name] = value
 
 
 class Gates:
@@ -67,12 +65,14 @@ class Gates:
 
     @contextmanager
     def holding(self, session: ClientSession, case_ids: Iterable[str]) -> Iterator[Mapping[str, Mapping[str, Any]]]:
-        """Read these cases' gates at once, answer from them, and write what changed in them together at the end.
+        """Count a write at each of these gates, answer from what they say, and write what changed together at the end.
 
-        Inside a transaction, so it is as safe as one write after another: what it read is its snapshot, and a gate
-        that anyone else wrote since then makes the whole transaction begin anew. Answers the rows that there are.
+        The first thing in its transaction: whoever else wants to write to one of the cases then waits for it, where a
+        long transaction that wrote its gates last would begin anew for each of them. Answers the rows that there are.
         """
-        held = _Held(self.rows.find({"_id": {"$in": sorted(set(case_ids))}}, session=session))
+        of_these = {"_id": {"$in": sorted(set(case_ids))}}
+        self.rows.update_many(of_these, {"$inc": {"writes": 1}}, session=session)
+        held = _Held(self.rows.find(of_these, session=session))
         self._held[session] = held
         try:
             yield held.rows
@@ -108,35 +108,43 @@ class Gates:
         row = self.rows.find_one({"_id": case_id}, {"state": 1}, session=session)
         return None if row is None else str(row["state"])
 
-    def enter(self, session: ClientSession, case_id: str, *, frozen_too: bool = False) -> None:
-        """Go through as a writer. Raises Erased, Frozen or NotFound; counts the write otherwise."""
+    def enter(self, session: ClientSession, case_id: str, *, frozen_too: bool = False) -> int | None:
+        """Go through as a writer. Raises Erased, Frozen or NotFound; counts the write otherwise.
+
+        Answers a number that `next_seq` won't give again, for one event of this transaction: most writers tell others
+        of one thing, and needn't write the gate twice for it. One that isn't used leaves a gap, which nobody minds.
+        None where the gate is held, and numbers cost nothing.
+        """
         allowed = [OPEN, FROZEN] if frozen_too else [OPEN]
         if held := self._holds(session, case_id):
             state = str(held.rows[case_id]["state"])
             if state not in allowed:
                 refuse(state)
-            held.count(case_id, "writes")
-            return
+            return None
         row = self.rows.find_one_and_update(
-            {"_id": case_id, "state": {"$in": allowed}}, {"$inc": {"writes": 1}}, {"_id": 1}, session=session
+            {"_id": case_id, "state": {"$in": allowed}},
+            {"$inc": {"writes": 1, "seq": 1}},
+            {"seq": 1},
+            return_document=ReturnDocument.AFTER,
+            session=session,
         )
         if row is None:
             refuse(self.state(case_id, session))
+            return None
+        return int(row["seq"])
 
     def touch(self, session: ClientSession, case_id: str) -> None:
         """Count a write whatever the state: for the saga's own rows, which pass a closed gate.
 
         Two such transactions about one case conflict, so what one decides the other has read.
         """
-        if held := self._holds(session, case_id):
-            held.count(case_id, "writes")
-            return
-        self.rows.update_one({"_id": case_id}, {"$inc": {"writes": 1}}, session=session)
+        if not self._holds(session, case_id):
+            self.rows.update_one({"_id": case_id}, {"$inc": {"writes": 1}}, session=session)
 
     def next_seq(self, session: ClientSession, case_id: str) -> int:
         """The next number of this publisher's events about the case, kept whether the gate is closed or not."""
         if held := self._holds(session, case_id):
-            return held.count(case_id, "seq")
+            return held.next_seq(case_id)
         row = self.rows.find_one_and_update(
             {"_id": case_id},
             {"$inc": {"seq": 1}},
@@ -174,7 +182,6 @@ class Gates:
         """Close for ever, also for a case never heard of."""
         if held := self._holds(session, case_id):
             held.set_state(case_id, CLOSED)
-            held.count(case_id, "writes")
             return
         self.rows.update_one(
             {"_id": case_id},
@@ -187,7 +194,6 @@ class Gates:
         if held := self._holds(session, case_id):
             if held.rows[case_id]["state"] == before:
                 held.set_state(case_id, after)
-                held.count(case_id, "writes")
             return
         self.rows.update_one(
             {"_id": case_id, "state": before},

@@ -7,6 +7,7 @@ a message for a case that is erased, a type nobody here handles), deferred or pa
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -36,6 +37,8 @@ INBOX_KEPT = timedelta(days=30)
 _MARKS_BEFORE_PARKED = 3
 # A failure that isn't ours to name (a bug) is tried for some minutes, in case it passes, and then parked.
 _FAILURES_BEFORE_PARKED = 8
+# Well under the three seconds after which MongoDB ends a transaction: a batch that takes longer is committed in parts.
+_TRANSACTION_SECONDS = 1.0
 
 _MESSAGES = Counter("fmn_messages", "Messages by what became of them", ["service", "type", "outcome"])
 
@@ -111,10 +114,9 @@ class Inbox:
             event = self._opened(delivery.body, delivery.user_id, self._message(delivery), utc_now())
             if event is not None:
                 taken.append((event, delivery))
-        if not taken:
-            return
         try:
-            self._commit([event for event, _ in taken])
+            while taken:
+                taken = taken[self._commit([event for event, _ in taken]) :]
         except Exception as error:
             # Whatever it was, each is now tried alone, which names it.
             if isinstance(error, ConnectionFailure) and not self._mongo_answers():
@@ -200,18 +202,24 @@ class Inbox:
 
     # One transaction
 
-    def _commit(self, events: Sequence[Event], *, worked_off: Row | None = None, too_late: bool = False) -> None:
-        """Apply these events and remember them. worked_off: the message, which may lie deferred until here."""
+    def _commit(self, events: Sequence[Event], *, worked_off: Row | None = None, too_late: bool = False) -> int:
+        """Apply these events and remember them: how many of them, from the first, it was time for.
+
+        worked_off: the message, which may lie deferred until here.
+        """
         cases = {event.case for event in events if event.type.type not in self._without_gate}
         self._work.gates.prepare(self._vault, cases)
         outcomes: list[str] = []
 
         def act(tx: Tx) -> None:
             outcomes.clear()
-            known = self._known(tx, events)
+            until = time.monotonic() + _TRANSACTION_SECONDS
             with tx.gates.holding(tx.session, [event.case for event in events]) as gates:
+                known = self._known(tx, events)
                 closed = {case_id for case_id, gate in gates.items() if gate["state"] == CLOSED}
                 for event in events:
+                    if outcomes and time.monotonic() > until:
+                        break
                     key = self._key(event)
                     if key in known:
                         outcomes.append("duplicate")
@@ -224,8 +232,9 @@ class Inbox:
                 self.shelf.deferred.rows.delete_one({"_id": worked_off["_id"]}, session=tx.session)
 
         self._work.run(act, answers=False)
-        for event, outcome in zip(events, outcomes, strict=True):
+        for event, outcome in zip(events, outcomes, strict=False):
             self._count(event.type.type, outcome)
+        return len(outcomes)
 
     def _apply(self, tx: Tx, event: Event, closed: set[str]) -> str:
         name = event.type.type

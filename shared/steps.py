@@ -31,6 +31,8 @@ _CLOCKS_DIFFER = timedelta(minutes=1)
 _HEARTBEAT_SECONDS = 1.5
 _POLL_SECONDS = 0.25
 _SLOWEST = timedelta(minutes=5)
+_SLOWEST_AT_FIRST = timedelta(seconds=3)
+_OFTEN = 30
 _AT_ONCE = 4
 _LONG_AGO = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 
@@ -190,7 +192,9 @@ class Steps:
         except Exception as error:  # noqa: BLE001 - recorded, and tried again: a step is never dropped
             log.error("step.failed", kind=step.kind, attempt=attempts, **where(error))
         _FAILURES.labels(self._service, step.kind).inc()
-        return utc_now() + full_jitter(attempts, _SLOWEST), attempts
+        # A server that is away comes back within seconds, and then what waited for it goes on at once.
+        slowest = _SLOWEST_AT_FIRST if attempts <= _OFTEN else _SLOWEST
+        return utc_now() + full_jitter(attempts, slowest), attempts
 
     def _settle(self, row: Row, outcome: tuple[datetime | None, int]) -> None:
         again, attempts = outcome

@@ -64,11 +64,15 @@ class Tx:
     now: datetime
     events: list[Event] = field(default_factory=list)
     after_commit: list[Callable[[], None]] = field(default_factory=list)
+    # Numbers for events that came with the way through a gate, by case.
+    _seqs: dict[str, int] = field(default_factory=dict)
     _writes: dict[str, tuple[Collection[Row], list[Operation]]] = field(default_factory=dict)
 
     def enter(self, case_id: str, *, frozen_too: bool = False) -> None:
         """Go through the case's gate as a writer. Raises Erased, Frozen (unless allowed) or NotFound."""
-        self.gates.enter(self.session, case_id, frozen_too=frozen_too)
+        seq = self.gates.enter(self.session, case_id, frozen_too=frozen_too)
+        if seq is not None:
+            self._seqs[case_id] = seq
 
     def write(self, rows: Collection[Row], *operations: Operation) -> None:
         """Write these at the transaction's end, all of one collection's in one call and in this order.
@@ -85,12 +89,14 @@ class Tx:
 
     def emit(self, event_type: EventType, data: Mapping[str, Any]) -> Event:
         """Tell the others, if and when this transaction commits."""
+        case_id = str(data["case"])
+        seq = self._seqs.pop(case_id, None)
         event = Event(
             id=new_id(),
             type=event_type,
             source=self.service,
             time=to_millisecond(self.now),
-            seq=self.gates.next_seq(self.session, str(data["case"])),
+            seq=self.gates.next_seq(self.session, case_id) if seq is None else seq,
             data=data,
             traceparent=traceparent.get(),
         )

@@ -127,7 +127,9 @@ def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[
         "FMN_SMTP_PLAIN": "on",
         "FMN_PRINTER": f"file://{quote(str(post))}",
         "FMN_LEDGER_COPY": str(ledger_copy),
-        # They lie on this machine, so their disks can be asked without them.
+        # They lie on this machine, so their disks can be asked without them. It may be used for more than this, and a
+        # developer's disk that is nearly full is no reason to stop taking in.
+        "FMN_DISK_FLOOR": "1",
         "FMN_DISKS": f"rabbitmq={_asked_at(places, 'rabbitmq')},objects={_asked_at(places, 'seaweedfs')}",
         **{name: os.environ[name] for name in OPERATORS_SETTINGS if name in os.environ},
     }

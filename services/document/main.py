@@ -12,6 +12,7 @@ from flask import Flask
 from services.document.actions import documents, forgetting, papers, sweep
 from services.document.api import content_routes, document_routes, paper_routes
 from services.document.consumer import handlers
+from services.document.intake.allocator import return_large_blocks
 from services.document.store import Stores
 from services.document.store.files import connect
 from shared import service
@@ -53,6 +54,7 @@ def stores(kit: Kit) -> Stores:
 
 
 def create_api() -> Flask:
+    return_large_blocks()
     kit = service.build("document", "api")
     opened = stores(kit)
     opened.spool.mkdir(mode=0o700, parents=True, exist_ok=True)

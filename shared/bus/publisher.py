@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ from shared.logs import log, where
 # unknown: the channel or connection died, or time ran out: it may or may not be in a queue.
 Outcome = Literal["ok", "nacked", "returned", "refused", "unknown"]
 
+_SILENT_SECONDS = 15.0
+
 
 @dataclass(slots=True)
 class Sent:
@@ -27,6 +30,7 @@ class Sent:
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     done: threading.Event = field(default_factory=threading.Event)
     given_up: bool = False
+    at: float = field(default_factory=time.monotonic)
 
     def wait(self, timeout: float) -> dict[str, Outcome]:
         """Each id's outcome, once all are confirmed; what isn't within these seconds is unknown."""
@@ -92,9 +96,17 @@ class Publisher:
         return batch
 
     def wait_connected(self, timeout: float) -> bool:
-        """Whether there is a channel to publish on, waiting up to `timeout` seconds for one."""
+        """Whether there is a channel to publish on, waiting up to `timeout` seconds for one.
+
+        Not while the broker still owes its word on what nobody waits for any more, for as long as a dead connection
+        lasts: whatever was sent again to a broker that is stopped would lie in its queues several times afterwards.
+        """
         self._start()
-        return self._ready.wait(timeout)
+        return self._ready.wait(timeout) and not self._is_silent()
+
+    def _is_silent(self) -> bool:
+        oldest = list(self._in_flight.values())[:1]
+        return any(sent.batch.given_up and time.monotonic() - sent.batch.at < _SILENT_SECONDS for sent in oldest)
 
     def stop(self, timeout: float = 1.0) -> None:
         """Close. What isn't confirmed is unknown, and stays in the outbox."""

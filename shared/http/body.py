@@ -17,7 +17,7 @@ from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 from shared.errors import Invalid, TooLarge, UnsupportedMediaType
 
 JSON_LIMIT_BYTES = 1024 * 1024
-_PIECE_BYTES = 256 * 1024
+_PIECE_BYTES = 128 * 1024
 # Enough for the largest upload and its envelope; what is longer ends with its connection.
 _DROP_LIMIT_BYTES = 256 * 1024 * 1024
 _DROP_SECONDS = 30
@@ -52,7 +52,7 @@ class BodyReader:
         return self._left
 
     def read(self, size: int = -1) -> bytes:
-        """Up to `size` bytes; b"" at the end. Without a size, a piece of 256 kB at most."""
+        """Up to `size` bytes; b"" at the end. Without a size, a piece of 128 kB at most."""
         size = _PIECE_BYTES if size is None or size < 0 else min(size, _PIECE_BYTES)
         if self._ended or size == 0:
             return b""

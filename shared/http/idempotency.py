@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import pymongo
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pymongo.errors import DuplicateKeyError
@@ -31,6 +32,7 @@ KEPT = timedelta(hours=24)
 # Whoever loses an answer asks again with the same key, and waits no longer than this for a process that died. A request
 # that is slower loses to its own repetition, which is safe: only one of the two is settled.
 LEASE = timedelta(seconds=15)
+_CLAIM_SECONDS = 8
 _LABEL = b"forgetmenot idempotency"
 _IN_USE, _DONE = "in_use", "done"
 CLEAR: Mapping[str, Field] = {
@@ -117,12 +119,8 @@ class Idempotency:
                 "until": now + LEASE,
             }
             try:
-                self._work.run(
-                    lambda tx, clear=clear: self.store.insert(  # type: ignore[misc]
-                        tx, id=claim.row_id, case_id=None, clear=clear
-                    ),
-                    answers=False,
-                )
+                with pymongo.timeout(_CLAIM_SECONDS):
+                    self.store.insert_alone(id=claim.row_id, case_id=None, clear=clear)
             except DuplicateKeyError:
                 row = self.store.rows.find_one({"_id": claim.row_id})
                 if row is None:
@@ -183,14 +181,12 @@ class Idempotency:
             return
         if claim.office == (answer.case_id is not None):
             raise RuntimeError("an answer that is kept names its case, or its route says `office=True`; never both")
-        held = {"_id": claim.row_id, "claim": claim.token, "state": _IN_USE}
-        if self.store.rows.delete_one(held, session=tx.session).deleted_count != 1:
-            raise Conflict(_LOST)
         if claim.office:
             self._vault.create_key(OFFICE_KEY) if not self._vault.has_key(OFFICE_KEY) else None
         try:
-            self.store.insert(
+            done = self.store.replace(
                 tx,
+                {"claim": claim.token, "state": _IN_USE},
                 id=claim.row_id,
                 case_id=answer.case_id,
                 clear={
@@ -209,6 +205,8 @@ class Idempotency:
             )
         except KeyGone as error:
             raise Erased(ERASED_SENTENCE) from error
+        if not done:
+            raise Conflict(_LOST)
         claim.settled = True
 
     def give_up(self, claim: Claim) -> None:

@@ -23,7 +23,7 @@ from shared.logs import log, where
 
 # gunicorn reads ahead up to a megabyte, and copies what it holds each time that a piece of it is asked for: with as
 # much as one piece (shared/http/body.py) little is left to copy.
-SocketUnreader.max_body_chunk = 256 * 1024
+SocketUnreader.max_body_chunk = 128 * 1024
 
 
 class _HeadersTooLarge(TooLarge):

@@ -87,6 +87,25 @@ class Collection:
         self.rows.insert_one(row, session=tx.session)
         return Record(id=id, case_id=case_id, version=1, clear=dict(clear), personal=dict(personal or {}))
 
+    def insert_alone(self, *, id: str, case_id: str | None, clear: Mapping[str, Any]) -> None:
+        """Write a new record that has no sealed part, in no transaction. Raises DuplicateKeyError when it is there."""
+        self.rows.insert_one(self._row(id, case_id, 1, clear, None, None))
+
+    def replace(
+        self,
+        tx: Tx,
+        where: Mapping[str, Any],
+        *,
+        id: str,
+        case_id: str | None,
+        clear: Mapping[str, Any],
+        personal: Mapping[str, Any],
+    ) -> bool:
+        """Write a record over the one of that id whose clear fields are so; False when there is none."""
+        row = self._row(id, case_id, 1, clear, personal, None)
+        done = self.rows.replace_one({"_id": id, **where}, row, session=tx.session)
+        return done.matched_count == 1
+
     def change(
         self,
         tx: Tx,

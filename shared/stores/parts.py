@@ -1,23 +1,24 @@
-"""One object written in parts as its bytes come: the next part is filled while the last one travels."""
+"""One object written in parts as its bytes come: the next part is filled while others travel."""
 
 from __future__ import annotations
 
+import itertools
 import mmap
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from io import BytesIO
-from threading import BoundedSemaphore
+from threading import Lock
 from typing import Any, Protocol, cast
 
 from minio import Minio
 from minio.datatypes import Part
 
-# S3's smallest part: what one upload holds in memory, twice where it may fill ahead.
+# S3's smallest part.
 PART_BYTES = 5 * 1024 * 1024
 _PIECE_BYTES = 256 * 1024
-# How many uploads of a process may fill ahead at once. Others wait for each part, so that many large uploads at once
-# take one part of memory each and not two.
-_AHEAD = 4
+# An upload that has the store to itself sends so many parts while it fills another. Beside it others send each part
+# before they fill the next: together they keep the store busy, and take one part of memory each.
+_UNDER_WAY = 2
 _NEUTRAL_TYPE = "application/octet-stream"
 
 
@@ -33,8 +34,8 @@ class PartWriter:
     def __init__(self, client: Minio, bucket: str) -> None:
         self._client = client
         self._bucket = bucket
-        self._slots = BoundedSemaphore(_AHEAD)
-        self._senders = ThreadPoolExecutor(_AHEAD, thread_name_prefix="part")
+        self._slot = Lock()
+        self._senders = ThreadPoolExecutor(_UNDER_WAY, thread_name_prefix="part")
 
     def put(self, key: str, source: Source) -> None:
         """Stream the source to a new object. What the source raises comes through; then nothing is kept."""
@@ -53,35 +54,43 @@ class PartWriter:
         self._client._complete_multipart_upload(self._bucket, key, upload, parts)
 
     def _send_parts(self, key: str, upload: str, buffer: mmap.mmap, part: memoryview, source: Source) -> list[Part]:
-        ahead = self._slots.acquire(blocking=False)
-        spare = _buffer() if ahead else buffer
-        under_way: Future[str] | None = None
-        parts: list[Part] = []
+        ahead = self._slot.acquire(blocking=False)
+        spare = [_buffer() for _ in range(_UNDER_WAY)] if ahead else []
+        under_way: deque[tuple[mmap.mmap, Future[str]]] = deque()
+        etags: list[str] = []
+        numbers = itertools.count(1)
         try:
             while part:
                 if ahead:
-                    under_way = self._senders.submit(self._send, key, upload, part, len(parts) + 1)
+                    sent = self._senders.submit(self._send, key, upload, part, next(numbers))
+                    under_way.append((buffer, sent))
+                    if not spare:
+                        spare.append(_arrived(under_way, etags))
+                    buffer = spare.pop()
                 else:
-                    parts.append(Part(len(parts) + 1, self._send(key, upload, part, len(parts) + 1)))
-                buffer, spare = spare, buffer
+                    etags.append(self._send(key, upload, part, next(numbers)))
                 part = _filled(buffer, source)
-                if under_way is not None:
-                    parts.append(Part(len(parts) + 1, under_way.result()))
-                    under_way = None
+            while under_way:
+                _arrived(under_way, etags)
         finally:
-            if under_way is not None:
-                # Something else failed meanwhile: nothing may be written any more once that is told.
-                with suppress(Exception):
-                    under_way.result()
+            # After a failure nothing may be written any more once that is told.
+            wait([sent for _, sent in under_way])
             if ahead:
-                self._slots.release()
-        return parts
+                self._slot.release()
+        return [Part(number, etag) for number, etag in enumerate(etags, start=1)]
 
     def _send(self, key: str, upload: str, part: memoryview, number: int) -> str:
         # It says bytes and takes whatever is like them; a copy would be a third part in memory.
         content = cast(Any, part)
         etag: str = self._client._upload_part(self._bucket, key, content, None, upload, number)
         return etag
+
+
+def _arrived(under_way: deque[tuple[mmap.mmap, Future[str]]], etags: list[str]) -> mmap.mmap:
+    """Wait for the part that was sent first, note its ETag, and give its buffer back."""
+    buffer, sent = under_way.popleft()
+    etags.append(sent.result())
+    return buffer
 
 
 def _buffer() -> mmap.mmap:

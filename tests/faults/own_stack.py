@@ -90,11 +90,12 @@ def own_stack(
     *,
     folder: Path | None = None,
     rewire: Callable[[Stack, Provision], Mapping[str, str]] = lambda stack, provided: {},
+    settings: Mapping[str, str] | None = None,
 ) -> Iterator[OwnStack]:
     """A stack with all services running, and stopped afterwards.
 
     folder: where; one of its own unless told, which is then removed. rewire: may change the services' secrets, and
-      answers settings to start them with.
+      answers settings to start them with. settings: more of them.
     """
     where = folder or Path(tempfile.mkdtemp(prefix=f"fmn-{prefix}-"))
     stack = Stack(where, _free_base(), packages=from_environment()[0] / "packages")
@@ -102,7 +103,7 @@ def own_stack(
     try:
         stack.start_servers()
         provided = stack.provision(prefix)
-        stack.start_services(provided, extra_env=rewire(stack, provided))
+        stack.start_services(provided, extra_env={**rewire(stack, provided), **(settings or {})})
         house = House(stack, provided)
         with an_inside(house) as inside:
             own = OwnStack(stack=stack, provided=provided, house=house, inside=inside)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -97,12 +98,13 @@ def test_the_clocks_jump_an_hour_and_back(house: House, running: Running, inside
         paper=False,
         on_purpose=False,
     )
+    before = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
     with running.wrong_clock(seconds):
         Teller(house, told.words).tell(plan, told.cases)
         # What is said now can't go before the clock is put right again, and its process is another by then.
         kept = house.a_shell()
         with running.frozen(running.server("rabbitmq")):
-            house.a_consent(kept)
+            house.a_consent(kept, informed_at=before, given_at=before)
             running.kill(running.service("consent-api"))
             running.wrong_clock_ends()
     running.wait_well()

@@ -19,7 +19,7 @@ OLD = "receipt-of-an-old-attempt"
 
 @dataclass(frozen=True, kw_only=True)
 class Receipt:
-    """What a service has signed. left: personal parts that remained. letter: how the last letter ended."""
+    """What a service has signed. left: whether anything remained, or it failed. letter: how the last letter ended."""
 
     request: str
     service: str

@@ -36,15 +36,16 @@ class Post:
 
 
 def claims(service: str, request: str, case_id: str, attempt: int, *, left: int = 0, **more: Any) -> Claims:
-    """What a receipt says."""
+    """What a receipt says. left: 1 says erased but counts one that is left; 3 says failed but counts none."""
+    remaining = 0 if left == 3 else left
     return {
         "iss": service,
         "service": service,
         "request": request,
         "case": case_id,
         "attempt": attempt,
-        "outcome": "failed" if left else "erased",
-        "stores": [{"store": "people", "found": 3, "deleted": 3 - left, "remaining": left}],
+        "outcome": "failed" if left > 1 else "erased",
+        "stores": [{"store": "people", "found": 3, "deleted": 3 - remaining, "remaining": remaining}],
         "late": [],
         "signed_at": utc_now().isoformat(),
         **more,
@@ -65,7 +66,7 @@ def read_receipt(envelope: Envelope) -> Post:
         request=said["request"],
         service=said["service"],
         attempt=said["attempt"],
-        left=sum(store["remaining"] for store in said["stores"]),
+        left=sum(store["remaining"] for store in said["stores"]) or int(said["outcome"] == "failed"),
         late=tuple(said["late"]),
         letter=said.get("last_letter"),
         signed_at=datetime.fromisoformat(said["signed_at"]),

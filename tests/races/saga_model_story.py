@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+from typing import ClassVar
 
 from shared.clock import utc_now
 from shared.events import Event, erasure
@@ -43,18 +45,7 @@ class Story(People):
             for name in SERVICES
         }
         self.logs("Ola", True)
-        if how_far != "asked":
-            self.confirms("Priya", True)
-        if how_far in ("begun", "answered", "verified"):
-            self.notifier_seals("sealed", False)
-        if how_far in ("answered", "verified"):
-            self.agrees()
-            self.all_answer()
-        if how_far == "verified":
-            for place in ELSEWHERE:
-                self.certifies_elsewhere(place)
-            if paper:
-                self.certifies_paper("shredded", 0, "at once")
+        self.beginnings[how_far](self)
 
     @classmethod
     def of_another_family(cls, coordinator: Coordinator) -> Forger:
@@ -67,6 +58,56 @@ class Story(People):
         assert coordinator.row(request)["phase"] == "begun"
         coordinator.put_away(case_id)
         return Forger(coordinator=coordinator, other_case=case_id, other_request=request)
+
+    # How far a story has come when it begins
+
+    def _held(self) -> None:
+        self.places_hold()
+        self._confirmed()
+
+    def _confirmed(self) -> None:
+        self.confirms("Priya", True)
+
+    def _held_when_confirmed(self) -> None:
+        self._confirmed()
+        self.places_hold()
+        self.notifier_seals("sealed", False)
+
+    def _begun(self) -> None:
+        self._confirmed()
+        self.notifier_seals("sealed", False)
+        self.agrees()
+
+    def _crossed(self) -> None:
+        """The document service's second receipt has overtaken its first."""
+        self.paper = "lies there"
+        self._begun()
+        self.service_answers("document", 0, "late")
+        self.certifies_paper("returned", 0, "at once")
+        self.old_post(0, False)
+
+    def _answered(self) -> None:
+        self._begun()
+        self.all_answer()
+
+    def _verified(self) -> None:
+        self._answered()
+        for place in ELSEWHERE:
+            self.certifies_elsewhere(place)
+        if self.paper == "lies there":
+            self.certifies_paper("shredded", 0, "at once")
+        self.agrees()
+
+    beginnings: ClassVar[Mapping[str, Callable[[Story], None]]] = {
+        "asked": lambda self: None,
+        "held": _held,
+        "confirmed": _confirmed,
+        "held when confirmed": _held_when_confirmed,
+        "begun": _begun,
+        "crossed": _crossed,
+        "answered": _answered,
+        "verified": _verified,
+    }
 
     # The notifier and the document service, by more than their first receipts
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,9 @@ from deploy.ops.main import app
 from deploy.rabbitmq.definitions import administrators_permission, password_hash, render
 from tests.service.accounts_rig import channel_of
 
-NAMES = "syncs"
+# Each process of a parallel run changes a vhost of its own.
+NAMES = f"syncs{os.environ.get('PYTEST_XDIST_WORKER', '')}"
 IN_LINE = "The broker is in line with its definitions.\n"
-# One worker of a parallel run has them all: they change one vhost.
-pytestmark = pytest.mark.xdist_group("broker-sync")
 
 
 @pytest.fixture(scope="module")

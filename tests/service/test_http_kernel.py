@@ -653,7 +653,7 @@ def test_a_claim_whose_process_died_is_taken_over_once_its_lease_ends(served: Se
     headers = {"Idempotency-Key": "died"}
     served.ask("POST", path, json={"text": "a"}, headers=headers)
     (mine,) = [row["_id"] for row in rows.find({}, {"_id": 1}) if row["_id"] not in before]
-    held = {"$set": {"state": "in_use", "until": utc_now() + timedelta(seconds=60)}}
+    held = {"$set": {"state": "in_use", "until": utc_now() + timedelta(seconds=10)}}
     rows.update_one({"_id": mine}, held)
     assert_problem(served.ask("POST", path, json={"text": "a"}, headers=headers), 409, "conflict")
     rows.update_one({"_id": mine}, {"$set": {"until": utc_now() - timedelta(seconds=1)}})

@@ -56,6 +56,8 @@ def settings(**changes: Any) -> Settings:
         shell_days=7,
         safeguarding_email=None,
         safeguarding_days=2192,
+        disk_floor=0.1,
+        disks={},
         upload_limit_bytes=1,
         spool=None,
         time_travel=False,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -31,12 +31,13 @@ def add_person(stores: CaseStores, *, case_id: str, given: Mapping[str, Any], no
     def act(tx: Tx) -> Person:
         case = agreed_to(stores, tx, case_id, now)
         fields = checked(given, today=now.astimezone(LONDON).date())
-        room_for_one_more(stores.people.of_case(case_id, tx=tx))
+        others = stores.people.of_case(case_id, tx=tx)
+        room_for_one_more(others)
         new = with_given(Person(id=person_id, case_id=case_id, **fields), None, now=now)
         check_kept_apart(new)
         person = stores.people.add(tx, new)
-        stores.search_hashes.put(tx, person)
-        tell_people(stores, tx, case)
+        stores.search_hashes.add(tx, person)
+        tell_people(stores, tx, case, sorted([*others, person], key=lambda one: one.id))
         return person
 
     return stores.work.run(act)
@@ -58,7 +59,7 @@ def change_person(
             return person
         after = stores.people.save(tx, after)
         stores.search_hashes.put(tx, after)
-        tell_people(stores, tx, case)
+        tell_people(stores, tx, case, stores.people.of_case(case_id, tx=tx))
         return after
 
     return stores.work.run(act)
@@ -73,7 +74,7 @@ def remove_person(stores: CaseStores, *, case_id: str, person_id: str, if_match:
         if_match(str(person.version))
         stores.people.remove(tx, person)
         stores.search_hashes.remove(tx, person)
-        tell_people(stores, tx, case)
+        tell_people(stores, tx, case, stores.people.of_case(case_id, tx=tx))
 
     stores.work.run(act)
 
@@ -98,18 +99,17 @@ def of_case(person: Person | None) -> Person:
     return person
 
 
-def tell_people(stores: CaseStores, tx: Tx, case: Case) -> None:
-    """The case's people changed: its version with them, and the others hear of all of them in order."""
+def tell_people(stores: CaseStores, tx: Tx, case: Case, everybody: Sequence[Person]) -> None:
+    """The case's people changed: its version with them, and the others hear of everybody in order."""
     stores.cases.save(tx, case)
-    people = stores.people.of_case(case.id, tx=tx)
     told = [
         {
             "person": person.id,
             "role": person.role,
-            "post": post_reaches(person, people),
+            "post": post_reaches(person, everybody),
             "email": email_reaches(person),
             "unreachable": person.safe_contact.refuses_all,
         }
-        for person in people
+        for person in everybody
     ]
     tx.emit(events.PEOPLE, {"case": case.id, "people": told})

@@ -38,7 +38,7 @@ def set_safe_contact(
             return person
         check_somebody_is_left(stores.people.of_case(case_id, tx=tx), after)
         after = stores.people.save(tx, after)
-        tell_people(stores, tx, case)
+        tell_people(stores, tx, case, stores.people.of_case(case.id, tx=tx))
         return after
 
     return stores.work.run(act)

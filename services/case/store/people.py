@@ -64,13 +64,13 @@ class SearchHashes:
             in_vault=True,
         )
 
+    def add(self, tx: Tx, person: Person) -> None:
+        """Make the row of a person who was just added, whose id it has."""
+        self._store.insert(tx, id=person.id, case_id=person.case_id, clear=self._hashes(person))
+
     def put(self, tx: Tx, person: Person) -> None:
-        """Make or change the row of this person, whose id it has."""
-        found_by = keys_of(person)
-        clear = {
-            criterion.value: self._digest(criterion, found_by[criterion]) if criterion in found_by else None
-            for criterion in Criterion
-        }
+        """Make or change the row of this person."""
+        clear = self._hashes(person)
         record = self._store.get(person.id, tx=tx)
         if record is None:
             self._store.insert(tx, id=person.id, case_id=person.case_id, clear=clear)
@@ -86,6 +86,13 @@ class SearchHashes:
         """Ids of the cases of which somebody is found by that key, oldest first."""
         records = self._store.find({criterion.value: self._digest(criterion, key)}, limit=limit)
         return list(dict.fromkeys(str(record.case_id) for record in records))
+
+    def _hashes(self, person: Person) -> dict[str, str | None]:
+        found_by = keys_of(person)
+        return {
+            criterion.value: self._digest(criterion, found_by[criterion]) if criterion in found_by else None
+            for criterion in Criterion
+        }
 
     def _digest(self, criterion: Criterion, key: str) -> str:
         # The criterion is hashed too, so that a postcode's hash says nothing about a phone's.

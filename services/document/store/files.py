@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from minio import Minio
 from minio.error import MinioException, S3Error
@@ -63,7 +63,7 @@ def connect(settings: Settings) -> Minio:
 class _NotOfSilence(Retry):
     """Tries again what was refused or cut off, not what was met with silence: a caller waits for its end."""
 
-    def increment(self, *args: Any, **more: Any) -> Retry:
+    def increment(self, *args: Any, **more: Any) -> Self:
         error = more.get("error")
         if isinstance(error, Silence):
             raise error

@@ -41,13 +41,13 @@ _PERSON = {
 
 def run(bench: Bench) -> list[Result]:
     house = bench.house()
-    times = bench.sized(50, 5)
+    times = bench.sized(40, 5)
     token = house.token("caseworker", sub="worker-one")
     with _bare(bench) as bare_port:
         ports = {"ours": house.provided.ports["case"], "bare": bare_port}
         bench.say("opening the cases that people are added to")
         # A family has a few people: each case gets a handful in the whole run.
-        cases = _open_cases(house, bench.sized(400, 8))
+        cases = _open_cases(house, bench.sized(200, 8))
 
         def measured(side: str, work: str) -> float:
             paths = iter(itertools.cycle(cases))
