@@ -42,6 +42,7 @@ class Reason(StrEnum):
     HAND_OVER_UNKNOWN = "hand_over_unknown"
     CAME_BACK = "came_back"
     CONTACT_STOPPED = "contact_stopped"
+    ANSWERED = "answered"
 
 
 #: Stopped by how things stood, not by a person: an opening letter goes after all once they stand otherwise.

@@ -40,7 +40,7 @@ def review_routes(kit: Kit, stores: Stores) -> Blueprint:
         return ok(page(query, find, _shown)).response()
 
     @blp.route("/reviews/<review_id>")
-    @allow(*_MAY_READ)
+    @allow(*_MAY_READ, services=("notifier",))
     @blp.response(200, ReviewOut)
     def get_review(review_id: str) -> Any:
         """One review."""

@@ -31,6 +31,7 @@ class ReviewOut(ma.Schema):
     consent_id = ma.fields.String(metadata={"description": "the consent to the file that the year counts from"})
     due_on = DayField()
     state = ma.fields.String(metadata={"description": "scheduled, asked, answered, silent or over"})
+    round = ma.fields.Integer(metadata={"description": "how often it was begun anew, for another address"})
     asked_at = Moment(allow_none=True)
     handed_at = Moment(allow_none=True, metadata={"description": "from when silence counts"})
     reminded_at = Moment(allow_none=True)
