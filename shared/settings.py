@@ -69,6 +69,9 @@ class Settings:
     ledger_jwk: Mapping[str, Any] | None = field(repr=False)
     consent_receipt_jwk: Mapping[str, Any] | None = field(default=None, repr=False)
     helpline_tally: bool = False
+    review_window_days: int = 28
+    review_reminder_days: int = 14
+    clock_max: int = 20
 
     @property
     def bucket(self) -> str:
@@ -100,6 +103,9 @@ def _read(env: Env) -> Settings:
     issuer, jwks = env.str("OIDC_ISSUER", None), env.str("OIDC_JWKS_URL", None)
     if bool(issuer) != bool(jwks):
         raise SettingsError("FMN_OIDC_ISSUER and FMN_OIDC_JWKS_URL go together: set both, or neither.")
+    window_days, reminder_days = _positive(env, "REVIEW_WINDOW_DAYS", 28), _positive(env, "REVIEW_REMINDER_DAYS", 14)
+    if reminder_days >= window_days:
+        raise SettingsError("FMN_REVIEW_REMINDER_DAYS must be less than FMN_REVIEW_WINDOW_DAYS.")
     keeps_files, coordinates = service == "document", service == "consent"
     ledger_copy, spool = env.str("LEDGER_COPY", None), env.str("SPOOL", None)
     return Settings(
@@ -140,6 +146,9 @@ def _read(env: Env) -> Settings:
         ledger_jwk=_jwk(secrets / "ledger.jwk") if coordinates else None,
         consent_receipt_jwk=_jwk(secrets / "consent_receipt.jwk") if coordinates else None,
         helpline_tally=_switch(env, "HELPLINE_TALLY", "off"),
+        review_window_days=window_days,
+        review_reminder_days=reminder_days,
+        clock_max=_positive(env, "CLOCK_MAX", 20),
     )
 
 

@@ -29,7 +29,7 @@ OPERATORS_SETTINGS = (
     "FMN_OFFICE_NAME", "FMN_OFFICE_PHONE", "FMN_OFFICE_EMAIL", "FMN_OFFICE_ADDRESS", "FMN_CONTROLLER",
     "FMN_DPO_CONTACT", "FMN_HELPLINE", "FMN_SHELL_DAYS", "FMN_UPLOAD_LIMIT_BYTES", "FMN_TIME_TRAVEL", "FMN_PRINTER",
     "FMN_SMTP_URL", "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY", "FMN_DISK_FLOOR", "FMN_SAFEGUARDING_EMAIL",
-    "FMN_SAFEGUARDING_DAYS",
+    "FMN_SAFEGUARDING_DAYS", "FMN_REVIEW_WINDOW_DAYS", "FMN_REVIEW_REMINDER_DAYS", "FMN_CLOCK_MAX",
 )  # fmt: skip
 # Folders beside which those of other names are made.
 _TAKEN = ("secrets", "tmp", "rabbitmq", "seaweedfs", "spool", "pids", "ready", "mail", "post", "demo")

@@ -6,20 +6,46 @@ from collections.abc import Callable
 
 from services.consent.actions.consents import LEDGER_STEP
 from services.consent.actions.receipts import letter_sealed, take_receipt
+from services.consent.actions.reviews import (
+    hear_failure,
+    hear_hand_over,
+    hear_release,
+    hear_return,
+    hear_stop,
+    heard_in,
+    look_again,
+)
 from services.consent.actions.rights import look_at_people
+from services.consent.model.reviews import Windows
 from services.consent.store import Stores
-from shared.events import Event, case, erasure
+from shared.events import Event, case, consent, erasure, notification
 from shared.signing import PublicKeys
 from shared.work import Tx
 
 
-def handlers(stores: Stores, keys: PublicKeys) -> dict[str, Callable[[Tx, Event], None]]:
+def handlers(stores: Stores, keys: PublicKeys, windows: Windows) -> dict[str, Callable[[Tx, Event], None]]:
     """Event type to action."""
 
     def on_people(tx: Tx, event: Event) -> None:
         tx.enter(event.case, frozen_too=True)
         stores.put_people(tx, event.case, event.data["people"])
         look_at_people(stores, tx, event.case, event.data["people"])
+        look_again(stores, tx, event.case)
+
+    def on_stopped(tx: Tx, event: Event) -> None:
+        hear_stop(stores, tx, case_id=event.case, stopped=event.data["stopped"])
+
+    def on_released(tx: Tx, event: Event) -> None:
+        hear_release(stores, tx, case_id=event.case)
+
+    def on_handed_over(tx: Tx, event: Event) -> None:
+        hear_hand_over(stores, tx, windows, case_id=event.case, heard=heard_in(event.data))
+
+    def on_failed(tx: Tx, event: Event) -> None:
+        hear_failure(stores, tx, case_id=event.case, heard=heard_in(event.data))
+
+    def on_returned(tx: Tx, event: Event) -> None:
+        hear_return(stores, tx, windows, case_id=event.case, heard=heard_in(event.data))
 
     def on_ended(tx: Tx, event: Event) -> None:
         stores.steps.add(tx, LEDGER_STEP, f"shell_ended:{event.case}", event.case)
@@ -46,7 +72,12 @@ def handlers(stores: Stores, keys: PublicKeys) -> dict[str, Callable[[Tx, Event]
 
     return {
         case.PEOPLE.type: on_people,
+        case.STOPPED.type: on_stopped,
         case.ENDED.type: on_ended,
+        consent.RELEASED.type: on_released,
+        notification.HANDED_OVER.type: on_handed_over,
+        notification.FAILED.type: on_failed,
+        notification.RETURNED.type: on_returned,
         erasure.LETTER_SEALED.type: on_sealed,
         erasure.RECEIPT.type: on_receipt,
     }

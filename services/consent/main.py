@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from datetime import datetime, timedelta
 from typing import Final
 
 from flask import Flask
 
-from services.consent.actions.clock import EXPIRE_STEP, expire, take_up_due
+from services.consent.actions.clock import EXPIRE_STEP, expire, run_clock
 from services.consent.actions.consents import LEDGER_STEP
 from services.consent.actions.receipts import complete, enter_in_ledger
 from services.consent.actions.requests import drop_key
+from services.consent.actions.reviews import LOOK_STEP, around, clock_time, look
 from services.consent.actions.rights import RECKON_STEP, reckon
 from services.consent.actions.saga import ASK_AGAIN_STEP, COMPLETE_STEP, DROP_KEY_STEP, ask_again
 from services.consent.api import (
+    clock_routes,
     consent_routes,
     helpline_routes,
     hold_routes,
     organisation_routes,
     request_routes,
+    review_routes,
     statement_routes,
     task_routes,
 )
 from services.consent.api.statement import add_jwks
 from services.consent.consumer import handlers
+from services.consent.model.reviews import Windows
 from services.consent.store import Stores
 from services.consent.store.ledger import Ledger
 from shared import service
 from shared.errors import Erased, NotFound
+from shared.logs import log
 from shared.service import Kit
 from shared.settings import SettingsError
 from shared.signing import Signer
@@ -47,6 +53,14 @@ def stores(kit: Kit) -> Stores:
     )
 
 
+def windows(kit: Kit) -> Windows:
+    """How long silence is before it counts, as it is set."""
+    settings = kit.settings
+    return Windows(
+        window=timedelta(days=settings.review_window_days), reminder=timedelta(days=settings.review_reminder_days)
+    )
+
+
 def app(kit: Kit, opened: Stores) -> Flask:
     """The service's routes, on this kit. Raises SettingsError without the key that signs receipts of consents."""
     if kit.settings.consent_receipt_jwk is None:
@@ -60,6 +74,8 @@ def app(kit: Kit, opened: Stores) -> Flask:
             request_routes(kit, opened),
             hold_routes(kit, opened),
             task_routes(kit, opened),
+            review_routes(kit, opened),
+            clock_routes(kit, opened, windows(kit)),
             helpline_routes(opened, on=kit.settings.helpline_tally),
         ],
     )
@@ -67,7 +83,7 @@ def app(kit: Kit, opened: Stores) -> Flask:
     return made
 
 
-def kinds(kit: Kit, opened: Stores) -> dict[str, Run]:
+def kinds(kit: Kit, opened: Stores, waits: Windows) -> dict[str, Run]:
     """What runs each kind of step of this service. Raises SettingsError without the keys that it signs with."""
     settings = kit.settings
     if settings.certificate_jwk is None or settings.ledger_jwk is None:
@@ -85,15 +101,37 @@ def kinds(kit: Kit, opened: Stores) -> dict[str, Run]:
         # A case that has ended, or is being erased, needs no reckoning.
         with suppress(NotFound, Erased):
             people = kit.calls.get("case", f"/cases/{step.case_id}").get("people", [])
-            reckon(opened, case_id=str(step.case_id), people=people, now=step.now)
+            reckon(opened, case_id=str(step.case_id), people=people, now=clock_time(opened, step.now))
 
     def run_expire(step: StepRow) -> None:
         with suppress(NotFound, Erased):
-            expire(opened, case_id=str(step.case_id), now=step.now)
+            expire(opened, case_id=str(step.case_id), now=clock_time(opened, step.now))
+
+    def run_look(step: StepRow) -> None:
+        review = opened.reviews.get(step.key)
+        if review is None:
+            return
+        with suppress(NotFound, Erased):
+            case = kit.calls.get("case", f"/cases/{review.case_id}")
+            last = kit.calls.get("case", f"/cases/{review.case_id}/last-entry").get("at")
+            look(
+                opened,
+                waits,
+                review_id=review.id,
+                around=around(
+                    review,
+                    case,
+                    first_adult=opened.first_adult(review.case_id),
+                    last_entry_at=None if last is None else datetime.fromisoformat(str(last)),
+                ),
+                elsewhere=settings.elsewhere,
+                now=clock_time(opened, step.now),
+            )
 
     return {
         RECKON_STEP: run_reckon,
         EXPIRE_STEP: run_expire,
+        LOOK_STEP: run_look,
         COMPLETE_STEP: run_complete,
         LEDGER_STEP: run_ledger,
         DROP_KEY_STEP: lambda step: drop_key(opened, step.key),
@@ -111,13 +149,19 @@ def create_api() -> Flask:
 
 def worker() -> int:
     kit = service.build("consent", "worker")
-    opened = stores(kit)
+    opened, waits = stores(kit), windows(kit)
     try:
-        runs = kinds(kit, opened)
+        runs = kinds(kit, opened, waits)
     except SettingsError as error:
         raise SystemExit(str(error)) from error
-    due = Every(seconds=_DUE_SECONDS, run=lambda now: take_up_due(opened, now=now), name="due")
-    return service.worker(kit, handlers(opened, kit.public_keys), runs, [due])
+
+    def run_daily(now: datetime) -> None:
+        ran = run_clock(opened, waits, now=now, most=kit.settings.clock_max)
+        if ran.stopped is not None:
+            log.warning("clock.stopped", reason=str(ran.stopped))
+
+    daily = Every(seconds=_DUE_SECONDS, run=run_daily, name="clock")
+    return service.worker(kit, handlers(opened, kit.public_keys, waits), runs, [daily])
 
 
 def main() -> int:

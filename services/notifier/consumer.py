@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 
-from services.notifier.actions import farewells, hearing, last_letters
+from services.notifier.actions import farewells, hearing, last_letters, reviews
 from services.notifier.model import Outcome
 from services.notifier.store import Stores
 from services.notifier.store.records import people_in, standing_in
@@ -33,6 +33,20 @@ def handlers(stores: Stores) -> dict[str, Handler]:
 
     def on_stopped(tx: Tx, event: Event) -> None:
         hearing.hear_stop(stores, tx, case_id=event.case, stopped=event.data["stopped"])
+
+    def on_review(tx: Tx, event: Event) -> None:
+        data = event.data
+        reviews.hear_review(
+            stores,
+            tx,
+            case_id=event.case,
+            person_id=data["person"],
+            review=data["review"],
+            letter=data["letter"],
+            round=data["round"],
+            asked_at=datetime.fromisoformat(data["asked_at"]),
+            days=data["days"],
+        )
 
     def on_released(tx: Tx, event: Event) -> None:
         hearing.hear_release(stores, tx, case_id=event.case)
@@ -71,4 +85,5 @@ def handlers(stores: Stores) -> dict[str, Handler]:
         consent.CANCELLED.type: on_cancelled,
         consent.VERIFIED.type: on_verified,
         consent.SETTLED.type: on_settled,
+        consent.REVIEW_ASKED.type: on_review,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from hashlib import sha256
 from typing import Any
@@ -42,6 +42,7 @@ class Reason(StrEnum):
     HAND_OVER_UNKNOWN = "hand_over_unknown"
     CAME_BACK = "came_back"
     CONTACT_STOPPED = "contact_stopped"
+    ANSWERED = "answered"
 
 
 #: Stopped by how things stood, not by a person: an opening letter goes after all once they stand otherwise.
@@ -148,6 +149,8 @@ class Person:
 class Notification:
     """One letter or email to one person.
 
+    review, round: the annual review it is about, and how often that was begun anew. answer_from, answer_days: the days
+    they have to answer, from its hand-over or from then, whichever is later.
     asked: the channel somebody asked for; None leaves it to what the person agreed to. mailbox_refused: their email
     was refused, so that it goes by post. attempt: whose hand-over it is, while it is being handed over.
     """
@@ -162,6 +165,10 @@ class Notification:
     created_at: datetime
     reason: Reason | None = None
     intent: str | None = None
+    review: str | None = None
+    round: int | None = None
+    answer_from: datetime | None = None
+    answer_days: int | None = None
     asked: Channel | None = None
     mailbox_refused: bool = False
     attempt: str | None = None
@@ -241,6 +248,12 @@ def opening_values(
 ) -> dict[str, Any]:
     """What the opening letter says of its case. purposes: [{purpose, party: a name or None}]."""
     return {"reference": case["reference"], "opened_on": opened_on, "purposes": [dict(one) for one in purposes]}
+
+
+def review_values(case: Mapping[str, Any], found: Notification, *, now: datetime) -> dict[str, Any]:
+    """What a review's letter says: the reference, and the day before which to answer."""
+    handed_over = now if found.answer_from is None else max(now, found.answer_from)
+    return {"reference": case["reference"], "answer_before": handed_over + timedelta(days=found.answer_days or 0)}
 
 
 def outcome_of(letters: Iterable[str]) -> Outcome:

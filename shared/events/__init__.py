@@ -1,6 +1,6 @@
 """Events, one module per publisher. `shared.events.base` says what an event is."""
 
-from shared.events import case, consent, erasure
+from shared.events import case, consent, erasure, notification
 from shared.events.base import SERVICES, Event, EventType, UnknownType, all_types, read, write
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "case",
     "consent",
     "erasure",
+    "notification",
     "read",
     "write",
 ]

@@ -59,3 +59,22 @@ SETTLED = define(
         fields={**_REQUEST, "outcome": one_of("unknown", "undeliverable", "nobody")},
     )
 )
+
+REVIEW_LETTERS = ("review", "review_reminder")
+# Somebody is to be written to about their review. round: how often it was begun anew, for another address. asked_at:
+# the clock's time; days: how many from the hand-over they have to answer.
+REVIEW_ASKED = define(
+    EventType(
+        name="review.asked",
+        publishers=("consent",),
+        fields={
+            "case": Id(),
+            "person": Id(),
+            "review": Id(),
+            "letter": one_of(*REVIEW_LETTERS),
+            "round": Count(),
+            "asked_at": Time(),
+            "days": Count(),
+        },
+    )
+)

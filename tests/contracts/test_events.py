@@ -81,7 +81,7 @@ def handled() -> dict[str, set[str]]:
 
 def _constant(type_name: str) -> str:
     """How code names the type: `case.ENDED`."""
-    for module_name in ("case", "consent", "erasure"):
+    for module_name in ("case", "consent", "erasure", "notification"):
         module: Any = importlib.import_module(f"shared.events.{module_name}")
         for name, value in vars(module).items():
             if getattr(value, "type", None) == type_name:

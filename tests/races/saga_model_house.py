@@ -62,10 +62,11 @@ class Coordinator:
         self._browser = main.app(self.kit, self.opened).test_client()
         # The test takes what is said from the outbox itself: nothing goes to the broker.
         self.kit.work.hand_over = lambda rows: None
-        self.kit.steps.serve({**main.kinds(self.kit, self.opened), **self.kit.erasing.step_kinds()})
+        waits = main.windows(self.kit)
+        self.kit.steps.serve({**main.kinds(self.kit, self.opened, waits), **self.kit.erasing.step_kinds()})
         self._inbox = Inbox(
             self.kit.register,
-            wiring.merged(self.kit.erasing.handlers(), handlers(self.opened, self.kit.public_keys)),
+            wiring.merged(self.kit.erasing.handlers(), handlers(self.opened, self.kit.public_keys, waits)),
             names=self.kit.settings.names,
             without_gate=frozenset({consent.STARTED.type}),
         )

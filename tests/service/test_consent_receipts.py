@@ -12,6 +12,7 @@ import pytest
 
 from services.consent.consumer import handlers
 from services.consent.main import stores as consent_stores
+from services.consent.main import windows
 from shared import service as wiring
 from shared.clock import utc_now
 from shared.deliveries import Delivery
@@ -134,9 +135,8 @@ def _refusal(house: House, inside: Inside, monkeypatch: pytest.MonkeyPatch, requ
     private, public = make_key("case", "receipt", utc_now() - timedelta(days=3), valid_for=timedelta(days=2))
     installed = json.loads(house.provided.public_keys.read_text())["keys"]
     kit = wiring.build("consent", "worker")
-    inbox = Inbox(
-        kit.register, handlers(consent_stores(kit), PublicKeys([*installed, public])), names=house.provided.prefix
-    )
+    takes = handlers(consent_stores(kit), PublicKeys([*installed, public]), windows(kit))
+    inbox = Inbox(kit.register, takes, names=house.provided.prefix)
     event = _event(request, case_id, Signer(private).sign(claims(request, case_id), typ=RECEIPT_TYPE))
     delivery = Delivery(
         body=write(event),

@@ -46,6 +46,8 @@ VALUES: dict[str, dict[str, Any]] = {
         "opened_on": "2026-11-20",
         "purposes": [{"purpose": "casework"}, {"purpose": "contact", "party": "Elm Grove School"}],
     },
+    "review": {"reference": "MAPLE-4471", "answer_before": "2026-12-20"},
+    "review_reminder": {"reference": "MAPLE-4471", "answer_before": "2026-12-20"},
     "last": {"asked_on": "2026-11-20", "request": "019aa7c4-7d2e-7c1b-9f10-3a5d6c7e8f90"},
 }
 A_PARENT = Recipient(name="Zoë Łukasiewicz", address=("12 Stryd y Dŵr", "Northampton", "NN2 7AA"))
@@ -184,6 +186,18 @@ def test_the_opening_letter_says_what_was_agreed_to_and_how_to_be_forgotten() ->
             *("MAPLE-4471", "20 November 2026", "We may contact Elm Grove School for you."),
             *("To be forgotten: we erase it all within two working days.", "To take back your consent"),
             *("Once a year we write to remind you", "22 November 2026" if text != one_line(email.text) else ""),
+        ):
+            assert part.replace(" ", "") in said, part
+
+
+@pytest.mark.parametrize("template", ["review", "review_reminder"])
+def test_p21_a_review_says_that_we_hold_a_file_what_they_can_ask_and_by_when(template: str) -> None:
+    email = an_email(template)
+    for text in (words_of(a_letter(template))[0], one_line(email.text), one_line(_Words(email.html).text)):
+        said = re.sub(r"\s+", "", text)
+        for part in (
+            *("MAPLE-4471", "we still hold", "you can ask to be forgotten", "before 20 December 2026"),
+            *("tell us that we may go on", "tell us to forget you", "There is no form to fill in"),
         ):
             assert part.replace(" ", "") in said, part
 

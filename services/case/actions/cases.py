@@ -125,6 +125,11 @@ def end_expired_shells(stores: CaseStores, *, now: datetime) -> int:
     return ended
 
 
+def count_expired_shells(stores: CaseStores, *, now: datetime) -> int:
+    """How many `end_expired_shells` would look at."""
+    return len(stores.cases.expired_shells(now - model.SWEEP_GRACE, limit=_SWEPT_AT_ONCE))
+
+
 def set_state(
     stores: CaseStores, *, case_id: str, state: str, by_manager: bool, if_match: IfMatch, now: datetime
 ) -> CaseView:

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from services.case.actions.outward import Asks
 from services.case.api.cases import case_routes
+from services.case.api.clock import clock_routes
 from services.case.api.contacts import contact_routes
 from services.case.api.disclosures import disclosure_routes
 from services.case.api.entries import entry_routes
@@ -25,4 +26,5 @@ def blueprints(stores: CaseStores, calls: Asks, *, shell_life: timedelta) -> lis
         contact_routes(stores, calls),
         disclosure_routes(stores, calls),
         safeguarding_routes(stores),
+        clock_routes(stores),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from services.case.model.entries import KINDS, OUTCOME, Entry
 from shared.fields import Count, Id, Optional, Subject, Time, one_of
@@ -46,6 +47,11 @@ class Entries:
 
     def has_outcome(self, case_id: str, *, tx: Tx) -> bool:
         return self._store.first({"case_id": case_id, "kind": OUTCOME}, tx=tx) is not None
+
+    def last_at(self, case_id: str) -> datetime | None:
+        """When the last one was recorded."""
+        row = self._store.rows.find_one({"case_id": case_id}, {"recorded_at": 1}, sort=[("_id", -1)])
+        return None if row is None else row["recorded_at"]
 
     def page(self, case_id: str, *, after: str | None, limit: int) -> list[Entry]:
         return [_entry(record) for record in self._store.find({"case_id": case_id}, after=after, limit=limit)]

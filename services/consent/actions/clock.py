@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 
+from services.consent.actions.reviews import LOOK_STEP, schedule
 from services.consent.actions.rights import RECKON_STEP
 from services.consent.actions.tasks import open_task
 from services.consent.actions.telling import tell
+from services.consent.model import reviews as v
 from services.consent.model import rights
+from services.consent.model.clock import Counts, Stopped, stops
 from services.consent.model.consents import CASEWORK, Ended, Ending, Grant, standing
 from services.consent.model.histories import last_to_leave
+from services.consent.model.reviews import Windows
 from services.consent.model.tasks import Kind
 from services.consent.store import Stores
 from shared import events
@@ -20,7 +25,7 @@ from shared.work import Tx
 from shared.working_days import end_of_day, london_day
 
 EXPIRE_STEP = "expire_consents"
-_AT_ONCE = 500
+_AT_ONCE = 10_000
 
 
 class DueKind(StrEnum):
@@ -58,18 +63,60 @@ def find_due(stores: Stores, *, now: datetime, limit: int = _AT_ONCE) -> list[Du
     return list(first.values())
 
 
-def take_up_due(stores: Stores, *, now: datetime) -> int:
-    """Record a step for everything that is due; how many there were."""
-    due = find_due(stores, now=now)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ran:
+    """One run: when it was about, what was due, and why it stopped (None: it took up what was due, or was only dry)."""
+
+    now: datetime
+    counts: Counts
+    stopped: Stopped | None
+
+
+def run_clock(
+    stores: Stores,
+    windows: Windows,
+    *,
+    now: datetime,
+    most: int,
+    dry_run: bool = False,
+    confirmed_by: str | None = None,
+    end_shells: Callable[[datetime, bool], int] = lambda now, dry_run: 0,
+) -> Ran:
+    """Record a step for everything that is due at `now`, unless the run is one that needs somebody's name.
+
+    A step is done once, however often it is recorded, and goes by the time of the last run (`clock_time`). most: how
+    many may expire in a run. end_shells: ends the shells whose time is over, or only counts them; raises Unavailable.
+    """
+    due, reviews = find_due(stores, now=now), stores.reviews.due(now, limit=_AT_ONCE)
+    falls_due = [v.due(review, now=now, windows=windows) for review in reviews]
+    counts = Counts(
+        shells=end_shells(now, True),
+        letters=falls_due.count(v.Due.WRITE),
+        reminders=falls_due.count(v.Due.REMIND),
+        silences=falls_due.count(v.Due.EXPIRE),
+        expiries=sum(one.kind is DueKind.EXPIRY for one in due),
+        rights=sum(one.kind is DueKind.RIGHTS for one in due),
+    )
+    why = stops(counts, now=now, last=stores.clock_runs.last(), most=most)
+    if dry_run or (why is not None and confirmed_by is None):
+        return Ran(now=now, counts=counts, stopped=why)
     kinds = {DueKind.EXPIRY: EXPIRE_STEP, DueKind.RIGHTS: RECKON_STEP}
 
     def act(tx: Tx) -> None:
+        last = stores.clock_runs.last(tx)
+        if confirmed_by is None and last is not None and last > now:
+            # Another run was quicker, by less than two clocks may differ: its time stands.
+            stores.clock_runs.put(tx, last, confirmed_by=None)
+        else:
+            stores.clock_runs.put(tx, now, confirmed_by=None if why is None else confirmed_by)
         for one in due:
             stores.steps.add(tx, kinds[one.kind], one.case_id, one.case_id)
+        for review in reviews:
+            stores.steps.add(tx, LOOK_STEP, review.id, review.case_id)
 
-    if due:
-        stores.work.run(act)
-    return len(due)
+    stores.work.run(act, answers=False)
+    end_shells(now, False)
+    return Ran(now=now, counts=counts, stopped=None)
 
 
 def expire(stores: Stores, *, case_id: str, now: datetime) -> None:
@@ -99,6 +146,7 @@ def expire(stores: Stores, *, case_id: str, now: datetime) -> None:
                 ended.append(consent_id)
         if not ended:
             return
+        schedule(stores, tx, case_id)
         tell(stores, tx, events.consent.EXPIRED, case_id=case_id, consent_id=ended[-1], today=today)
         after = stores.standing(case_id, today, tx)
         consenting = [rights.speaking(stands, young, today=today) for stands in (before, after)]

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.consent.actions.requests import log_or_join, new_erasure
+from services.consent.actions.requests import AUTHORITY, log_or_join, new_erasure
+from services.consent.actions.reviews import schedule
 from services.consent.actions.rights import refuse_parental, settle_answered
 from services.consent.actions.tasks import settle_task
 from services.consent.actions.telling import tell
@@ -23,6 +24,7 @@ from services.consent.model.consents import (
     Ended,
     Ending,
     Grant,
+    Standing,
     decide,
     faults,
 )
@@ -42,8 +44,6 @@ LEDGER_STEP = "ledger"
 NO_SUCH_ORGANISATION = "no-such-organisation"
 RIGHTS_PASSED = "rights-passed"
 _CANT = "The consent can't be recorded as it stands. Nothing was stored."
-#: On what authority whoever gave a consent asks for an erasure by withdrawing it.
-_AUTHORITY = {PARENTAL: "parental_responsibility", YOUNG_PERSON: "self", CHILD: "self"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,16 +101,28 @@ def give_consent(stores: Stores, given: Consent, outside: Outside, *, now: datet
             refuse_parental(stores, tx, case_id, now)
         if given.represented_by == "parent":
             _refuse_parent_beside_others(before, {s.consent_id for s in stands}, given)
-        stores.add_consent(tx, given)
-        for consent_id, grants, newer in supersessions(given, before, stands, first_adult=first_adult):
-            stores.add_ending(tx, _superseded(case_id, consent_id, grants, newer, tx.now))
-        settle_answered(stores, tx, case_id, today)
-        if any(g.purpose == CASEWORK for g in given.grants):
-            settle_task(stores, tx, case_id=case_id, kind=Kind.CONSENT_EXPIRED)
-        tell(stores, tx, events.consent.GIVEN, case_id=case_id, consent_id=given.id, today=today)
+        enter_consent(stores, tx, given, before, stands)
         return given
 
     return stores.work.run(act)
+
+
+def enter_consent(
+    stores: Stores, tx: Tx, given: Consent, before: Sequence[Consent], stands: Sequence[Standing]
+) -> None:
+    """Keep it, end what gives way to it, and tell everyone; the caller went through the gate and settled that it may.
+
+    before, stands: the consents of the case until now, and what stands of them.
+    """
+    case_id, today = given.case_id, london_day(tx.now)
+    stores.add_consent(tx, given)
+    for consent_id, grants, newer in supersessions(given, before, stands, first_adult=stores.first_adult(case_id, tx)):
+        stores.add_ending(tx, _superseded(case_id, consent_id, grants, newer, tx.now))
+    settle_answered(stores, tx, case_id, today)
+    if any(g.purpose == CASEWORK for g in given.grants):
+        settle_task(stores, tx, case_id=case_id, kind=Kind.CONSENT_EXPIRED)
+    schedule(stores, tx, case_id)
+    tell(stores, tx, events.consent.GIVEN, case_id=case_id, consent_id=given.id, today=today)
 
 
 def _strangers(stores: Stores, given: Consent, outside: Outside) -> dict[str, list[str]]:
@@ -219,6 +231,7 @@ def withdraw(
         if last_to_leave(*(rights.speaking(s, young, today=today) for s in (stands, after))):
             # Before the withdrawal is told: the last letter goes by the consents as they stood.
             asked = _ask_erasure(stores, tx, given, end, request_id, recorded_by, elsewhere)
+        schedule(stores, tx, case_id)
         tell(stores, tx, events.consent.WITHDRAWN, case_id=case_id, consent_id=consent_id, today=today)
         stores.steps.add(tx, LEDGER_STEP, f"withdrawal:{id}", case_id)
         return Withdrawn(ending=end, request_id=asked)
@@ -229,7 +242,7 @@ def withdraw(
 def _ask_erasure(
     stores: Stores, tx: Tx, given: Consent, end: Ending, request_id: str, recorded_by: str, elsewhere: Sequence[str]
 ) -> str:
-    made_by = {"name": given.given_by["name"], "authority": _AUTHORITY.get(given.capacity, "representative")}
+    made_by = {"name": given.given_by["name"], "authority": AUTHORITY.get(given.capacity, "representative")}
     if given.person_id is not None:
         made_by["person_id"] = given.person_id
     new = new_erasure(

@@ -99,6 +99,8 @@ class Ended(StrEnum):
     WITHDRAWN = "withdrawn"
     SUPERSEDED = "superseded"
     EXPIRED = "expired"
+    #: Nobody answered the annual review (P22).
+    SILENT = "silent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,12 @@ class Kind(StrEnum):
     TURNS_25 = "turns_25"
     #: The last consent to the file has run out: ask again, or erase.
     CONSENT_EXPIRED = "consent_expired"
+    #: A review letter, or an email, came back: find out where this person is to be written to.
+    RETURNED_POST = "returned_post"
+    #: The review's time is over, but somebody has been working with the family: ask them by phone.
+    ASK_BY_PHONE = "ask_by_phone"
+    #: This person can't be written to about their review: call them.
+    CALL = "call"
 
 
 class State(StrEnum):

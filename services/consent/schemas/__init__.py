@@ -50,8 +50,12 @@ from services.consent.schemas.requests import (
     StoreOut,
     VoidIn,
 )
+from services.consent.schemas.reviews import AnswerIn, ClockIn, ClockOut, ReviewOut, ReviewPage, ReviewsQuery
 
 __all__ = [
+    "AnswerIn",
+    "ClockIn",
+    "ClockOut",
     "ConfirmationIn",
     "ConsentIn",
     "ConsentOut",
@@ -87,6 +91,9 @@ __all__ = [
     "RequestOut",
     "RequestPage",
     "RequestsQuery",
+    "ReviewOut",
+    "ReviewPage",
+    "ReviewsQuery",
     "ShownConsent",
     "StatementOut",
     "StoreOut",

@@ -108,7 +108,7 @@ class LimitedPurposeOut(PurposeOut):
 
 
 class HappeningOut(ma.Schema):
-    event = ma.fields.String(metadata={"description": "given, superseded, withdrawn or expired"})
+    event = ma.fields.String(metadata={"description": "given, superseded, withdrawn, expired or silent"})
     at = Moment()
     purposes = ma.fields.List(ma.fields.Nested(PurposeOut), allow_none=True, metadata={"description": "null: all"})
     superseded_by = ma.fields.String(allow_none=True)

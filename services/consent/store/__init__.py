@@ -40,6 +40,7 @@ from services.consent.store.records import (
     young,
     young_out,
 )
+from services.consent.store.reviews import CLOCK_RUN, REVIEW, ClockRuns, Reviews
 from services.consent.store.tasks import TaskRows
 from shared.fields import one_of
 from shared.ids import new_id
@@ -63,6 +64,8 @@ class Stores:
     endings: Collection
     expiries: Collection
     rights: Collection
+    reviews: Reviews
+    clock_runs: ClockRuns
     tasks: TaskRows
     helpline_calls: HelplineCalls
     requests: Collection
@@ -88,6 +91,23 @@ class Stores:
             endings=register.collection("endings", clear=ENDING, disposal=erase),
             expiries=register.collection("expiries", clear=EXPIRY, disposal=erase, indexes=(("on", "_id"),)),
             rights=register.collection("rights", clear=RIGHTS, disposal=erase, indexes=(("next_on", "_id"),)),
+            reviews=Reviews(
+                register.collection(
+                    "reviews",
+                    clear=REVIEW,
+                    disposal=erase,
+                    unique=(("consent_id",),),
+                    indexes=(("next_at", "_id"), ("due_on", "_id")),
+                )
+            ),
+            clock_runs=ClockRuns(
+                register.keep(
+                    "clock_runs",
+                    clear=CLOCK_RUN,
+                    retention=None,
+                    why="a run behind the last one, or far past it, stops; who confirmed one that didn't",
+                )
+            ),
             tasks=TaskRows(
                 register.collection(
                     "tasks",

@@ -11,10 +11,12 @@ from services.notifier import model as m
 from services.notifier.actions.hearing import SEND_STEP
 from services.notifier.actions.outside import Outside
 from services.notifier.actions.sending import way_to
+from services.notifier.actions.telling import tell_of_review
 from services.notifier.actions.writing import values_for
 from services.notifier.letters import TEMPLATES, BadValue, MissingValue, UnknownValue, latest_version
 from services.notifier.model import NOTHING_KEPT, Content
 from shared.errors import Conflict, ConsentRequired, Erased, Frozen, Invalid, NotFound
+from shared.events.consent import REVIEW_LETTERS
 from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN_SENTENCE, OPEN, refuse
 from shared.work import Tx
 
@@ -50,6 +52,8 @@ def ask(
     if template not in TEMPLATES:
         raise Invalid(_DOESNT_FIT, errors={"template": ["There is no such template."]})
     if template not in m.SENT_ON_PURPOSE:
+        if template in REVIEW_LETTERS:
+            raise Conflict("A review's letters are sent by the clock alone. Nothing was stored.")
         raise Conflict("The last letter is sent by an erasure alone. Nothing was stored.")
     if (state := stores.work.gates.state(case_id)) != OPEN:
         refuse(state)
@@ -152,6 +156,7 @@ def _entered(stores: Stores, tx: Tx, id: str) -> m.Notification:
 
 def _moved(stores: Stores, tx: Tx, found: m.Notification, status: m.Status, reason: m.Reason) -> m.Notification:
     after = replace(found, status=status, reason=reason, done_at=tx.now)
+    tell_of_review(tx, after)
     return stores.change_notification(tx, found, after, NOTHING_KEPT)
 
 

@@ -34,6 +34,13 @@ class Outside:
         query = {"case_id": case_id, "person_id": person_id, "purpose": purpose}
         return self.calls.get("consent", "/decisions", query=query).get("allowed") is True
 
+    def is_still_asked(self, review: str, round: int | None) -> bool:
+        """Whether somebody is still to be written to about this round of their review. Raises Unavailable."""
+        with suppress(NotFound):
+            found = self.calls.get("consent", f"/reviews/{review}")
+            return found.get("state") == "asked" and found.get("round") == round
+        return False
+
     def names_of(self, parties: Iterable[str], people: Iterable[Person]) -> dict[str, str]:
         """The names of these organisations and people by id, as far as they are known."""
         names = {person.id: person.name for person in people}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.notifier import model as m
 from services.notifier.actions.outside import Outside
+from services.notifier.actions.telling import tell_of_review
 from services.notifier.actions.writing import NOT_WRITABLE, as_email, email_to, letter_to, values_for
 from services.notifier.model import NOTHING_KEPT, Content
 from services.notifier.outways import Refused, TryAgain, Unknown
@@ -62,6 +63,9 @@ def wait_for_hand_overs(stores: Stores, case_id: str) -> None:
 
 def way_to(outside: Outside, found: m.Notification, person: m.Person | None) -> m.Channel | m.Reason:
     """How it may go to this person now, or why it may not. Raises Unavailable when the consent service is away."""
+    if found.review is not None and not outside.is_still_asked(found.review, found.round):
+        # It waited, and meanwhile they answered, or were asked anew.
+        return m.Reason.ANSWERED
     if person is None or not person.is_adult:
         return m.Reason.NOT_IN_CASE
     if not outside.allows(found.case_id, person.id, "casework"):
@@ -111,16 +115,19 @@ def _written(
     now: datetime,
 ) -> Content:
     given = stores.content(found.id).values
-    values = values_for(
-        outside,
-        template=found.template,
-        version=found.template_version,
-        case=case,
-        known=stores.projection(found.case_id),
-        person=person,
-        given=given,
-        now=now,
-    )
+    if found.review is not None:
+        values = m.review_values(case, found, now=now)
+    else:
+        values = values_for(
+            outside,
+            template=found.template,
+            version=found.template_version,
+            case=case,
+            known=stores.projection(found.case_id),
+            person=person,
+            given=given,
+            now=now,
+        )
     office = outside.hand_over.office
     if way is m.Channel.EMAIL:
         email = email_to(person, found.template, found.template_version, values, office=office, now=now)
@@ -201,6 +208,7 @@ def _settle(
         )
         # What has gone is kept no longer.
         stores.change_notification(tx, latest, after, NOTHING_KEPT if status in m.GONE else None)
+        tell_of_review(tx, after)
 
     stores.work.run(act, answers=False)
 
@@ -214,5 +222,6 @@ def _stop(stores: Stores, found: m.Notification, status: m.Status, reason: m.Rea
         if latest is not None and latest.status is m.Status.CREATED:
             after = replace(latest, status=status, reason=reason, done_at=tx.now)
             stores.change_notification(tx, latest, after, NOTHING_KEPT if status in m.GONE else None)
+            tell_of_review(tx, after)
 
     stores.work.run(act, answers=False)

@@ -28,6 +28,8 @@ _SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
         "opened_on": date(2026, 1, 5),
         "purposes": [{"purpose": "casework"}, {"purpose": "contact", "party": "Example Council"}, {"purpose": "email"}],
     },
+    "review": {"reference": "AB2C-DE3F", "answer_before": date(2027, 2, 2)},
+    "review_reminder": {"reference": "AB2C-DE3F", "answer_before": date(2027, 2, 2)},
     "last": {
         "asked_on": date(2026, 1, 5),
         "request": "019b0000-0000-7000-8000-000000000000",

@@ -24,6 +24,11 @@ NOTIFICATION: dict[str, Field] = {
     "reason": Optional(one_of(*m.Reason)),
     # Unique: nothing is sent twice, however often the event that asks for it comes.
     "intent": Optional(Digest()),
+    # Of the letters of an annual review.
+    "review": Optional(Id()),
+    "round": Optional(Count()),
+    "answer_from": Optional(Time()),
+    "answer_days": Optional(Count()),
     "asked": Optional(_CHANNEL),
     "mailbox_refused": Flag(),
     "attempt": Optional(Id()),
@@ -89,6 +94,10 @@ def notification(record: Record) -> m.Notification:
         status=m.Status(clear["status"]),
         reason=None if reason is None else m.Reason(reason),
         intent=clear.get("intent"),
+        review=clear.get("review"),
+        round=clear.get("round"),
+        answer_from=clear.get("answer_from"),
+        answer_days=clear.get("answer_days"),
         asked=None if asked is None else m.Channel(asked),
         mailbox_refused=clear["mailbox_refused"],
         attempt=clear.get("attempt"),

@@ -1,0 +1,85 @@
+"""Annual reviews: what is due, and what was answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from services.consent.actions import answers as actions
+from services.consent.model.reviews import Answer as Said
+from services.consent.model.reviews import Review
+from services.consent.schemas import AnswerIn, ReviewOut, ReviewPage, ReviewsQuery
+from services.consent.store import Stores
+from shared.clock import utc_now
+from shared.errors import NotFound
+from shared.gates import CLOSED
+from shared.http import Answer, Blueprint, Inward, allow, audit_case, current_caller, making, ok, page
+from shared.service import Kit
+
+_MAY_DO = ("caseworker", "manager", "app")
+_MAY_READ = (*_MAY_DO, "data_protection", "safeguarding_lead")
+
+
+def review_routes(kit: Kit, stores: Stores) -> Blueprint:
+    blp = Blueprint("reviews", description="Once a year each person is asked whether the file may go on")
+
+    @blp.route("/reviews")
+    @allow(*_MAY_READ)
+    @blp.arguments(ReviewsQuery, location="query")
+    @blp.response(200, ReviewPage)
+    def list_reviews(query: dict[str, Any]) -> Any:
+        """Reviews, oldest first; `due_before` is a date and inclusive."""
+        where: dict[str, Any] = {name: query[name] for name in ("case_id", "state") if name in query}
+        if "case_id" in query:
+            kit.known(query["case_id"])
+        if "due_before" in query:
+            where["due_on"] = {"$lte": query["due_before"].isoformat()}
+
+        def find(after: str | None, limit: int) -> list[Review]:
+            return stores.reviews.find(where, after=after, limit=limit)
+
+        return ok(page(query, find, _shown)).response()
+
+    @blp.route("/reviews/<review_id>")
+    @allow(*_MAY_READ, services=("notifier",))
+    @blp.response(200, ReviewOut)
+    def get_review(review_id: str) -> Any:
+        """One review."""
+        review = _found(review_id)
+        return ok(_shown(review), etag=review.version).response()
+
+    @blp.route("/reviews/<review_id>/answer", methods=["POST"])
+    @allow(*_MAY_DO, inward=Inward.NO)
+    @blp.arguments(AnswerIn)
+    @blp.response(200, ReviewOut)
+    @making(_answered)
+    def answer(body: dict[str, Any], review_id: str) -> Any:
+        """Renew: a consent given anew. Forget: an erasure is asked for. The same again changes nothing."""
+        _found(review_id)
+        return actions.answer(
+            stores,
+            review_id=review_id,
+            decision=Said(body["decision"]),
+            channel=body["channel"],
+            by=body["by"],
+            recorded_by=current_caller().sub,
+            elsewhere=kit.settings.elsewhere,
+            now=utc_now(),
+        )
+
+    def _found(review_id: str) -> Review:
+        review = stores.reviews.get(review_id)
+        if review is None or stores.work.gates.state(review.case_id) == CLOSED:
+            raise NotFound(actions.NO_REVIEW)
+        audit_case(review.case_id)
+        return review
+
+    return blp
+
+
+def _shown(review: Review) -> dict[str, Any]:
+    shown: dict[str, Any] = ReviewOut().dump(review)
+    return shown
+
+
+def _answered(review: Review) -> Answer:
+    return ok(_shown(review), etag=review.version).about(review.case_id)

@@ -1,0 +1,51 @@
+"""When a run of the clock stops and asks for somebody's name first. Pure Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+#: Further than this past the last run nobody goes unasked: a clock that is wrong must not end files.
+FARTHEST: Final = timedelta(days=10)
+#: Two machines' clocks may differ by this much.
+LEEWAY: Final = timedelta(minutes=1)
+
+
+class Stopped(StrEnum):
+    """Why a run stopped."""
+
+    BEHIND = "behind"
+    TOO_FAR = "too_far"
+    TOO_MANY = "too_many"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many of each fall due.
+
+    shells: whose time is over. letters, reminders: reviews to be written about. silences: reviews that nobody
+    answered. expiries: cases with a consent whose last day is over. rights: cases whose young people are looked at.
+    """
+
+    shells: int = 0
+    letters: int = 0
+    reminders: int = 0
+    silences: int = 0
+    expiries: int = 0
+    rights: int = 0
+
+
+def stops(counts: Counts, *, now: datetime, last: datetime | None, most: int) -> Stopped | None:
+    """Why this run needs somebody's name; None where it doesn't.
+
+    last: the time of the last run, None for the first. most: how many may expire in a run (FMN_CLOCK_MAX).
+    """
+    if last is not None and now < last - LEEWAY:
+        return Stopped.BEHIND
+    if last is not None and now > last + FARTHEST:
+        return Stopped.TOO_FAR
+    if counts.silences + counts.expiries > most:
+        return Stopped.TOO_MANY
+    return None

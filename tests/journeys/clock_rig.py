@@ -1,0 +1,88 @@
+"""A stack of its own whose clock can be moved, and `forgetmenot clock run` on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from typer.testing import CliRunner, Result
+
+from deploy.local.stack import Stack
+from deploy.ops.main import app
+from tests.house import House, eventually
+
+
+@dataclass(kw_only=True)
+class Clock:
+    """The clock of one house, always moved on from where it was."""
+
+    house: House
+    now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
+
+    def run(self, *arguments: str) -> Result:
+        """`forgetmenot clock run`, as an operator types it."""
+        where = {
+            "FMN_LOCAL": str(self.house.stack.places.root),
+            "FMN_PORT_BASE": str(self.house.stack.ports.base),
+            "FMN_NAMES": self.house.provided.prefix,
+        }
+        return CliRunner().invoke(app, ["clock", "run", *arguments], env=where)
+
+    def ahead(self, **by: float) -> str:
+        """Move it on by so much, and run it then; what the program printed."""
+        self.now += timedelta(**by)
+        done = self.run("--now", self.now.isoformat(), "--confirm", "manager-1")
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    # The story
+
+    def a_year_passes(self) -> None:
+        self.ahead(days=366)
+
+    def reviews(self, case_id: str) -> list[dict[str, Any]]:
+        return list(self.house.caseworker.read("/reviews", case_id=case_id)["items"])
+
+    def the_review(self, case_id: str, **more: Any) -> dict[str, Any]:
+        """The case's first review, once it says so much."""
+
+        def found() -> dict[str, Any] | None:
+            first = self.reviews(case_id)[0]
+            return first if all(first[name] == value for name, value in more.items()) else None
+
+        return eventually(found) or {}
+
+    def written_to(self, case_id: str, letters: int = 1, template: str = "review") -> list[dict[str, Any]]:
+        """The letters of that kind about this case, once there are so many, all gone and heard of."""
+
+        def gone() -> list[dict[str, Any]]:
+            items = self.house.caseworker.read("/notifications", case_id=case_id)["items"]
+            sent = [one for one in items if one["template"] == template]
+            assert len(sent) <= letters, "something was sent twice"
+            return sent if len(sent) == letters and all(one["status"] == "delivered" for one in sent) else []
+
+        sent = eventually(gone)
+        heard = "handed_at" if template == "review" else "reminder_handed_at"
+        eventually(lambda: all(one[heard] for one in self.reviews(case_id) if one["state"] == "asked"))
+        return sent
+
+    def tasks(self, case_id: str) -> list[str]:
+        return [t["kind"] for t in self.house.caseworker.read("/tasks", case_id=case_id, state="open")["items"]]
+
+    def is_frozen(self, case_id: str) -> bool:
+        return bool(self.house.caseworker.read(f"/cases/{case_id}")["frozen"])
+
+
+@contextmanager
+def a_clock(stack: Stack, names: str, **env: str) -> Iterator[Clock]:
+    """A house of its own, where time travel is on."""
+    provided = stack.provision(names)
+    started = stack.start_services(provided, extra_env={"FMN_TIME_TRAVEL": "on", **env})
+    try:
+        yield Clock(house=House(stack, provided))
+    finally:
+        for process in started.values():
+            process.stop()

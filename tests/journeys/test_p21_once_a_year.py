@@ -1,0 +1,83 @@
+"""P21: the clock catches up what was missed, sends nothing twice whatever dies, and can't be moved where it may not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from deploy.local.stack import Stack
+from tests.house import House, eventually
+from tests.journeys.clock_rig import Clock, a_clock
+from tests.races.inside import kill, start
+
+
+@pytest.fixture(scope="module")
+def clock(stack: Stack, worker_id: str) -> Iterator[Clock]:
+    with a_clock(stack, f"clx{worker_id}", FMN_CLOCK_MAX="2") as opened:
+        yield opened
+
+
+def test_without_time_travel_the_clock_is_run_now_or_not_at_all(house: House) -> None:
+    clock = Clock(house=house)
+    refused = clock.run("--now", clock.now.isoformat(), "--confirm", "manager-1")
+    assert refused.exit_code == 1
+    assert "FMN_TIME_TRAVEL" in refused.output
+    done = clock.run()
+    assert done.exit_code == 0, done.output
+    assert "0 reviews that nobody answered" in done.output
+    # Nobody but an operator's own program runs it
+    assert house.manager.post("/clock", {"dry_run": True}).status_code == 403
+
+
+def test_p21_whatever_dies_on_the_way_one_letter_goes(clock: Clock) -> None:
+    house, case_id = clock.house, clock.house.an_open_case()
+    house.a_person(case_id, email=None)
+    workers = [house.process(f"{house.provided.prefix}-consent-worker")]
+    # Given that whoever works it off dies, again and again, from when the clock has found what is due
+    clock.a_year_passes()
+    for _ in range(3):
+        kill(workers)
+        start(workers)
+        clock.ahead(seconds=1)
+    clock.written_to(case_id)
+    clock.ahead(days=14)
+    kill(workers)
+    start(workers)
+    clock.written_to(case_id, template="review_reminder")
+    # And none of the letters that left the office is there twice
+    post = list(house.provided.post.glob("*.pdf"))
+    assert len(post) == len(house.caseworker.read("/notifications", case_id=case_id)["items"])
+    # When they die at its end, one erasure is asked for
+    clock.ahead(days=15)
+    kill(workers)
+    start(workers)
+    eventually(lambda: clock.is_frozen(case_id))
+    assert len(house.caseworker.read("/requests", case_id=case_id)["items"]) == 1
+
+
+def test_a_run_that_would_end_too_many_files_asks_for_a_name(clock: Clock) -> None:
+    house = clock.house
+    cases = [house.an_open_case() for _ in range(3)]
+    for case_id in cases:
+        house.a_person(case_id, email=None)
+    # Given three families who were all written to and reminded
+    clock.a_year_passes()
+    for case_id in cases:
+        clock.written_to(case_id)
+    clock.ahead(days=14)
+    for case_id in cases:
+        clock.written_to(case_id, template="review_reminder")
+    # When the clock's next run would end more than it may
+    clock.ahead(days=9)
+    stopped = clock.run("--now", (clock.now + timedelta(days=6)).isoformat())
+    # Then it stops, says what it would be about, and nothing has changed
+    assert stopped.exit_code == 1
+    assert "FMN_CLOCK_MAX" in stopped.output
+    assert "3 reviews that nobody answered" in stopped.output
+    assert {clock.the_review(case_id)["state"] for case_id in cases} == {"asked"}
+    # Until somebody gives their name for it
+    clock.ahead(days=6)
+    for case_id in cases:
+        eventually(lambda case_id=case_id: clock.is_frozen(case_id))  # type: ignore[misc]
