@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.case.model.cases import Case, CaseView, moved, new_shell, opened
+from services.case.model.cases import Case, CaseView, moved, new_shell, opened, require_not_closed
 from services.case.model.consents import Consents, Standing
-from services.case.model.entries import check_at, check_level, check_text
+from services.case.model.entries import KINDS, check_at, check_level, check_meeting, check_text
 from services.case.model.people import Person, check_date_of_birth, check_email, checked
 from services.case.model.search import Criterion, keys_of, name_key, phone_key, text_key
 from shared.errors import Conflict, ConsentRequired, Forbidden, Invalid
@@ -172,6 +172,22 @@ def test_p12_an_entry_has_words_a_time_and_perhaps_a_level() -> None:
             check_at(far, NOW)
     with pytest.raises(Invalid):
         check_text(" \n")
+
+
+def test_p5_only_a_meeting_has_a_place_and_papers() -> None:
+    check_meeting("meeting", "the school", ["the plan"])
+    for kind in set(KINDS) - {"meeting"}:
+        check_meeting(kind, None, [])
+        with pytest.raises(Invalid) as refused:
+            check_meeting(kind, "the school", ["the plan"])
+        assert set(refused.value.errors) == {"place", "papers"}
+
+
+def test_p5_a_closed_case_has_no_meetings_and_contacts_nobody() -> None:
+    for state in ("open", "inactive"):
+        require_not_closed(a_case(state))
+    with pytest.raises(Conflict):
+        require_not_closed(a_case("closed"))
 
 
 # Search

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from services.case.actions.cases import readable, still_writable, writable
 from services.case.actions.outward import CONTACT, Asks, consent_for, is_organisation
+from services.case.model.cases import require_not_closed
 from services.case.model.contacts import NOT_AGREED_SENTENCE, UNKNOWN_ORGANISATION_SENTENCE, Contact
 from services.case.store import CaseStores
 from shared.errors import Invalid, NotFound
@@ -24,7 +25,11 @@ def record_contact(
     by: str,
     now: datetime,
 ) -> Contact:
-    """Check, and record. Raises Invalid for what is no organisation, ConsentRequired, Unavailable, and as the gate."""
+    """Check, and record.
+
+    Raises Invalid for what is no organisation, ConsentRequired, Unavailable, Conflict for a closed case (P5), and as
+    the gate.
+    """
     still_writable(stores, case_id=case_id, now=now)
     if not is_organisation(calls, organisation_id):
         raise Invalid(
@@ -45,7 +50,7 @@ def record_contact(
     )
 
     def act(tx: Tx) -> Contact:
-        writable(stores, tx, case_id, now)
+        require_not_closed(writable(stores, tx, case_id, now))
         return stores.contacts.add(tx, contact)
 
     return stores.work.run(act)

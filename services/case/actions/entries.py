@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
 from services.case.actions.cases import agreed_to, readable
-from services.case.model.entries import Entry, EntryView, check_at, check_level, check_text
+from services.case.model.cases import require_not_closed
+from services.case.model.entries import MEETING, Entry, EntryView, check_at, check_level, check_meeting, check_text
 from services.case.store import CaseStores
 from shared.errors import Invalid, NotFound
 from shared.ids import new_id
@@ -22,6 +24,8 @@ def add_entry(
     at: datetime | None,
     corrects: str | None,
     level: int | None,
+    place: str | None,
+    papers: Sequence[str],
     by: str,
     by_manager: bool,
     now: datetime,
@@ -29,8 +33,10 @@ def add_entry(
     """Add to the timeline; a level becomes the case's.
 
     Raises ConsentRequired before consent (P4), Forbidden for a level by anyone but a manager, Invalid for what doesn't
-    fit, such as correcting an entry of another case.
+    fit, such as correcting an entry of another case, or a place of anything but a meeting; Conflict for a
+    meeting on a closed case (P5).
     """
+    check_meeting(kind, place, papers)
     entry = Entry(
         id=new_id(),
         case_id=case_id,
@@ -41,10 +47,14 @@ def add_entry(
         recorded_by=by,
         corrects=corrects,
         level=check_level(level, by_manager=by_manager),
+        place=place,
+        papers=tuple(papers),
     )
 
     def act(tx: Tx) -> EntryView:
         case = agreed_to(stores, tx, case_id, now)
+        if kind == MEETING:
+            require_not_closed(case)
         if corrects is not None and stores.entries.get(case_id, corrects, tx=tx) is None:
             raise Invalid(
                 "An entry corrects another one of the same case. Nothing was stored.",

@@ -75,6 +75,15 @@ def opened(case: Case) -> Case:
     return replace(case, state=OPEN, expires_at=None) if case.state == SHELL else case
 
 
+def require_not_closed(case: Case) -> None:
+    """Raises Conflict where the work is over: meetings, and contacts with others, are for a file that goes on (P5)."""
+    if case.state == CLOSED:
+        raise Conflict(
+            "This case is closed: a meeting, or contact with somebody for the family, needs one that goes on. Nothing "
+            "was stored. A manager may reopen it."
+        )
+
+
 def moved(case: Case, state: str, *, by_manager: bool, casework_stands: bool, has_outcome: bool) -> Case:
     """The case in another state (P9, P20: `inactive` is not `closed`).
 

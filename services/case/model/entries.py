@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -10,6 +11,8 @@ from shared.errors import Forbidden, Invalid
 
 KINDS: Final = ("wish", "action", "outcome", "note", "meeting")
 OUTCOME: Final = "outcome"
+MEETING: Final = "meeting"
+MAX_PAPERS: Final = 50
 MAX_TEXT_CHARACTERS: Final = 20_000
 #: A meeting may be noted before it takes place; a later date than this is a slip of the hand.
 MAX_AHEAD: Final = timedelta(days=366)
@@ -21,7 +24,8 @@ class Entry:
     """One thing that was wished for, done, noted, met about, or came of it.
 
     at: when it happened. recorded_at, recorded_by: when it was written down, and by whose `sub`.
-    corrects: the entry that this one amends; both go on being shown (P12).
+    corrects: the entry that this one amends; both go on being shown (P12). place, papers: of a meeting, where it is and
+    what is needed there (P5).
     """
 
     id: str
@@ -34,6 +38,8 @@ class Entry:
     level: int | None = None
     version: int = 0
     text: str = field(repr=False)
+    place: str | None = field(default=None, repr=False)
+    papers: tuple[str, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +69,18 @@ def check_at(at: datetime | None, now: datetime) -> datetime:
             errors={"at": ["It must be within a year from now, and in living memory."]},
         )
     return at
+
+
+def check_meeting(kind: str, place: str | None, papers: Sequence[str]) -> None:
+    """Raises Invalid where anything but a meeting has a place or papers."""
+    if kind == MEETING:
+        return
+    wrong = [name for name, given in (("place", place is not None), ("papers", bool(papers))) if given]
+    if wrong:
+        raise Invalid(
+            "Only a meeting has a place and the papers it needs. Nothing was stored; send it as a meeting, or without.",
+            errors={name: ["This is for an entry of kind meeting."] for name in wrong},
+        )
 
 
 def check_level(level: int | None, *, by_manager: bool) -> int | None:

@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 
 from services.case.model.cases import CHANNELS, LEVELS, SETTABLE, STATES
-from services.case.model.entries import KINDS, MAX_TEXT_CHARACTERS
+from services.case.model.entries import KINDS, MAX_PAPERS, MAX_TEXT_CHARACTERS
 from services.case.model.people import FORMATS, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, PREFERRED_CHANNELS, ROLES
 from services.case.model.safe_contact import POST, STOPS, YES_NO
 from shared.http import Body, Choice, DayField, IdField, Line, Moment, PageArgs, Text
@@ -164,6 +164,13 @@ class NewEntry(Body):
         validate=ma.validate.OneOf(LEVELS),
         metadata={"description": "the level of work from here on, 1 to 4; a manager's"},
     )
+    place = Line(load_default=None, allow_none=True, metadata={"description": "where a meeting is"})
+    papers = ma.fields.List(
+        Line(),
+        load_default=(),
+        validate=ma.validate.Length(max=MAX_PAPERS),
+        metadata={"description": "what a meeting needs on the table"},
+    )
 
 
 class EntryOut(ma.Schema):
@@ -177,6 +184,8 @@ class EntryOut(ma.Schema):
     corrects = IdField(allow_none=True, attribute="entry.corrects")
     corrected_by = ma.fields.List(IdField(), required=True, metadata={"description": "oldest first"})
     level = ma.fields.Integer(allow_none=True, attribute="entry.level")
+    place = ma.fields.String(allow_none=True, attribute="entry.place")
+    papers = ma.fields.List(ma.fields.String(), required=True, attribute="entry.papers")
 
 
 class EntryPage(ma.Schema):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from services.case.model.entries import KINDS, OUTCOME, Entry
+from services.case.model.entries import KINDS, MEETING, OUTCOME, Entry
 from shared.fields import Count, Id, Optional, Subject, Time, one_of
 from shared.stores import Disposal, Record, Register
 from shared.work import Tx
@@ -38,7 +39,9 @@ class Entries:
             "corrects": entry.corrects,
             "level": entry.level,
         }
-        personal = {"text": entry.text}
+        personal: dict[str, Any] = {"text": entry.text}
+        if entry.kind == MEETING:
+            personal |= {"place": entry.place, "papers": list(entry.papers)}
         return _entry(self._store.insert(tx, id=entry.id, case_id=entry.case_id, clear=clear, personal=personal))
 
     def get(self, case_id: str, entry_id: str, *, tx: Tx | None = None) -> Entry | None:
@@ -75,5 +78,7 @@ def _entry(record: Record) -> Entry:
         version=record.version,
         at=clear.pop("happened_at"),
         text=record.personal["text"],
+        place=record.personal.get("place"),
+        papers=tuple(record.personal.get("papers") or ()),
         **clear,
     )
