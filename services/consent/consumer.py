@@ -16,6 +16,7 @@ from services.consent.actions.reviews import (
     look_again,
 )
 from services.consent.actions.rights import look_at_people
+from services.consent.actions.tasks import call_whom_nothing_reaches
 from services.consent.model.reviews import Windows
 from services.consent.store import Stores
 from shared.events import Event, case, consent, erasure, notification
@@ -28,6 +29,7 @@ def handlers(stores: Stores, keys: PublicKeys, windows: Windows) -> dict[str, Ca
 
     def on_people(tx: Tx, event: Event) -> None:
         tx.enter(event.case, frozen_too=True)
+        call_whom_nothing_reaches(stores, tx, event.case, event.data["people"])
         stores.put_people(tx, event.case, event.data["people"])
         look_at_people(stores, tx, event.case, event.data["people"])
         look_again(stores, tx, event.case)

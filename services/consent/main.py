@@ -122,7 +122,8 @@ def kinds(kit: Kit, opened: Stores, waits: Windows) -> dict[str, Run]:
                     review,
                     case,
                     first_adult=opened.first_adult(review.case_id),
-                    last_entry_at=None if last is None else datetime.fromisoformat(str(last)),
+                    # As the clock saw it: where time travel had taken it ahead, an entry was made at its time.
+                    last_entry_at=None if last is None else opened.clock_runs.said_at(datetime.fromisoformat(last)),
                 ),
                 elsewhere=settings.elsewhere,
                 now=clock_time(opened, step.now),

@@ -53,10 +53,11 @@ def schedule(stores: Stores, tx: Tx, case_id: str) -> None:
     for base in wanted.values():
         if any(review.consent_id == base.id for review in known):
             continue
-        since = base.given_at
+        # A clock that time travel took ahead counts a consent from its own time, as it does everything of a review.
+        since = base.given_at + (clock_time(stores, tx.now, tx) - tx.now)
         if any(same_person(base, one, first_adult=first_adult) for one in answered):
             # They were asked at the clock's time, so what they said counts from there.
-            since = max(since, clock_time(stores, tx.now, tx))
+            since = max(base.given_at, clock_time(stores, tx.now, tx))
         due_on = v.a_year_after(london_day(since))
         new = Review(id=new_id(), case_id=case_id, consent_id=base.id, person_id=base.person_id, due_on=due_on)
         stores.reviews.add(tx, replace(new, next_at=v.begins_at(due_on)))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
+from typing import Any
 
 from services.consent.model.tasks import Kind, State, Task
 from services.consent.store import Stores
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
 from shared.work import Tx
+from shared.working_days import london_day
 
+#: How long the office has to call somebody whom nothing else reaches.
+TO_CALL_WITHIN = timedelta(days=7)
 NO_TASK = "There is no such task here."
 
 
@@ -46,6 +51,27 @@ def settle_task(stores: Stores, tx: Tx, *, case_id: str, kind: Kind, subject_id:
     task = stores.tasks.about(tx, case_id, kind, subject_id)
     if task is not None and task.state is State.OPEN:
         stores.tasks.save(tx, replace(task, state=State.DONE, done_at=tx.now))
+
+
+def call_whom_nothing_reaches(stores: Stores, tx: Tx, case_id: str, people: Sequence[Mapping[str, Any]]) -> None:
+    """Whoever was asked about every way to reach them, and refused each, is to be called (P18).
+
+    people: as the case service tells of them, {person, unreachable?}, before they are kept. A call that somebody made
+    isn't asked for again while they go on refusing.
+    """
+    for person in people:
+        about: dict[str, Any] = {"case_id": case_id, "kind": Kind.CALL, "subject_id": person["person"]}
+        if not person.get("unreachable"):
+            settle_task(stores, tx, **about)
+            continue
+        before, due_on = stores.tasks.about(tx, **about), london_day(tx.now + TO_CALL_WITHIN)
+        if before is None:
+            open_task(stores, tx, due_on=due_on, **about)
+        elif before.state is State.DONE and before.done_by is None:
+            again = replace(before, due_on=due_on, state=State.OPEN, opened_at=tx.now, done_at=None)
+            stores.tasks.save(tx, again)
+    for gone in {p["person"] for p in stores.people_of(case_id, tx)} - {p["person"] for p in people}:
+        settle_task(stores, tx, case_id=case_id, kind=Kind.CALL, subject_id=gone)
 
 
 def finish_task(stores: Stores, *, task_id: str, sub: str) -> Task:

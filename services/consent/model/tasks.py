@@ -22,7 +22,7 @@ class Kind(StrEnum):
     RETURNED_POST = "returned_post"
     #: The review's time is over, but somebody has been working with the family: ask them by phone.
     ASK_BY_PHONE = "ask_by_phone"
-    #: This person can't be written to about their review: call them.
+    #: This person can't be written to about their review, or refused every way to be reached: call them.
     CALL = "call"
 
 

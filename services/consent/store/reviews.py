@@ -1,4 +1,4 @@
-"""Reviews and the clock's last run."""
+"""Reviews, and the runs of the clock that count."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from services.consent.model import consents as c
 from services.consent.model import reviews as v
+from services.consent.model.clock import LEEWAY
 from services.consent.model.reviews import Review
 from shared.fields import Count, Day, Field, Flag, Id, Optional, Subject, Time, one_of
 from shared.ids import new_id
@@ -73,7 +74,7 @@ class Reviews:
 
 @dataclass(frozen=True, slots=True)
 class ClockRuns:
-    """The last run of the clock, and every one that somebody confirmed."""
+    """The last run of the clock, every one that somebody confirmed, and every one that time travel took ahead."""
 
     rows: KeptRows
 
@@ -82,9 +83,14 @@ class ClockRuns:
         row = self.rows.rows.find_one({"_id": _LAST}, session=None if tx is None else tx.session)
         return None if row is None else row["at"]
 
+    def said_at(self, moment: datetime) -> datetime:
+        """What time it was by the clock at that moment: its own, or a later one where time travel had taken it."""
+        row = self.rows.rows.find_one({"ran_at": {"$lte": moment}}, sort=[("ran_at", -1)])
+        return moment if row is None else max(moment, row["at"])
+
     def put(self, tx: Tx, at: datetime, *, confirmed_by: str | None) -> None:
         row = {"at": at, "ran_at": tx.now, "confirmed_by": confirmed_by}
-        if confirmed_by is not None:
+        if confirmed_by is not None or at > tx.now + LEEWAY:
             self.rows.insert({"_id": new_id(), **row}, session=tx.session)
         self.rows.rows.replace_one({"_id": _LAST}, row, upsert=True, session=tx.session)
 
