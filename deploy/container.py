@@ -1,4 +1,7 @@
-"""What a container of our image runs: `SERVICE api|worker`, `provision`, `definitions`, `disks` or `broker …`."""
+"""What a container of our image runs: `SERVICE api|worker`, `provision`, `definitions`, `disks`, `broker …`, `clock …`.
+
+The last two are commands of `forgetmenot`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from deploy.commands import api_command, worker_command
 from shared.events import SERVICES
 
 API_PORT = 8000
-USAGE = f"usage: {'|'.join(SERVICES)} api|worker, or provision, or definitions, or disks, or broker sync"
+USAGE = f"usage: {'|'.join(SERVICES)} api|worker, or provision, or definitions, or disks, or broker sync, or clock run"
 
 
 def main(arguments: list[str]) -> int:
@@ -26,7 +29,7 @@ def main(arguments: list[str]) -> int:
             from deploy import disks
 
             return disks.main()
-        case ["broker", *_]:
+        case ["broker" | "clock", *_]:
             from deploy.ops.main import app
 
             return int(app(arguments, prog_name="forgetmenot") or 0)

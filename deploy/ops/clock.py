@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import requests
 import typer
 
-from deploy.local.places import Places, Ports, from_environment, places
+from deploy.local.places import Ports, from_environment, places
 from deploy.local.provision import names_from_environment, run_ports
 from shared.auth import service_token
 from shared.fields import Subject
@@ -40,6 +41,14 @@ def register(app: typer.Typer) -> None:
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; nothing is changed.")] = False,
         now: Annotated[str, typer.Option(help="Another time than now (RFC 3339): needs FMN_TIME_TRAVEL=on.")] = "",
         confirm: Annotated[str, typer.Option(help="Whose name lets a run go on that would stop.")] = "",
+        against: Annotated[
+            str | None,
+            typer.Option(envvar="FMN_CONSENT_URL", help="Another consent service than the local stack's."),
+        ] = None,
+        secrets: Annotated[
+            Path | None,
+            typer.Option(envvar="FMN_SECRETS", help="With --against: that service's folder of secrets."),
+        ] = None,
     ) -> None:
         """Run the clock once. Exit 1 where it stopped, or couldn't be reached; then nothing was changed."""
         body: dict[str, Any] = {"dry_run": dry_run}
@@ -49,12 +58,12 @@ def register(app: typer.Typer) -> None:
             if not Subject().accepts(confirm):
                 raise typer.BadParameter("--confirm is an opaque name without spaces, such as `manager-1`.")
             body["confirm"] = confirm
-        root, base = from_environment()
-        answer = _ask(places(root), Ports(base=base), names_from_environment(), body)
+        url, key = _service(against, secrets)
+        answer = _ask(url, key, body)
         if answer.status_code != 200:
             typer.echo(_detail(answer), err=True)
             if answer.status_code == 409:
-                counted = _ask(places(root), Ports(base=base), names_from_environment(), body | {"dry_run": True})
+                counted = _ask(url, key, body | {"dry_run": True})
                 if counted.status_code == 200:
                     _show("It would be about", counted.json())
                 typer.echo("Run it again with --confirm NAME if this is right.", err=True)
@@ -73,19 +82,31 @@ def _time(text: str) -> str:
     return moment.isoformat()
 
 
-def _ask(here: Places, ports: Ports, names: str, body: dict[str, Any]) -> requests.Response:
-    """POST to the consent service as itself. Ends the program with a sentence when there is none."""
-    key = here.run_of(names) / "secrets" / _SERVICE / "token.jwk"
+def _service(against: str | None, secrets: Path | None) -> tuple[str, Path]:
+    """Where the consent service is, and the key of its own tokens. Ends the program where there is none."""
+    if against is None:
+        root, base = from_environment()
+        here, names = places(root), names_from_environment()
+        url = f"http://127.0.0.1:{run_ports(here, Ports(base=base), names)[_SERVICE]}"
+        key = here.run_of(names) / "secrets" / _SERVICE / "token.jwk"
+    elif secrets is None:
+        raise typer.BadParameter("--against takes --secrets too: the folder with the service's keys.")
+    else:
+        url, key = against.rstrip("/"), secrets / "token.jwk"
     if not key.exists():
         typer.echo(f"There is no key at {key}: start the stack once (`make up`).", err=True)
         raise typer.Exit(1)
+    return url, key
+
+
+def _ask(url: str, key: Path, body: dict[str, Any]) -> requests.Response:
+    """POST to the consent service as itself. Ends the program with a sentence when it doesn't answer."""
     token = service_token(Signer(json.loads(key.read_text())), caller=_SERVICE, called=_SERVICE, now=datetime.now(UTC))
-    port = run_ports(here, ports, names)[_SERVICE]
     try:
         with requests.Session() as session:
             session.trust_env = False
             return session.post(
-                f"http://127.0.0.1:{port}/v1/clock",
+                f"{url}/v1/clock",
                 json=body,
                 headers={"Authorization": f"Bearer {token}"},
                 timeout=_TIMEOUT_SECONDS,
