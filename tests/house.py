@@ -24,6 +24,7 @@ _OWNERS = {
     "paper-files": "document",
     "notifications": "notifier",
     "templates": "notifier",
+    "consent-pack": "notifier",
 }
 
 

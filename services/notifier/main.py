@@ -13,7 +13,7 @@ from services.notifier.actions.farewells import OVER_STEP
 from services.notifier.actions.hearing import SEND_STEP
 from services.notifier.actions.last_letters import KEY_STEP, SEAL_STEP
 from services.notifier.actions.outside import Outside
-from services.notifier.api import alert_routes, notification_routes, template_routes
+from services.notifier.api import alert_routes, notification_routes, pack_routes, template_routes
 from services.notifier.consumer import handlers
 from services.notifier.outways.hand_over import HandOver
 from services.notifier.store import Stores
@@ -74,6 +74,7 @@ def create_api() -> Flask:
     blueprints = [
         notification_routes(opened, beyond, kit.known),
         template_routes(kit.settings.office),
+        pack_routes(kit.settings.office, beyond),
         alert_routes(opened),
     ]
     return api(kit, blueprints)

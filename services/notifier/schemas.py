@@ -89,3 +89,10 @@ class PreviewIn(Body):
     values = Values(load_default=dict)
     channel = Choice(*_CHANNELS, load_default="letter", metadata={"description": "a PDF, or an email's HTML"})
     formats = ma.fields.List(Choice(*FORMATS), load_default=list)
+
+
+class PackQuery(ma.Schema):
+    class Meta:
+        unknown = ma.RAISE
+
+    format = Choice(*FORMATS, metadata={"description": "larger than ordinary"})

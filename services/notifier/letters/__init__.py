@@ -5,6 +5,7 @@ in `_house/`. Values reach a template in memory and are text to it, whatever the
 says how to change one.
 """
 
+from services.notifier.letters.pack import Statement, render_pack
 from services.notifier.letters.rendering import Email, render_email, render_letter
 from services.notifier.letters.templates import (
     FORMATS,
@@ -29,10 +30,12 @@ __all__ = [
     "Office",
     "Recipient",
     "RenderingFailed",
+    "Statement",
     "UnknownFormat",
     "UnknownTemplate",
     "UnknownValue",
     "latest_version",
     "render_email",
     "render_letter",
+    "render_pack",
 ]

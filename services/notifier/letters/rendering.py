@@ -4,7 +4,7 @@ import json
 import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import lru_cache, partial
 from typing import Any, Final
 
@@ -70,26 +70,39 @@ def render_letter(
     UnknownFormat, MissingValue, UnknownValue, BadValue, RenderingFailed.
     """
     found = find_template(template, version)
-    if set(formats) - FORMATS.keys():
-        raise UnknownFormat("A letter can't be made in that format.")
+    points = points_of(formats)
     day = london_day(now)
     letter = {
         "values": found.words(values),
-        "office": _office_words(office),
+        "office": office_words(office),
         "regulator": dict(REGULATOR),
         "recipient": {"name": clean(recipient.name), "lines": recipient.window_lines()},
         "dated": day_in_words(day),
         "day": [day.year, day.month, day.day],
         "plain": plain,
-        "points": max([ORDINARY_POINTS, *(FORMATS[one] for one in formats)]),
+        "points": points,
     }
-    main = ROOT / found.folder / "letter.typ"
+    return typeset(f"{found.folder}/letter.typ", letter, day)
+
+
+def points_of(formats: Collection[str]) -> float:
+    """The size of the text: the largest of these formats. Raises UnknownFormat."""
+    if set(formats) - FORMATS.keys():
+        raise UnknownFormat("A letter can't be made in that format.")
+    return max([ORDINARY_POINTS, *(FORMATS[one] for one in formats)])
+
+
+def typeset(main: str, letter: Mapping[str, Any], day: date) -> bytes:
+    """One file under ROOT as a PDF/A-2b and PDF/UA-1, dated that day. Raises RenderingFailed.
+
+    letter: what its source reads, all of it text; a character that no font has is printed as a blank square.
+    """
     # What no font can show is an error in these standards, so each retry takes a coarser view of what to blank.
     for unprintable in (_is_nothing, _has_no_glyph, _is_not_latin):
         fit = _in_every_text(letter, partial(_printable, unprintable))
         try:
             made = typst.compile(
-                str(main),
+                str(ROOT / main),
                 root=str(ROOT),
                 font_paths=_FONTS,
                 ignore_system_fonts=True,
@@ -121,7 +134,7 @@ def render_email(
     found = find_template(template, version)
     words = {
         **found.words(values),
-        "office": _office_words(office),
+        "office": office_words(office),
         "regulator": REGULATOR,
         "recipient_name": clean(recipient_name),
         "dated": day_in_words(london_day(now)),
@@ -133,7 +146,7 @@ def render_email(
     )
 
 
-def _office_words(office: Office) -> dict[str, Any]:
+def office_words(office: Office) -> dict[str, Any]:
     words: dict[str, Any] = _in_every_text(asdict(office), clean)
     return words
 
