@@ -11,6 +11,7 @@ from flask import Flask
 
 from services.consent.actions.clock import EXPIRE_STEP, expire, run_clock
 from services.consent.actions.consents import LEDGER_STEP
+from services.consent.actions.intake import ABANDON_STEP, DELIVER_STEP, deliver, end_abandoned
 from services.consent.actions.receipts import complete, enter_in_ledger
 from services.consent.actions.requests import drop_key
 from services.consent.actions.reviews import LOOK_STEP, around, clock_time, look
@@ -21,6 +22,7 @@ from services.consent.api import (
     consent_routes,
     helpline_routes,
     hold_routes,
+    intake_routes,
     organisation_routes,
     request_routes,
     review_routes,
@@ -33,7 +35,7 @@ from services.consent.model.reviews import Windows
 from services.consent.store import Stores
 from services.consent.store.ledger import Ledger
 from shared import service
-from shared.errors import Erased, NotFound
+from shared.errors import ConsentRequired, Erased, Frozen, NotFound
 from shared.logs import log
 from shared.service import Kit
 from shared.settings import SettingsError
@@ -41,6 +43,7 @@ from shared.signing import Signer
 from shared.steps import Every, Run, StepRow
 
 _DUE_SECONDS: Final = 60.0
+_WHILE_FROZEN: Final = timedelta(minutes=5)
 
 
 def stores(kit: Kit) -> Stores:
@@ -71,6 +74,7 @@ def app(kit: Kit, opened: Stores) -> Flask:
             statement_routes(),
             organisation_routes(opened),
             consent_routes(kit, opened, Signer(kit.settings.consent_receipt_jwk)),
+            intake_routes(kit, opened),
             request_routes(kit, opened),
             hold_routes(kit, opened),
             task_routes(kit, opened),
@@ -129,7 +133,23 @@ def kinds(kit: Kit, opened: Stores, waits: Windows) -> dict[str, Run]:
                 now=clock_time(opened, step.now),
             )
 
+    def run_deliver(step: StepRow) -> datetime | None:
+        # A case that is being erased takes nobody in; what was to come goes with it.
+        with suppress(NotFound, Erased):
+            try:
+                deliver(opened, kit.calls, case_id=str(step.case_id))
+            except (Frozen, ConsentRequired):
+                # It waits, sealed, until the erasure that was asked for is settled one way or the other.
+                return step.now + _WHILE_FROZEN
+        return None
+
+    def run_abandon(step: StepRow) -> None:
+        with suppress(NotFound, Erased):
+            end_abandoned(kit.calls, case_id=str(step.case_id))
+
     return {
+        DELIVER_STEP: run_deliver,
+        ABANDON_STEP: run_abandon,
         RECKON_STEP: run_reckon,
         EXPIRE_STEP: run_expire,
         LOOK_STEP: run_look,

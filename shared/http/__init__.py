@@ -6,7 +6,7 @@ A service's api.py needs what is exported here, and nothing from the modules beh
 from shared.http.answers import Answer, PageArgs, check_if_match, created, etag_of, ok, page
 from shared.http.app import make_app
 from shared.http.body import BodyReader, body_reader, json_body
-from shared.http.fields import Body, Choice, DayField, IdField, Line, Moment, Text
+from shared.http.fields import Body, Choice, DayField, Flag, IdField, Line, Moment, Text
 from shared.http.idempotency import AlreadyMade
 from shared.http.kernel import (
     KernelStores,
@@ -19,7 +19,7 @@ from shared.http.kernel import (
     open_kernel_stores,
     require_room,
 )
-from shared.http.making import claim_upload, forget_answer, making
+from shared.http.making import claim_upload, forget_answer, id_of_act, making
 from shared.http.pages import JWKS_PATH
 from shared.http.routes import Blueprint, Inward, allow
 
@@ -32,6 +32,7 @@ __all__ = [
     "BodyReader",
     "Choice",
     "DayField",
+    "Flag",
     "IdField",
     "Inward",
     "KernelStores",
@@ -51,6 +52,7 @@ __all__ = [
     "current_kernel",
     "etag_of",
     "forget_answer",
+    "id_of_act",
     "json_body",
     "leave_no_trace",
     "make_app",

@@ -73,6 +73,15 @@ class Choice(ma.fields.String):
         super().__init__(validate=ma.validate.OneOf(words), **more)
 
 
+class Flag(ma.fields.Boolean):
+    """true or false, and nothing that merely looks like it."""
+
+    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
+        if not isinstance(value, bool):
+            raise ma.ValidationError("This is true or false.")
+        return value
+
+
 class Moment(ma.fields.Field[datetime]):
     """A time: RFC 3339 with an offset; loaded in UTC to the millisecond."""
 

@@ -43,6 +43,8 @@ CLEAR: Mapping[str, Field] = {
     # Who holds it, and until when nobody else may take it over.
     "claim": Id(),
     "until": Time(),
+    # The claim that began it: the same for whoever takes it over.
+    "first": Optional(Id()),
 }
 _IN_USE_SENTENCE = "This Idempotency-Key is in use by a request that hasn't been answered yet. Try again shortly."
 _OTHER_BODY = "This Idempotency-Key was used with another body. Nothing was stored; use a new key."
@@ -51,12 +53,16 @@ _LOST = "Another request with this Idempotency-Key took over while this one was 
 
 @dataclass(slots=True, kw_only=True)
 class Claim:
-    """One request's hold on its key. `token` is None until it is claimed (an upload claims once its body is known)."""
+    """One request's hold on its key. `token` is None until it is claimed (an upload claims once its body is known).
+
+    first: the claim that began what this one goes on with; its own, unless it took over from a process that died.
+    """
 
     row_id: str
     render: Callable[[Any], Answer]
     office: bool
     token: str | None = None
+    first: str | None = None
     body: str | None = None
     settled: bool = False
     forgotten: bool = False
@@ -117,6 +123,7 @@ class Idempotency:
                 "status": None,
                 "claim": token,
                 "until": now + LEASE,
+                "first": token,
             }
             try:
                 with pymongo.timeout(_CLAIM_SECONDS):
@@ -133,12 +140,13 @@ class Idempotency:
                     continue
                 if _is_held(row, now):
                     raise Conflict(_IN_USE_SENTENCE) from None
+                clear["first"] = row.get("first") or token
                 taken = self.store.rows.update_one(
                     {"_id": claim.row_id, "state": _IN_USE, "claim": row["claim"]}, {"$set": clear}
                 )
                 if taken.modified_count != 1:
                     continue
-            claim.token, claim.body = token, body
+            claim.token, claim.first, claim.body = token, str(clear["first"]), body
             return None
 
     def _repeated(self, row: Mapping[str, Any], body: str) -> Answer | None:

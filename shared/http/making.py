@@ -15,6 +15,7 @@ from shared.errors import Invalid, Unavailable
 from shared.http.answers import Answer
 from shared.http.idempotency import AlreadyMade, Claim, Idempotency, current_claim
 from shared.http.kernel import audit_case, audit_record, current_caller, current_kernel
+from shared.ids import new_id
 from shared.logs import log, where
 
 _LONGEST_KEY = 200
@@ -84,6 +85,15 @@ def claim_upload(identity: bytes) -> None:
     answer = idempotency.claim(claim, idempotency.digest(identity))
     if answer is not None:
         raise AlreadyMade(answer)
+
+
+def id_of_act() -> str:
+    """An id for what this request makes in several transactions: whoever takes its key over goes on with the same.
+
+    A new one without a key, and once the key was given up; of an upload, only after it was claimed.
+    """
+    claim = current_claim()
+    return new_id() if claim is None or claim.first is None else claim.first
 
 
 def forget_answer() -> None:

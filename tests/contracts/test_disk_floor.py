@@ -31,11 +31,12 @@ INWARD = {
     "PUT /documents/<document_id>/content",
     "POST /cases/<case_id>/paper-files",
     "POST /organisations",
+    "POST /intake",
     "POST /notifications",
     "POST /cases/<case_id>/contacts",
 }
-# A decline, and a disclosure for safeguarding, go on.
-BY_BODY = {"POST /consents", "POST /cases/<case_id>/disclosures"}
+# A decline, and a disclosure for safeguarding, go on; of an intake the shell is asked for by a service alone.
+BY_BODY = {"POST /consents", "POST /cases/<case_id>/disclosures", "POST /cases/<case_id>/intake/shell"}
 # What a family's wish to be forgotten, or its no, needs.
 GOES_ON = {
     "POST /requests",
@@ -50,6 +51,7 @@ GOES_ON = {
     "POST /holds",
     "DELETE /holds/<hold_id>",
     "POST /cases/<case_id>/ending",
+    "POST /cases/<case_id>/intake",
     "DELETE /cases/<case_id>/people/<person_id>",
     "DELETE /documents/<document_id>",
     "POST /paper-files/<paper_file_id>/movements",

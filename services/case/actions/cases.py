@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from services.case.model import cases as model
 from services.case.model.cases import Case, CaseView
@@ -17,6 +17,7 @@ from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN, FROZEN_SENTENCE, UNKNO
 from shared.ids import new_id
 from shared.work import Tx
 
+T = TypeVar("T")
 #: Raises PreconditionRequired or Changed unless the caller read the version with this ETag.
 IfMatch = Callable[[str], None]
 _DRAWS: Final = 8
@@ -28,23 +29,39 @@ def start_case(stores: CaseStores, *, channel: str, life: timedelta, now: dateti
     case_id = new_id()
     # Gate and key are made together, before any writer could want them.
     stores.work.gates.prepare(stores.vault, [case_id])
+
+    def begin(shell: Case) -> CaseView:
+        def act(tx: Tx) -> CaseView:
+            tx.enter(case_id)
+            return CaseView(case=begin_shell(stores, tx, shell), people=(), frozen=False)
+
+        return stores.work.run(act)
+
+    return draw_shell(begin, id=case_id, channel=channel, life=life, now=now)
+
+
+def draw_shell(begin: Callable[[Case], T], *, id: str, channel: str, life: timedelta, now: datetime) -> T:
+    """What `begin` makes of a new shell, whose reference is drawn again while another case has it.
+
+    Raises Unavailable where none was free.
+    """
     for _ in range(_DRAWS):
-        shell = model.new_shell(id=case_id, reference=new_reference(), channel=channel, life=life, now=now)
+        shell = model.new_shell(id=id, reference=new_reference(), channel=channel, life=life, now=now)
         try:
-            return stores.work.run(lambda tx, shell=shell: _begin(stores, tx, shell))  # type: ignore[misc]
+            return begin(shell)
         except ReferenceTaken:
             continue
     raise Unavailable("No free reference was drawn. Nothing was stored; try again.")
 
 
-def _begin(stores: CaseStores, tx: Tx, shell: Case) -> CaseView:
-    tx.enter(shell.id)
+def begin_shell(stores: CaseStores, tx: Tx, shell: Case) -> Case:
+    """Keep it, and tell everyone; the caller went through the gate. Raises ReferenceTaken."""
     case = stores.cases.add(tx, shell)
     tx.emit(
         events.CREATED,
         {"case": case.id, "state": case.state, "expires_at": (case.expires_at or tx.now).isoformat()},
     )
-    return CaseView(case=case, people=(), frozen=False)
+    return case
 
 
 def read_case(stores: CaseStores, *, case_id: str, now: datetime) -> CaseView:

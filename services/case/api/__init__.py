@@ -10,6 +10,7 @@ from services.case.api.clock import clock_routes
 from services.case.api.contacts import contact_routes
 from services.case.api.disclosures import disclosure_routes
 from services.case.api.entries import entry_routes
+from services.case.api.intake import intake_routes
 from services.case.api.people import people_routes
 from services.case.api.safe_contact import safe_contact_routes
 from services.case.api.safeguarding import safeguarding_routes
@@ -20,6 +21,7 @@ from shared.http import Blueprint
 def blueprints(stores: CaseStores, calls: Asks, *, shell_life: timedelta) -> list[Blueprint]:
     return [
         case_routes(stores, shell_life=shell_life),
+        intake_routes(stores, shell_life=shell_life),
         people_routes(stores),
         safe_contact_routes(stores),
         entry_routes(stores),

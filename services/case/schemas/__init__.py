@@ -10,22 +10,13 @@ from services.case.model.cases import CHANNELS, LEVELS, SETTABLE, STATES
 from services.case.model.entries import KINDS, MAX_PAPERS, MAX_TEXT_CHARACTERS
 from services.case.model.people import FORMATS, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, PREFERRED_CHANNELS, ROLES
 from services.case.model.safe_contact import POST, STOPS, YES_NO
-from shared.http import Body, Choice, DayField, IdField, Line, Moment, PageArgs, Text
+from shared.http import Body, Choice, DayField, Flag, IdField, Line, Moment, PageArgs, Text
 from shared.phones import MAX_CHARACTERS as MAX_PHONE_CHARACTERS
 
 # Before tidying, which may join or drop lines; the address itself says what is wrong with it.
 _MAX_RAW_LINES = 20
 _MAX_RAW_LINE_CHARACTERS = 200
 _EXACTLY_ONE = "Search by exactly one of reference, family_name with date_of_birth, postcode, email and phone."
-
-
-class Flag(ma.fields.Boolean):
-    """true or false, and nothing that merely looks like it."""
-
-    def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:
-        if not isinstance(value, bool):
-            raise ma.ValidationError("This is true or false.")
-        return value
 
 
 class NewCase(Body):

@@ -5,8 +5,7 @@ from __future__ import annotations
 import marshmallow as ma
 
 from services.case.model import contacts, disclosures, safeguarding
-from services.case.schemas import Flag
-from shared.http import Body, Choice, DayField, IdField, Line, Moment, PageArgs, Text
+from shared.http import Body, Choice, DayField, Flag, IdField, Line, Moment, PageArgs, Text
 
 
 class NewContact(Body):

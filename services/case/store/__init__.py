@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from services.case.store.cases import Cases, Projections
 from services.case.store.contacts import Contacts, Disclosures
 from services.case.store.entries import Entries
+from services.case.store.intakes import Intakes
 from services.case.store.people import People, SearchHashes
 from services.case.store.safeguarding import Concerns
 from services.case.store.stops import Stops
@@ -32,6 +33,7 @@ class CaseStores:
         self.disclosures = Disclosures(register)
         self.concerns = Concerns(register)
         self.projections = Projections(register)
+        self.intakes = Intakes(register)
         self.search_hashes = SearchHashes(register, search_key)
 
     def gates_of(self, case_ids: Sequence[str]) -> dict[str, str]:

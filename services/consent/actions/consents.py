@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -34,6 +34,7 @@ from services.consent.model.tasks import Kind
 from services.consent.store import Stores
 from shared import events
 from shared.errors import Conflict, ConsentRequired, Invalid, NotFound
+from shared.events import Event
 from shared.gates import FROZEN
 from shared.ids import new_id
 from shared.work import Tx
@@ -73,6 +74,17 @@ def give_consent(stores: Stores, given: Consent, outside: Outside, *, now: datet
     Raises Invalid for what can't be so, ConsentRequired when nothing is agreed about the file itself, Conflict for one
     that is recorded already or that rests on parental authority which has passed, and as the gate does.
     """
+    check_consent(stores, given, outside, now=now)
+
+    def act(tx: Tx) -> Consent:
+        record_consent(stores, tx, given, now=now)
+        return given
+
+    return stores.work.run(act)
+
+
+def check_consent(stores: Stores, given: Consent, outside: Outside, *, now: datetime) -> None:
+    """Raises Invalid for what can't be so, naming each field; the first thing, before anything is written."""
     wrong = faults(
         informed_at=given.informed_at,
         given_at=given.given_at,
@@ -85,34 +97,38 @@ def give_consent(stores: Stores, given: Consent, outside: Outside, *, now: datet
         wrong["evidence"] = ["This is no document of the case."]
     if wrong:
         raise Invalid(_CANT, errors=wrong)
-    today, case_id = london_day(now), given.case_id
 
-    def act(tx: Tx) -> Consent:
-        tx.enter(case_id)
-        before, stands = stores.consents_of(case_id, tx), stores.standing(case_id, today, tx)
-        first_adult = stores.first_adult(case_id, tx)
-        if not any(g.purpose == CASEWORK for g in (*(s.grant for s in stands), *given.grants)):
-            raise ConsentRequired(
-                "Nobody has agreed to a case file yet, and this consent has no purpose `casework`. Nothing was stored."
-            )
-        if is_given_twice(given, before, first_adult=first_adult):
-            raise Conflict("This consent is recorded already: the same words, at the same moment. Nothing was stored.")
-        if given.capacity == PARENTAL:
-            refuse_parental(stores, tx, case_id, now)
-        if given.represented_by == "parent":
-            _refuse_parent_beside_others(before, {s.consent_id for s in stands}, given)
-        enter_consent(stores, tx, given, before, stands)
-        return given
 
-    return stores.work.run(act)
+def record_consent(stores: Stores, tx: Tx, given: Consent, *, now: datetime) -> Event:
+    """Go through the gate, keep the consent, and tell what stands; what was told. Raises as `give_consent`."""
+    case_id = given.case_id
+    tx.enter(case_id)
+    before, stands = stores.consents_of(case_id, tx), stores.standing(case_id, london_day(now), tx)
+    first_adult = stores.first_adult(case_id, tx)
+    require_file((*(s.grant for s in stands), *given.grants))
+    if is_given_twice(given, before, first_adult=first_adult):
+        raise Conflict("This consent is recorded already: the same words, at the same moment. Nothing was stored.")
+    if given.capacity == PARENTAL:
+        refuse_parental(stores, tx, case_id, now)
+    if given.represented_by == "parent":
+        _refuse_parent_beside_others(before, {s.consent_id for s in stands}, given)
+    return enter_consent(stores, tx, given, before, stands)
+
+
+def require_file(grants: Iterable[Grant]) -> None:
+    """Raises ConsentRequired where nothing is agreed about the file itself."""
+    if not any(grant.purpose == CASEWORK for grant in grants):
+        raise ConsentRequired(
+            "Nobody has agreed to a case file yet, and this consent has no purpose `casework`. Nothing was stored."
+        )
 
 
 def enter_consent(
     stores: Stores, tx: Tx, given: Consent, before: Sequence[Consent], stands: Sequence[Standing]
-) -> None:
+) -> Event:
     """Keep it, end what gives way to it, and tell everyone; the caller went through the gate and settled that it may.
 
-    before, stands: the consents of the case until now, and what stands of them.
+    before, stands: the consents of the case until now, and what stands of them. Returns what was told.
     """
     case_id, today = given.case_id, london_day(tx.now)
     stores.add_consent(tx, given)
@@ -122,7 +138,7 @@ def enter_consent(
     if any(g.purpose == CASEWORK for g in given.grants):
         settle_task(stores, tx, case_id=case_id, kind=Kind.CONSENT_EXPIRED)
     schedule(stores, tx, case_id)
-    tell(stores, tx, events.consent.GIVEN, case_id=case_id, consent_id=given.id, today=today)
+    return tell(stores, tx, events.consent.GIVEN, case_id=case_id, consent_id=given.id, today=today)
 
 
 def _strangers(stores: Stores, given: Consent, outside: Outside) -> dict[str, list[str]]:

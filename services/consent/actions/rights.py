@@ -94,7 +94,12 @@ def settle_answered(stores: Stores, tx: Tx, case_id: str, today: date) -> None:
 
 def refuse_parental(stores: Stores, tx: Tx, case_id: str, now: datetime) -> None:
     """Raises Conflict when nobody may act on parental responsibility in this case any more."""
-    if not rights.parents_may_speak(stores.young_of(case_id, tx), today=london_day(now)):
+    refuse_parental_for(stores.young_of(case_id, tx), now)
+
+
+def refuse_parental_for(young: Sequence[Young], now: datetime) -> None:
+    """As `refuse_parental`, where these are all the young people of the case."""
+    if not rights.parents_may_speak(young, today=london_day(now)):
         raise Conflict(
             "The young person decides for themselves now, so this can't rest on parental responsibility. Nothing was "
             "changed. Ask the young person; or record who represents them, if they can't decide."

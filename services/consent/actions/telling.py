@@ -9,9 +9,11 @@ from shared import events
 from shared.work import Tx
 
 
-def tell(stores: Stores, tx: Tx, event_type: events.EventType, *, case_id: str, consent_id: str, today: date) -> None:
+def tell(
+    stores: Stores, tx: Tx, event_type: events.EventType, *, case_id: str, consent_id: str, today: date
+) -> events.Event:
     """Say what was agreed to and stands on that London day. consent_id: the consent that changed."""
-    tx.emit(
+    return tx.emit(
         event_type,
         {
             "case": case_id,

@@ -25,7 +25,7 @@ from services.consent.schemas import (
     WithdrawalIn,
     WithdrawalOut,
 )
-from services.consent.statements import text_of
+from services.consent.statements import Statement, text_of
 from services.consent.store import Stores
 from services.consent.store.records import consent, grants_in
 from shared.clock import utc_now
@@ -161,11 +161,7 @@ def consent_routes(kit: Kit, stores: Stores, signer: Signer) -> Blueprint:
 
 def _given(body: dict[str, Any]) -> Consent:
     """The consent that a body tells of. Raises Invalid for a version of the statement that nobody was shown."""
-    statement = text_of(body["statement_version"])
-    if statement is None:
-        said = {"statement_version": ["There is no such version of the statement."]}
-        raise Invalid("The consent can't be recorded as it stands. Nothing was stored.", errors=said)
-    until = body.get("until")
+    statement, until = statement_shown(body["statement_version"]), body.get("until")
     return Consent(
         id=new_id(),
         case_id=body["case_id"],
@@ -181,6 +177,15 @@ def _given(body: dict[str, Any]) -> Consent:
         recorded_by=current_caller().sub,
         until=until,
     )
+
+
+def statement_shown(version: str, *, field: str = "statement_version") -> Statement:
+    """The statement of that version. Raises Invalid, naming the field, for one that nobody was shown."""
+    statement = text_of(version)
+    if statement is None:
+        said = {field: ["There is no such version of the statement."]}
+        raise Invalid("The consent can't be recorded as it stands. Nothing was stored.", errors=said)
+    return statement
 
 
 def _declined(kit: Kit, case_id: str) -> Answer:

@@ -63,6 +63,7 @@ class Stores:
     consents: Collection
     endings: Collection
     expiries: Collection
+    intakes: Collection
     rights: Collection
     reviews: Reviews
     clock_runs: ClockRuns
@@ -90,6 +91,8 @@ class Stores:
             consents=register.collection("consents", clear=CONSENT, disposal=erase),
             endings=register.collection("endings", clear=ENDING, disposal=erase),
             expiries=register.collection("expiries", clear=EXPIRY, disposal=erase, indexes=(("on", "_id"),)),
+            # Who came with an intake, sealed, until the case service has them.
+            intakes=register.collection("intakes", clear={}, disposal=erase),
             rights=register.collection("rights", clear=RIGHTS, disposal=erase, indexes=(("next_on", "_id"),)),
             reviews=Reviews(
                 register.collection(
