@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import signal
 from typing import Any
 
 import pikepdf
@@ -48,6 +49,23 @@ def test_p18_the_opening_letter_goes_once_to_each_adult_who_agreed(rig: Rig) -> 
     assert {one["person_id"] for one in both} == {parent, other}
     eventually(rig.is_quiet)
     assert len(rig.notifications(case_id)) == 2
+
+
+def test_a_letter_waits_until_the_consent_service_has_heard_of_whom_it_goes_to(rig: Rig) -> None:
+    case_id = rig.house.an_open_case({"purpose": "casework"})
+    behind = rig.house.process("consent-worker")
+    behind.kill(signal.SIGSTOP)
+    try:
+        person = rig.house.a_person(case_id)["id"]
+        eventually(lambda: rig.database["steps"].find_one({"case_id": case_id, "attempts": {"$gte": 2}}))
+        (waiting,) = rig.notifications(case_id)
+        assert (waiting["person_id"], waiting["status"]) == (person, "created")
+        # Nobody who writes on purpose is promised that it goes
+        assert refused(asked(rig, case_id, person), 409, "consent-required")
+    finally:
+        behind.kill(signal.SIGCONT)
+    (sent,) = rig.has_ended(case_id, "delivered")
+    assert rig.printed(sent["id"])
 
 
 def test_the_letter_is_an_accessible_pdf_with_the_reference_in_it(rig: Rig) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -44,6 +44,8 @@ LEDGER_STEP = "ledger"
 # Other services tell this reason from the rest: a document can come only from an organisation that is entered here.
 NO_SUCH_ORGANISATION = "no-such-organisation"
 RIGHTS_PASSED = "rights-passed"
+# Asked of somebody whom the case service hasn't told of yet: whoever can wait asks again.
+NOBODY_KNOWN_YET = "nobody-known-yet"
 _CANT = "The consent can't be recorded as it stands. Nothing was stored."
 
 
@@ -287,7 +289,9 @@ def decision(stores: Stores, *, case_id: str, asked: Grant, person_id: str | Non
     stands, young = stores.standing(case_id, today), stores.young_of(case_id)
     agreed = decide(stands, asked, person_id=person_id, first_adult=first_adult)
     if not agreed.allowed:
-        return agreed
+        # One that names nobody speaks for the adult added first, and the case service hasn't told of any yet.
+        waits = person_id is not None and first_adult is None and any(s.person_id is None for s in stands)
+        return replace(agreed, reason=NOBODY_KNOWN_YET) if waits else agreed
     covering = rights.covering(stands, young, today=today)
     covered = decide(covering, asked, person_id=person_id, first_adult=first_adult)
     return covered if covered.allowed else Decision(allowed=False, reason=RIGHTS_PASSED)

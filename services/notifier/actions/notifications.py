@@ -15,7 +15,7 @@ from services.notifier.actions.telling import tell_of_review
 from services.notifier.actions.writing import values_for
 from services.notifier.letters import TEMPLATES, BadValue, MissingValue, UnknownValue, latest_version
 from services.notifier.model import NOTHING_KEPT, Content
-from shared.errors import Conflict, ConsentRequired, Erased, Frozen, Invalid, NotFound
+from shared.errors import Conflict, ConsentRequired, Erased, Frozen, Invalid, NotFound, Temporary
 from shared.events.consent import REVIEW_LETTERS
 from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN_SENTENCE, OPEN, refuse
 from shared.work import Tx
@@ -76,7 +76,10 @@ def ask(
         asked=channel,
         created_at=now,
     )
-    way = way_to(outside, new, person)
+    try:
+        way = way_to(outside, new, person)
+    except Temporary as error:
+        raise ConsentRequired(_NOT_AGREED) from error
     if isinstance(way, m.Reason):
         raise ConsentRequired(_NOT_AGREED) if way is m.Reason.NO_CONSENT else Conflict(_WHY_NOT[way])
     new = replace(new, channel=way)

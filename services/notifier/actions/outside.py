@@ -9,7 +9,9 @@ from typing import Any, Protocol
 
 from services.notifier.model import Person, Stands, people_of
 from services.notifier.outways.hand_over import HandOver
-from shared.errors import NotFound
+from shared.errors import NotFound, Temporary
+
+_NOBODY_KNOWN_YET = "nobody-known-yet"
 
 
 class Asks(Protocol):
@@ -30,9 +32,16 @@ class Outside:
         return self.calls.get("case", f"/cases/{case_id}")
 
     def allows(self, case_id: str, person_id: str, purpose: str) -> bool:
-        """Whether that person's consent stands now (P13). Raises Unavailable when nobody can say, which means no."""
+        """Whether that person's consent stands now (P13).
+
+        Raises Unavailable when nobody can say, and Temporary when the consent service hasn't heard of anybody of the
+        case yet: both mean no, and neither means for good.
+        """
         query = {"case_id": case_id, "person_id": person_id, "purpose": purpose}
-        return self.calls.get("consent", "/decisions", query=query).get("allowed") is True
+        decision = self.calls.get("consent", "/decisions", query=query)
+        if decision.get("reason") == _NOBODY_KNOWN_YET:
+            raise Temporary(_NOBODY_KNOWN_YET)
+        return decision.get("allowed") is True
 
     def is_still_asked(self, review: str, round: int | None) -> bool:
         """Whether somebody is still to be written to about this round of their review. Raises Unavailable."""

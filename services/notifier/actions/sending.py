@@ -62,7 +62,7 @@ def wait_for_hand_overs(stores: Stores, case_id: str) -> None:
 
 
 def way_to(outside: Outside, found: m.Notification, person: m.Person | None) -> m.Channel | m.Reason:
-    """How it may go to this person now, or why it may not. Raises Unavailable when the consent service is away."""
+    """How it may go to this person now, or why it may not. Raises as `Outside.allows` does."""
     if found.review is not None and not outside.is_still_asked(found.review, found.round):
         # It waited, and meanwhile they answered, or were asked anew.
         return m.Reason.ANSWERED
