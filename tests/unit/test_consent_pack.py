@@ -45,10 +45,11 @@ def test_it_is_archivable_and_accessible(formats: tuple[str, ...]) -> None:
 def test_it_has_every_word_of_the_statement_its_version_and_its_hash() -> None:
     said = text_of(a_pack())
     squeezed = "".join(said.split())
+    # In one piece, so that it can be copied
+    assert STATEMENT.sha256 in said
     for part in parts_of(TEXT):
         assert "".join("".join(run["text"] for run in part["runs"]).split()) in squeezed
     assert "Privacy statement, version 1" in said
-    assert STATEMENT.sha256 in squeezed
     # Nothing of it was left out but its title and the marks around what is strong
     words = "".join(TEXT.partition("\n")[2].replace("**", "").split())
     assert words == "".join("".join(run["text"] for run in part["runs"]) for part in parts_of(TEXT)).replace(" ", "")

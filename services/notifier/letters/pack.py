@@ -11,6 +11,7 @@ from services.notifier.letters.words import REGULATOR, clean, london_day
 from shared.office import Office
 
 _SOURCE: Final = "_pack/pack.typ"
+_HALF: Final = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +34,8 @@ def render_pack(statement: Statement, *, office: Office, formats: Collection[str
         "points": points_of(formats),
         "statement": {
             "version": clean(statement.version),
-            "sha256": clean(statement.sha256),
+            # In parts, since a place to break is put into each word that is longer than a line of a letter could be.
+            "sha256": [clean(statement.sha256[:_HALF]), clean(statement.sha256[_HALF:])],
             "parts": parts_of(statement.text),
         },
     }

@@ -1,0 +1,263 @@
+"""Bad input about consents and what rests on them: each has its problem type, and changes nothing in any store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import requests
+
+from deploy.local.stack import Stack
+from shared.events import SERVICES
+from shared.ids import new_id
+from tests.house import House, eventually
+from tests.journeys.clock_rig import Clock, a_clock
+from tests.races.inside import Inside, an_inside
+
+# What any request may leave: that it was asked, the key that it claimed for a moment, and times of machinery.
+_ALWAYS_WRITTEN = {"audit", "idempotency", "steps", "outbox", "inbox", "deferred", "trying"}
+_NO_WAY = dict.fromkeys(("post", "email", "phone", "voicemail", "text"), "no")
+_FAR = ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00")
+
+
+@pytest.fixture(scope="module")
+def inside(house: House) -> Iterator[Inside]:
+    with an_inside(house) as found:
+        yield found
+
+
+def everything(inside: Inside, case_id: str) -> dict[str, Any]:
+    """Every row about the case in every service's databases, the gates' counts of writes too."""
+    kept: dict[str, Any] = {}
+    for service in SERVICES:
+        for database in (f"{inside.names}_{service}", f"{inside.names}_{service}_vault"):
+            for name in inside.mongo[database].list_collection_names():
+                if name not in _ALWAYS_WRITTEN:
+                    rows = inside.mongo[database][name].find({"$or": [{"case_id": case_id}, {"_id": case_id}]})
+                    kept[f"{database}.{name}"] = sorted(map(repr, rows))
+    return kept
+
+
+def at_rest(inside: Inside, case_id: str) -> dict[str, Any]:
+    """As `everything`, once nothing is on its way about the case any more."""
+
+    def quiet() -> bool:
+        waiting = ("outbox", "steps", "deferred")
+        return not any(inside.rows(service, name, case_id=case_id) for service in SERVICES for name in waiting)
+
+    def still() -> dict[str, Any]:
+        before = everything(inside, case_id)
+        return before if quiet() and everything(inside, case_id) == before else {}
+
+    return eventually(still)
+
+
+@contextmanager
+def nothing_changes(inside: Inside, case_id: str) -> Iterator[None]:
+    before = at_rest(inside, case_id)
+    yield
+    assert at_rest(inside, case_id) == before
+
+
+def refused(answer: requests.Response, status: int, name: str) -> None:
+    assert answer.headers["Content-Type"] == "application/problem+json", answer.text
+    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:fmn:problem:{name}"), answer.text
+    assert set(answer.json()) <= {"type", "title", "status", "detail", "errors"}
+
+
+def said(house: House, case_id: str, **more: Any) -> dict[str, Any]:
+    now = datetime.now(UTC)
+    return {
+        "case_id": case_id,
+        "decision": "given",
+        "given_by": {"name": "Ottoline Quennell", "capacity": "parental_responsibility"},
+        "channel": "phone",
+        "informed_at": (now - timedelta(minutes=5)).isoformat(),
+        "given_at": (now - timedelta(minutes=1)).isoformat(),
+        "statement_version": house.caseworker.read("/statement")["version"],
+        "purposes": [{"purpose": "casework"}],
+        **more,
+    }
+
+
+def ago(**by: float) -> str:
+    return (datetime.now(UTC) - timedelta(**by)).isoformat()
+
+
+_BAD_CONSENTS: dict[str, Callable[[], dict[str, Any]]] = {
+    "before informed": lambda: {"informed_at": ago(minutes=1), "given_at": ago(minutes=2)},
+    "in the future": lambda: {"given_at": ago(hours=-1)},
+    "informed in the future": lambda: {"informed_at": ago(hours=-1), "given_at": ago(hours=-1)},
+    "at the end of time": lambda: {"given_at": _FAR[0]},
+    "before the beginning of time": lambda: {"informed_at": _FAR[3], "given_at": _FAR[3]},
+    "after the end of time": lambda: {"given_at": _FAR[2]},
+    "for an unknown party": lambda: {"purposes": [{"purpose": "casework"}, {"purpose": "share", "party": new_id()}]},
+    "for a party that is no id": lambda: {"purposes": [{"purpose": "contact", "party": "Marlow Council"}]},
+    "by somebody of no case": lambda: {
+        "given_by": {"name": "Ottoline", "capacity": "young_person", "person_id": new_id()}
+    },
+    "until the day before": lambda: {"until": ago(days=1)[:10]},
+    "with words nobody was shown": lambda: {"statement_version": "-1"},
+    "to nothing": lambda: {"purposes": []},
+    "to everything": lambda: {"purposes": [{"purpose": "everything"}]},
+    "on evidence of no case": lambda: {"evidence": new_id()},
+}
+
+
+@pytest.mark.parametrize("what", _BAD_CONSENTS)
+def test_a_consent_that_can_t_be_so(house: House, inside: Inside, what: str) -> None:
+    case_id = house.an_open_case()
+    with nothing_changes(inside, case_id):
+        refused(house.caseworker.post("/consents", said(house, case_id, **_BAD_CONSENTS[what]())), 400, "invalid")
+
+
+def test_a_consent_for_the_last_day_there_is_stands_until_then(house: House) -> None:
+    case_id = house.an_open_case()
+    made = house.caseworker.made("/consents", said(house, case_id, until="9999-12-31"))
+    assert made["until"] == "9999-12-31"
+    assert house.caseworker.read("/decisions", case_id=case_id, purpose="casework")["allowed"] is True
+
+
+def test_a_consent_given_twice(house: House, inside: Inside) -> None:
+    case_id = house.an_open_case()
+    body = said(house, case_id)
+    house.caseworker.made("/consents", body)
+    with nothing_changes(inside, case_id):
+        for _ in range(2):
+            refused(house.caseworker.post("/consents", body, Idempotency_Key=new_id()), 409, "conflict")
+
+
+def test_a_consent_and_a_withdrawal_on_an_erased_case(house: House, inside: Inside) -> None:
+    case_id = house.an_open_case()
+    (given,) = house.caseworker.read("/consents", case_id=case_id)["items"]
+    request = house.an_erasure(case_id)["id"]
+    refused(house.caseworker.post("/consents", said(house, case_id)), 423, "frozen")
+    house.confirm(request)
+    inside.completes(request)
+    before = at_rest(inside, case_id)
+    refused(house.caseworker.post("/consents", said(house, case_id)), 410, "erased")
+    withdrawal = {"channel": "phone", "by": "Ottoline"}
+    refused(house.caseworker.post(f"/consents/{given['id']}/withdrawal", withdrawal), 404, "not-found")
+    # Nor is anything of it there to be found by another name
+    assert inside.left_of(case_id) == []
+    assert at_rest(inside, case_id) == before
+
+
+def test_a_consent_for_a_case_that_never_was(house: House) -> None:
+    refused(house.caseworker.post("/consents", said(house, new_id())), 404, "not-found")
+
+
+@pytest.mark.parametrize(
+    "purposes",
+    [
+        [{"purpose": "email"}],
+        [{"purpose": "casework"}, {"purpose": "email"}],
+        [{"purpose": "casework", "party": "019b0000-0000-7000-8000-000000000000"}],
+        [],
+    ],
+    ids=["never given", "one never given beside one that was", "given to nobody", "none"],
+)
+def test_a_withdrawal_of_a_purpose_never_given(house: House, inside: Inside, purposes: list[dict[str, Any]]) -> None:
+    case_id = house.an_open_case()
+    (given,) = house.caseworker.read("/consents", case_id=case_id)["items"]
+    path, body = f"/consents/{given['id']}/withdrawal", {"channel": "phone", "by": "Ottoline", "purposes": purposes}
+    with nothing_changes(inside, case_id):
+        refused(house.caseworker.post(path, body), 400, "invalid")
+    assert house.caseworker.read("/requests", case_id=case_id)["items"] == []
+
+
+@pytest.mark.parametrize(("first", "second"), [("renew", "forget"), ("forget", "renew")])
+def test_a_review_answered_twice_differently(house: House, inside: Inside, first: str, second: str) -> None:
+    case_id = house.an_open_case()
+    house.a_person(case_id)
+    review = eventually(lambda: house.caseworker.read("/reviews", case_id=case_id)["items"])[0]
+    path, by_phone = f"/reviews/{review['id']}/answer", {"channel": "phone", "by": "Ottoline"}
+    answer = house.caseworker.post(path, {"decision": first, **by_phone})
+    assert answer.status_code == 200, answer.text
+    with nothing_changes(inside, case_id):
+        refused(house.caseworker.post(path, {"decision": second, **by_phone}), 409, "conflict")
+        refused(house.caseworker.post(path, {"decision": "perhaps", **by_phone}), 400, "invalid")
+    again = house.caseworker.post(path, {"decision": first, **by_phone})
+    assert (again.status_code, again.json()["decision"]) == (200, first)
+
+
+@pytest.mark.parametrize("who", ["nobody", "a person of the case", "the case itself", "no id"])
+def test_a_contact_with_an_organisation_that_isn_t_one(house: House, inside: Inside, who: str) -> None:
+    case_id = house.an_open_case()
+    person = house.a_person(case_id)["id"]
+    named = {"nobody": new_id(), "a person of the case": person, "the case itself": case_id, "no id": "the school"}
+    body = {"organisation_id": named[who], "purpose": "to ask about the plan", "summary": "They will send it."}
+    with nothing_changes(inside, case_id):
+        refused(house.caseworker.post(f"/cases/{case_id}/contacts", body), 400, "invalid")
+
+
+def test_a_safe_contact_record_that_leaves_no_way_to_the_only_person(house: House, inside: Inside) -> None:
+    case_id = house.an_open_case()
+    person = house.a_person(case_id)["id"]
+    path = f"/cases/{case_id}/people/{person}"
+
+    def put(**said: str) -> requests.Response:
+        etag = house.caseworker.get(path).headers["ETag"]
+        return house.caseworker.call("PUT", f"{path}/safe-contact", json=said, headers={"If-Match": etag})
+
+    with nothing_changes(inside, case_id):
+        refused(put(**_NO_WAY), 400, "invalid")
+        refused(put(**{**_NO_WAY, "post": "perhaps"}), 400, "invalid")
+        refused(put(post="yes", asked_at=ago(hours=-1)), 400, "invalid")
+    # Where there is somebody else in the file it is what they wish
+    house.a_person(case_id, role="carer")
+    assert put(**_NO_WAY).status_code == 200
+
+
+# The clock
+
+
+@pytest.fixture(scope="module")
+def travelling(stack: Stack, worker_id: str) -> Iterator[Clock]:
+    with a_clock(stack, f"bad{worker_id}") as opened:
+        opened.ahead(minutes=0)
+        yield opened
+
+
+def _clock(inside: Inside) -> tuple[Any, ...]:
+    """The clock's runs but for the worker's own, and everything that a run could have begun."""
+    last = inside.row("consent", "clock_runs", _id="last")
+    reviews = inside.rows("consent", "reviews")
+    return last and last["at"], reviews, inside.rows("consent", "requests"), inside.rows("notifier", "notifications")
+
+
+@pytest.mark.parametrize("by", [{"minutes": -90}, {"days": -1}, {"days": 11}, {"days": 3653}, {"days": 36_530}])
+def test_a_clock_set_back_or_far_ahead_stops_and_asks_for_a_name(travelling: Clock, by: dict[str, float]) -> None:
+    with an_inside(travelling.house) as inside:
+        if not inside.rows("consent", "reviews"):
+            travelling.ahead(hours=2)
+            travelling.house.a_person(travelling.house.an_open_case())
+            eventually(lambda: inside.rows("notifier", "notifications", status="delivered"))
+        before = _clock(inside)
+        stopped = travelling.run("--now", (travelling.now + timedelta(**by)).isoformat())
+        assert (stopped.exit_code, "--confirm" in stopped.output) == (1, True), stopped.output
+        assert _clock(inside) == before
+
+
+@pytest.mark.parametrize("far", _FAR)
+def test_a_clock_at_the_edge_of_the_calendar_is_refused_in_a_sentence(travelling: Clock, far: str) -> None:
+    with an_inside(travelling.house) as inside:
+        before = _clock(inside)
+        done = travelling.run("--now", far)
+        assert done.exit_code in (1, 2), done.output
+        assert "Traceback" not in done.output
+        assert done.exception is None or isinstance(done.exception, SystemExit)
+        assert _clock(inside) == before
+
+
+def test_another_time_than_now_without_time_travel(house: House, inside: Inside) -> None:
+    clock = Clock(house=house)
+    before = inside.rows("consent", "clock_runs", confirmed_by={"$ne": None})
+    for moment in (clock.now, clock.now - timedelta(days=1), clock.now + timedelta(days=3653)):
+        refused_run = clock.run("--now", moment.isoformat(), "--confirm", "manager-1")
+        assert refused_run.exit_code == 1
+        assert "FMN_TIME_TRAVEL" in refused_run.output
+    assert inside.rows("consent", "clock_runs", confirmed_by={"$ne": None}) == before
