@@ -140,19 +140,19 @@ def test_an_email_waits_for_a_relay_that_is_busy_and_can_be_read_until_then(rig:
 
 
 def test_p13_what_waits_is_cancelled_when_the_consent_goes_and_sent_when_it_comes_back(rig: Rig) -> None:
+    case_id, _ = rig.a_reachable_case()
+    rig.has_ended(case_id, "delivered")
+    other = rig.house.a_person(case_id, role="carer", email="changes.mind@family.example")["id"]
+    theirs = {"name": "Bohdan", "person_id": other, "capacity": "parental_responsibility"}
     with rig.busy_relay():
-        case_id = rig.house.a_shell()
-        given = rig.house.a_consent(case_id, {"purpose": "casework"}, {"purpose": "email"})
-        eventually(lambda: rig.house.caseworker.read(f"/cases/{case_id}")["state"] == "open")
-        rig.house.a_person(case_id, email="changes.mind@family.example")
-        rig.has_ended(case_id, "created")
-        answer = rig.house.caseworker.post(f"/consents/{given['id']}/withdrawal", {"channel": "phone", "by": "parent"})
+        given = rig.house.a_consent(case_id, {"purpose": "casework"}, {"purpose": "email"}, given_by=theirs)
+        rig.has_ended(case_id, "created", count=2)
+        answer = rig.house.caseworker.post(f"/consents/{given['id']}/withdrawal", {"channel": "phone", "by": "carer"})
         assert answer.status_code < 300, answer.text
-        (stopped,) = rig.has_ended(case_id, "cancelled")
-        assert stopped["reason"] == "no_consent"
-    rig.house.a_consent(case_id)
-    (sent,) = rig.has_ended(case_id, "delivered")
-    assert sent["id"] == stopped["id"]
+        stopped = rig.has_ended(case_id, "cancelled", count=2)[-1]
+        assert (stopped["person_id"], stopped["reason"]) == (other, "no_consent")
+    rig.house.a_consent(case_id, given_by=theirs)
+    assert rig.has_ended(case_id, "delivered", count=2)[-1]["id"] == stopped["id"]
 
 
 def test_p24_what_waits_stops_while_frozen_and_goes_on_when_released(rig: Rig) -> None:
@@ -215,7 +215,8 @@ def test_what_cannot_be_sent_on_purpose_says_why_and_stores_nothing(rig: Rig) ->
     stranger, no_case = new_id(), new_id()
     rig.has_ended(case_id, "delivered")
     assert refused(asked(rig, case_id, person, template="last"), 409, "conflict")
-    assert refused(asked(rig, case_id, person, template="review"), 400, "invalid")
+    assert refused(asked(rig, case_id, person, template="review"), 409, "conflict")
+    assert refused(asked(rig, case_id, person, template="unheard-of"), 400, "invalid")
     assert refused(asked(rig, case_id, stranger), 400, "invalid")
     assert refused(asked(rig, case_id, child), 409, "conflict")
     assert refused(asked(rig, case_id, unreachable), 409, "consent-required")
@@ -262,7 +263,7 @@ def test_p21_post_that_came_back_is_noted_and_nothing_else_can_come_back(rig: Ri
 
 def test_p16_a_template_is_shown_with_sample_or_own_values(rig: Rig) -> None:
     names = {one["name"]: one for one in rig.house.manager.read("/templates")["items"]}
-    assert set(names) == {"opening", "last"}
+    assert set(names) == {"opening", "last", "review", "review_reminder"}
     assert names["last"]["fields"]["asked_on"] == "date"
     for name in names:
         pdf = rig.house.manager.post(f"/templates/{name}/preview")
