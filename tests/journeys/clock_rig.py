@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
 from typer.testing import CliRunner, Result
@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from deploy.local.stack import Stack
 from deploy.ops.main import app
 from tests.house import House, eventually
+from tests.races.inside import an_inside
 
 
 @dataclass(kw_only=True)
@@ -37,6 +38,10 @@ class Clock:
         done = self.run("--now", self.now.isoformat(), "--confirm", "manager-1")
         assert done.exit_code == 0, done.output
         return done.output
+
+    def until(self, day: date) -> str:
+        """Move it on to noon of that day."""
+        return self.ahead(seconds=(datetime.combine(day, time(12), UTC) - self.now).total_seconds())
 
     # The story
 
@@ -71,6 +76,17 @@ class Clock:
 
     def tasks(self, case_id: str) -> list[str]:
         return [t["kind"] for t in self.house.caseworker.read("/tasks", case_id=case_id, state="open")["items"]]
+
+    def settled(self, case_id: str) -> None:
+        """Wait until everything is done that the clock took up about this case."""
+        with an_inside(self.house) as inside:
+            eventually(lambda: inside.rows("consent", "steps", case_id=case_id) == [])
+
+    def stays_open(self, case_id: str) -> None:
+        """Nothing that the clock took up has asked for this file to be erased."""
+        self.settled(case_id)
+        assert self.house.caseworker.read("/requests", case_id=case_id)["items"] == []
+        assert not self.is_frozen(case_id)
 
     def is_frozen(self, case_id: str) -> bool:
         return bool(self.house.caseworker.read(f"/cases/{case_id}")["frozen"])

@@ -131,3 +131,54 @@ def test_p18_a_family_in_which_somebody_is_kept_apart_is_found_first_and_its_hou
     reach = {one["person_id"]: one["post"] for one in house.caseworker.read(f"/cases/{apart_case}")["reach"]}
     assert set(reach.values()) == {"no"}
     assert _asked_for(house, apart_case, mother).status_code == 409
+
+
+def _tasks(house: House, case_id: str) -> list[tuple[str, str, str]]:
+    found = house.caseworker.read("/tasks", case_id=case_id)["items"]
+    return [(task["kind"], task["subject_id"], task["state"]) for task in found]
+
+
+def test_p18_whoever_refuses_every_way_is_to_be_called_once(house: House) -> None:
+    # Given a file of two people, of whom one says no to every way
+    case_id = house.an_open_case()
+    house.a_person(case_id)
+    bo = house.a_person(case_id, role="carer", given_name="Bo", email=None)["id"]
+    never = dict.fromkeys(("post", "email", "phone", "voicemail", "text"), "no")
+    assert _safe(house, case_id, bo, **never).status_code == 200
+    # Then there is a call to make
+    eventually(lambda: _tasks(house, case_id) == [("call", bo, "open")])
+    assert {one["person_id"]: one["post"] for one in house.caseworker.read(f"/cases/{case_id}")["reach"]}[bo] == "no"
+    # It is settled as soon as they allow a way, and there again when they don't
+    assert _safe(house, case_id, bo, **never | {"text": "yes"}).status_code == 200
+    eventually(lambda: _tasks(house, case_id) == [("call", bo, "done")])
+    assert _safe(house, case_id, bo, **never).status_code == 200
+    eventually(lambda: _tasks(house, case_id) == [("call", bo, "open")])
+    # Once somebody has called it isn't asked for again, whoever joins the file
+    task = house.caseworker.read("/tasks", case_id=case_id)["items"][0]["id"]
+    assert house.caseworker.post(f"/tasks/{task}/done").status_code == 200
+    zoe = house.a_person(case_id, role="child", given_name="Zoe", address=None, email=None, phone=None)["id"]
+    eventually(lambda: ("no_date_of_birth", zoe, "open") in _tasks(house, case_id))
+    assert ("call", bo, "done") in _tasks(house, case_id)
+
+
+def test_p18_stopping_all_contact_cancels_what_is_queued(house: House) -> None:
+    case_id = house.an_open_case()
+    person = house.a_person(case_id)["id"]
+    eventually(lambda: [one["status"] for one in _notified(house, case_id)] == ["delivered"])
+    before = {path.name for path in house.provided.post.glob("*.pdf")}
+    # Given a letter that waits, since whoever sends it is away
+    worker = house.process("notifier-worker")
+    worker.stop()
+    try:
+        made = _asked_for(house, case_id, person)
+        assert made.status_code == 202, made.text
+        # When a court orders that nobody of the family is written to
+        stop = {"reason": "court_order"}
+        assert house.caseworker.call("PUT", f"/cases/{case_id}/stop-all", json=stop).status_code == 200
+    finally:
+        worker.start()
+        worker.wait_ready()
+    # Then it is cancelled, and never goes
+    path = f"/notifications/{made.json()['id']}"
+    eventually(lambda: house.caseworker.read(path)["status"] == "cancelled")
+    assert _letters(house, before) == []
