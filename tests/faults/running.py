@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -22,12 +22,19 @@ _LOOK_SECONDS = 0.1
 
 
 class Running:
-    """One stack, its services, and a thread that starts again whatever ended unasked."""
+    """One stack, its services on these names, and a thread that starts again whatever of them ended unasked.
 
-    def __init__(self, stack: Stack, provided: Provision, inside: Path) -> None:
+    The stack's servers are among them if they were started by this process. settings: more of them for the services.
+    """
+
+    def __init__(
+        self, stack: Stack, provided: Provision, inside: Path, *, settings: Mapping[str, str] | None = None
+    ) -> None:
         self.stack = stack
         self.provided = provided
         self.inside = inside
+        self._settings = dict(settings or {})
+        self._services: dict[str, Process] = {}
         self.restarts: dict[str, int] = {}
         self._over = threading.Event()
         self._keeping = threading.Thread(target=self._keep, name="keeping", daemon=True)
@@ -38,24 +45,28 @@ class Running:
 
     def start(self) -> None:
         env = {"PYTHONPATH": f"{INSIDE}:{PROJECT}", "FAULTS_INSIDE": str(self.inside)}
-        self.stack.start_services(self.provided, extra_env=env)
+        self._services = self.stack.start_services(self.provided, extra_env={**env, **self._settings})
         self._keeping.start()
 
     def stop(self) -> None:
         self._over.set()
         if self._keeping.is_alive():
             self._keeping.join(10)
+        for process in self._services.values():
+            process.ask_to_stop()
+        for process in self._services.values():
+            process.stop()
 
     def server(self, name: str) -> Process:
         return self.stack.servers[name]
 
     def service(self, name: str) -> Process:
         """`case-worker` and the like."""
-        return next(p for n, p in self.stack.services.items() if n.endswith(name))
+        return self._services[name]
 
     @property
     def all(self) -> list[Process]:
-        return [*self.stack.servers.values(), *self.stack.services.values()]
+        return [*self.stack.servers.values(), *self._services.values()]
 
     def _keep(self) -> None:
         while not self._over.wait(_LOOK_SECONDS):

@@ -18,6 +18,8 @@ from typing import Any
 FOLDER = os.environ.get("FAULTS_INSIDE")
 # Step: where its function lives, the service that has it (None: all), and on which side of it the process dies.
 STEPS = {
+    # First, since others copy the function's name when they are imported.
+    "told-not-committed": ("services.notifier.actions.telling", "tell_of_review", "notifier", "after"),
     "before-transaction": ("shared.work", "Work.run", None, "before"),
     "in-transaction": ("shared.work", "outbox_row", None, "before"),
     "in-inbox-transaction": ("shared.inbox", "Inbox._apply", None, "after"),
@@ -45,6 +47,19 @@ STEPS = {
     "decided-not-committed": ("services.consent.actions.intake", "record_consent", "consent", "after"),
     "decided-not-delivered": ("services.consent.actions.intake", "deliver", "consent", "before"),
     "delivered-not-answered": ("services.consent.actions.intake", "deliver", "consent", "after"),
+    # An annual review, from the clock's run to its end.
+    "clock-not-begun": ("services.consent.actions.clock", "run_clock", "consent", "before"),
+    "clock-not-committed": ("services.consent.store.reviews", "ClockRuns.put", "consent", "after"),
+    "clock-not-answered": ("services.consent.actions.clock", "run_clock", "consent", "after"),
+    "look-not-begun": ("services.consent.actions.reviews", "look", "consent", "before"),
+    "asked-not-committed": ("services.consent.actions.reviews", "_ask_for", "consent", "after"),
+    "looked-not-settled": ("services.consent.actions.reviews", "look", "consent", "after"),
+    "letter-not-committed": ("services.notifier.actions.reviews", "hear_review", "notifier", "after"),
+    "heard-not-committed": ("services.consent.actions.reviews", "hear_hand_over", "consent", "after"),
+    "silent-not-frozen": ("services.consent.actions.reviews", "expire_silent", "consent", "before"),
+    "frozen-not-committed": ("services.consent.actions.reviews", "expire_silent", "consent", "after"),
+    "answer-not-committed": ("services.consent.actions.answers", "settle_tasks", "consent", "after"),
+    "answer-not-said": ("services.consent.actions.answers", "answer", "consent", "after"),
 }
 
 
