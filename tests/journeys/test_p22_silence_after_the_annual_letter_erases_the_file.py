@@ -95,7 +95,7 @@ def test_p22_a_letter_that_came_back_is_no_silence(clock: Clock) -> None:
     # When the letter comes back there is something to do, and silence doesn't count
     assert house.caseworker.post(f"/notifications/{letter['id']}/returned").status_code == 200
     eventually(lambda: clock.tasks(case_id) == ["returned_post"])
-    clock.ahead(days=27)
+    clock.ahead(days=29)
     assert clock.the_review(case_id, state="asked")["reminded_at"] is None
     clock.stays_open(case_id)
     # Until there is a second address: they are written to again, and have all the time that anyone has

@@ -100,8 +100,12 @@ def test_a_reminder_must_come_before_the_end() -> None:
 def test_post_that_came_back_waits_for_a_second_address_or_28_more_days() -> None:
     back = asked(returned_at=T0 + 5 * DAY)
     assert next_step(back, HERE, now=T0 + 28 * DAY, windows=WINDOWS).do is Do.WAIT
-    assert expires_at(back, WINDOWS) == T0 + 33 * DAY
-    assert next_step(back, HERE, now=T0 + 33 * DAY, windows=WINDOWS).do is Do.EXPIRE
+    # Whenever it came back, 28 days more than anyone has; later than that only for what came back after the end
+    assert expires_at(back, WINDOWS) == expires_at(asked(returned_at=T0), WINDOWS) == T0 + 56 * DAY
+    assert expires_at(reminded(returned_at=T0 + 20 * DAY), WINDOWS) == T0 + 56 * DAY
+    assert expires_at(reminded(returned_at=T0 + 30 * DAY), WINDOWS) == T0 + 58 * DAY
+    assert next_step(back, HERE, now=T0 + 56 * DAY - DAY, windows=WINDOWS).do is Do.WAIT
+    assert next_step(back, HERE, now=T0 + 56 * DAY, windows=WINDOWS).do is Do.EXPIRE
     # It isn't reminded of at the address that it came back from
     assert next_step(back, HERE, now=T0 + 14 * DAY, windows=WINDOWS).do is Do.WAIT
     assert next_step(back, Around(ways="b"), now=T0 + 6 * DAY, windows=WINDOWS).do is Do.WRITE

@@ -14,7 +14,7 @@ from services.consent.model.consents import CASEWORK, Consent, Standing
 from services.consent.model.histories import same_person
 from shared.clock import LONDON
 
-#: How long after a letter came back, and how long before an expiry an entry counts: both as the promise has them.
+#: How much longer silence takes once a letter came back, and how long before an expiry an entry counts (P22).
 AFTER_A_RETURN = timedelta(days=28)
 QUIET = timedelta(days=28)
 #: How soon somebody is looked at again with whom contact has stopped, or who can't be reached.
@@ -158,13 +158,14 @@ def expires_at(review: Review, windows: Windows) -> datetime | None:
     if review.handed_at is None or review.unreached:
         return None
     ends = [review.handed_at + windows.window]
-    if review.returned_at is not None:
-        ends.append(review.returned_at + AFTER_A_RETURN)
-    elif review.reminder_handed_at is None:
-        return None
     if review.reminder_handed_at is not None:
         ends.append(review.reminder_handed_at + windows.after_reminder)
-    return max(ends)
+    elif review.returned_at is None:
+        return None
+    if review.returned_at is None:
+        return max(ends)
+    # What came back stops the counting for so long: a letter that came back at once gives as much more as a late one.
+    return max(*ends, review.returned_at) + AFTER_A_RETURN
 
 
 def due(review: Review, *, now: datetime, windows: Windows) -> Due | None:
