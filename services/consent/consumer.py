@@ -9,7 +9,6 @@ from services.consent.actions.receipts import letter_sealed, take_receipt
 from services.consent.actions.reviews import (
     hear_failure,
     hear_hand_over,
-    hear_release,
     hear_return,
     hear_stop,
     heard_in,
@@ -19,7 +18,7 @@ from services.consent.actions.rights import look_at_people
 from services.consent.actions.tasks import call_whom_nothing_reaches
 from services.consent.model.reviews import Windows
 from services.consent.store import Stores
-from shared.events import Event, case, consent, erasure, notification
+from shared.events import Event, case, erasure, notification
 from shared.signing import PublicKeys
 from shared.work import Tx
 
@@ -35,10 +34,7 @@ def handlers(stores: Stores, keys: PublicKeys, windows: Windows) -> dict[str, Ca
         look_again(stores, tx, event.case)
 
     def on_stopped(tx: Tx, event: Event) -> None:
-        hear_stop(stores, tx, case_id=event.case, stopped=event.data["stopped"])
-
-    def on_released(tx: Tx, event: Event) -> None:
-        hear_release(stores, tx, case_id=event.case)
+        hear_stop(stores, tx, case_id=event.case, stopped=event.data["stopped"], at=event.time)
 
     def on_handed_over(tx: Tx, event: Event) -> None:
         hear_hand_over(stores, tx, windows, case_id=event.case, heard=heard_in(event.data))
@@ -76,7 +72,6 @@ def handlers(stores: Stores, keys: PublicKeys, windows: Windows) -> dict[str, Ca
         case.PEOPLE.type: on_people,
         case.STOPPED.type: on_stopped,
         case.ENDED.type: on_ended,
-        consent.RELEASED.type: on_released,
         notification.HANDED_OVER.type: on_handed_over,
         notification.FAILED.type: on_failed,
         notification.RETURNED.type: on_returned,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
@@ -193,11 +193,11 @@ def settle_identity(stores: Stores, *, request_id: str, settled: bool) -> Reques
     return stores.work.run(act)
 
 
-def end_early(stores: Stores, *, request_id: str, status: Status) -> Request:
-    """Withdrawn by the family, refused, or void: nothing is lost, and the case is released."""
+def end_early(stores: Stores, *, request_id: str, status: Status, released: Callable[[Tx, str], None]) -> Request:
+    """Withdrawn by the family, refused, or void: nothing is lost; the case is released, and `released` goes on then."""
 
     def act(tx: Tx) -> Request:
-        return stop(stores, tx, _open_request(stores, tx, request_id), status)
+        return stop(stores, tx, _open_request(stores, tx, request_id), status, released=released)
 
     return stores.work.run(act)
 

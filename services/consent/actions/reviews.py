@@ -70,9 +70,12 @@ def look_again(stores: Stores, tx: Tx, case_id: str) -> None:
             stores.steps.add(tx, LOOK_STEP, review.id, case_id)
 
 
-def hear_release(stores: Stores, tx: Tx, *, case_id: str) -> None:
-    """No erasure is asked for any more: the file goes on, so whoever had been asked is asked again."""
-    tx.enter(case_id, frozen_too=True)
+def restart(stores: Stores, tx: Tx, case_id: str) -> None:
+    """No erasure is asked for any more: the file goes on, so whoever had been asked is asked again.
+
+    In the transaction that releases the case, which has its gate. Were it done later, the clock or a letter that waited
+    could come first, and the same person be written to twice.
+    """
     if tx.gates.state(case_id, tx.session) != OPEN:
         return
     for review in stores.reviews.of_case(case_id, tx):
@@ -83,11 +86,15 @@ def hear_release(stores: Stores, tx: Tx, *, case_id: str) -> None:
     schedule(stores, tx, case_id)
 
 
-def hear_stop(stores: Stores, tx: Tx, *, case_id: str, stopped: bool) -> None:
-    """All contact has stopped, so silence is paused; or it goes on, and whoever had been asked is asked again."""
+def hear_stop(stores: Stores, tx: Tx, *, case_id: str, stopped: bool, at: datetime) -> None:
+    """All contact has stopped, so silence is paused; or it goes on, and whoever had been asked is asked again.
+
+    at: when that was. Whoever was asked since it went on, before this was heard, isn't written to twice.
+    """
     tx.enter(case_id, frozen_too=True)
+    before = stores.clock_runs.said_at(at)
     for review in stores.reviews.of_case(case_id, tx):
-        if not stopped and review.state is State.ASKED:
+        if not stopped and review.state is State.ASKED and review.asked_at is not None and review.asked_at <= before:
             _ask_anew(stores, tx, review)
 
 
@@ -121,14 +128,22 @@ def hear_hand_over(stores: Stores, tx: Tx, windows: Windows, *, case_id: str, he
         review = replace(review, reminder_handed_at=v.counts_from(heard.at, asked_at=review.reminded_at))
     else:
         return
+    # It was thought to have failed, by another process than the one that handed it over after all.
+    review = replace(review, unreached=False, next_at=None)
     settle_task(stores, tx, case_id=case_id, kind=Kind.CALL, subject_id=review.id)
-    stores.reviews.save(tx, replace(review, next_at=v.looked_at(replace(review, next_at=None), windows=windows)))
+    stores.reviews.save(tx, replace(review, next_at=v.looked_at(review, windows=windows)))
 
 
 def hear_failure(stores: Stores, tx: Tx, *, case_id: str, heard: Heard) -> None:
-    """A letter won't go, or nobody knows whether it has: somebody calls, and silence doesn't count."""
+    """A letter won't go, or nobody knows whether it has: somebody calls, and silence doesn't count.
+
+    One that is known to be handed over had failed before that: it is heard late.
+    """
     review = _heard_of(stores, tx, case_id, heard)
     if review is None:
+        return
+    known = review.handed_at if heard.letter is Letter.REVIEW else review.reminder_handed_at
+    if known is not None:
         return
     _open(stores, tx, review, Kind.CALL)
     stores.reviews.save(tx, replace(review, unreached=True, next_at=None))

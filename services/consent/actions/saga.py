@@ -86,8 +86,11 @@ _MOVES: Mapping[Move, Callable[[Stores, Tx, Request], Request]] = {
 }
 
 
-def stop(stores: Stores, tx: Tx, request: Request, status: Status) -> Request:
-    """Withdrawn, refused or void before it has begun: release the case if no other erasure of it is open."""
+def stop(stores: Stores, tx: Tx, request: Request, status: Status, *, released: Callable[[Tx, str], None]) -> Request:
+    """Withdrawn, refused or void before it has begun: release the case if no other erasure of it is open.
+
+    released: what goes on once a case is released, in the same transaction; told its id.
+    """
     if request.phase is Phase.PREPARING:
         tx.emit(events.consent.CANCELLED, _ids(request))
     moved = stores.change_request(tx, request, replace(request, status=status, phase=Phase.STOPPED))
@@ -98,6 +101,7 @@ def stop(stores: Stores, tx: Tx, request: Request, status: Status) -> Request:
     if not any(r.stands and r.kind == "erasure" for r in stores.requests_of(request.case_id, tx) if r.id != request.id):
         tx.gates.release(tx.session, request.case_id)
         tx.emit(events.consent.RELEASED, {"case": request.case_id})
+        released(tx, request.case_id)
     return moved
 
 

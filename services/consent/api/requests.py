@@ -8,6 +8,7 @@ from typing import Any
 from flask import Response
 
 from services.consent.actions import requests as actions
+from services.consent.actions import reviews
 from services.consent.model.consents import CLOCK_LEEWAY
 from services.consent.model.requests import STANDING, Request, Status, waiting_on
 from services.consent.schemas import (
@@ -43,6 +44,7 @@ from shared.http import (
 )
 from shared.ids import new_id
 from shared.service import Kit
+from shared.work import Tx
 from shared.working_days import end_of_day, london_day
 
 _MAY_LOG = ("caseworker", "manager", "app", "data_protection")
@@ -55,6 +57,10 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
 
     def shown(request: Request) -> dict[str, Any]:
         return _shown(stores, request)
+
+    def go_on(tx: Tx, case_id: str) -> None:
+        """What a case that is released goes on with."""
+        reviews.restart(stores, tx, case_id)
 
     def render(result: Any) -> Answer:
         request, new = result if isinstance(result, tuple) else (result, False)
@@ -150,7 +156,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     def withdraw_request(body: dict[str, Any], request_id: str) -> Any:
         """The family has taken it back."""
         found(request_id)
-        return actions.end_early(stores, request_id=request_id, status=Status.WITHDRAWN)
+        return actions.end_early(stores, request_id=request_id, status=Status.WITHDRAWN, released=go_on)
 
     @changing("refusal", "manager")
     @blp.arguments(RefusalIn)
@@ -159,7 +165,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     def refuse_request(body: dict[str, Any], request_id: str) -> Any:
         """Refuse it, on a ground and with the words told to the family."""
         found(request_id)
-        return actions.end_early(stores, request_id=request_id, status=Status.REFUSED)
+        return actions.end_early(stores, request_id=request_id, status=Status.REFUSED, released=go_on)
 
     @changing("void", "manager")
     @blp.arguments(VoidIn)
@@ -168,7 +174,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     def void_request(body: dict[str, Any], request_id: str) -> Any:
         """It was logged in error."""
         found(request_id)
-        return actions.end_early(stores, request_id=request_id, status=Status.VOID)
+        return actions.end_early(stores, request_id=request_id, status=Status.VOID, released=go_on)
 
     @changing("last-letter", "manager")
     @blp.arguments(LastLetterIn)
