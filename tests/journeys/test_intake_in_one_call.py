@@ -77,15 +77,15 @@ def cases_there_are(inside: Inside) -> set[str]:
 
 
 def counted(inside: Inside) -> dict[str, int]:
-    """How many records of what an intake makes there are, in every service."""
+    """How many records there are of what an intake makes by itself; letters follow by events, each about its case."""
     stores = {"case": ("people", "entries", "intakes"), "consent": ("consents", "intakes", "reviews")}
-    stores["notifier"] = ("notifications",)
     return {f"{service}.{name}": len(inside.rows(service, name)) for service in stores for name in stores[service]}
 
 
 def is_stored(inside: Inside, name: str) -> list[str]:
-    """Where a name is to be read in any document of any database."""
-    read = []
+    """Where a name is to be read: in any document of any database, or in any line of any log."""
+    logs = [process.log for process in inside.house.stack.services.values()]
+    read = [str(log) for log in logs if name.casefold() in log.read_text(encoding="utf-8").casefold()]
     for service in SERVICES:
         for database in (f"{inside.names}_{service}", f"{inside.names}_{service}_vault"):
             for collection in inside.mongo[database].list_collection_names():
@@ -100,7 +100,7 @@ def problem(answer: requests.Response) -> tuple[int, str]:
     return answer.status_code, str(answer.json()["type"]).removeprefix("urn:fmn:problem:")
 
 
-def test_one_call_makes_the_shell_the_consent_the_people_and_their_wishes(house: House) -> None:
+def test_one_call_makes_the_shell_the_consent_the_people_and_their_wishes(house: House, inside: Inside) -> None:
     # When a caseworker takes down, in one call, what a parent says
     intake = an_intake(house)
     answer = house.caseworker.post("/intake", intake)
@@ -127,6 +127,9 @@ def test_one_call_makes_the_shell_the_consent_the_people_and_their_wishes(house:
     assert house.caseworker.read("/decisions", case_id=case_id, purpose="casework")["allowed"]
     (review,) = house.caseworker.read("/reviews", case_id=case_id)["items"]
     assert review["person_id"] == made["people"][0]["id"]
+    # And whoever looks into the servers reads no name, and finds nobody who still waits to be handed on
+    assert is_stored(inside, surname_of(intake)) == []
+    assert inside.rows("consent", "intakes") == inside.rows("case", "intakes") == []
 
 
 def test_a_young_person_speaks_for_themselves(house: House) -> None:
@@ -148,7 +151,8 @@ def test_the_answer_is_repeated_and_the_key_stands_for_this_family_alone(house: 
     assert {h: first.headers[h] for h in ("Location", "ETag")} == {h: again.headers[h] for h in ("Location", "ETag")}
     assert problem(house.caseworker.post("/intake", an_intake(house), Idempotency_Key=key)) == (409, "conflict")
     assert counted(inside) == before
-    assert len(found(house, intake)) == 1
+    assert found(house, intake) == [first.json()["id"]]
+    eventually(lambda: len(inside.rows("notifier", "notifications", case_id=first.json()["id"])) == 1)
 
 
 def test_two_calls_with_one_key_at_once_make_one_file(house: House, inside: Inside) -> None:
@@ -263,6 +267,7 @@ def test_whatever_is_wrong_with_any_part_nothing_is_made(
     assert surname_of(intake) not in answer.text
     # No case, consent, person, entry or letter is left, and nothing reads as a name
     assert (counted(inside), cases_there_are(inside)) == (before, cases)
+    assert {row["case_id"] for row in inside.rows("notifier", "notifications")} <= cases
     assert found(house, intake) == []
     assert is_stored(inside, surname_of(intake)) == []
 
