@@ -160,7 +160,7 @@ class Story:
         assert all(answer.status_code == 200 and answer.content.startswith(b"%PDF") for answer in kept.values())
         allowed = house.caseworker.read("/decisions", case_id=self.withdrawing, purpose="email")["allowed"]
         assert allowed is False
-        assert len(inside.rows("consent", "withdrawals", case_id=self.withdrawing)) <= 1
+        assert len(inside.rows("consent", "endings", case_id=self.withdrawing, kind="withdrawn")) <= 1
         people = house.caseworker.read(f"/cases/{self.mailed}")["people"]
         assert [person["email"] for person in people] == ["ama.mensah@family.example"]
         self._mail_went_once()

@@ -74,7 +74,7 @@ class Judge:
             wanted = Counter(getattr(one, "id", one) for one in getattr(case, made))
             if there != wanted:
                 yield f"{service}.{store} has {dict(there)}, accepted were {dict(wanted)}"
-        withdrawn = self._inside.rows("consent", "withdrawals", case_id=case.id)
+        withdrawn = self._inside.rows("consent", "endings", case_id=case.id, kind="withdrawn")
         if len(withdrawn) != len(case.withdrawals):
             yield f"{len(withdrawn)} withdrawals, accepted were {len(case.withdrawals)}"
         for service in SERVICES:

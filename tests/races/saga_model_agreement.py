@@ -79,7 +79,7 @@ class Agreement(RuleBasedStateMachine):
         for request in self.saga.requests:
             self._agrees_about(request)
         begun = any(request.begun for request in self.saga.requests)
-        consents, ends = (self.coordinator.count(store, case_id=self.case_id) for store in ("consents", "withdrawals"))
+        consents, ends = (self.coordinator.count(store, case_id=self.case_id) for store in ("consents", "endings"))
         # They end, and with the case's own records they go.
         same("consents and their ends", (consents, ends), (0, 0) if begun and not consents else (1, int(begun)))
         other = self.coordinator.row(self.forger.other_request)

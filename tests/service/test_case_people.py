@@ -28,7 +28,13 @@ def test_p10_a_person_is_kept_as_given_and_sealed(rig: Rig) -> None:
 
     person = answer.json()
     path = f"/cases/{case_id}/people/{person['id']}"
-    assert person == {**MOTHER, "id": person["id"], "case_id": case_id}
+    # Each way that was given was asked about by that, and the others weren't (P18)
+    asked = {"post": "yes", "email": "yes", "phone": "yes", "voicemail": None, "text": None}
+    asked_at = person["safe_contact"].pop("asked_at")
+    assert person["safe_contact"] == asked
+    person["safe_contact"]["asked_at"] = asked_at
+    made = {"id": person["id"], "case_id": case_id, "kept_apart": False, "safe_contact": person["safe_contact"]}
+    assert person == {**MOTHER, **made}
     assert answer.headers["Location"] == f"/v1{path}"
     read = rig.ask("GET", path)
     assert (read.json(), read.headers["ETag"]) == (person, answer.headers["ETag"])
@@ -58,8 +64,8 @@ def test_others_hear_of_people_by_id_in_the_order_they_were_added(rig: Rig) -> N
     rig.ask("PATCH", f"/cases/{case_id}/people/{mother}", {"email": None}, match="*")
     rig.ask("DELETE", f"/cases/{case_id}/people/{child}", match="*")
 
-    a_mother = {"person": mother, "role": "parent", "post": True, "email": True}
-    a_child = {"person": child, "role": "child", "post": False, "email": False}
+    a_mother = {"person": mother, "role": "parent", "post": True, "email": True, "unreachable": False}
+    a_child = {"person": child, "role": "child", "post": False, "email": False, "unreachable": False}
     without = a_mother | {"email": False}
     expected = [[a_mother], [a_mother, a_child], [without, a_child], [without]]
     rig.eventually(lambda: [said["people"] for said in rig.told("case.people", case_id)] == expected)

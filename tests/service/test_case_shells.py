@@ -245,6 +245,3 @@ def test_an_id_that_is_none_or_of_another_kind_is_not_found(rig: Rig) -> None:
         refused(rig.ask("POST", f"/cases/{wrong}/entries", {"kind": "note", "text": "x"}), 404, "not-found")
     refused(rig.ask("GET", f"/cases/{case_id}/people/{case_id}"), 404, "not-found")
     refused(rig.ask("GET", f"/cases/{rig.a_case()}/people/{person}"), 404, "not-found")
-    # Not in this service yet.
-    for absent in ("contacts", "disclosures"):
-        refused(rig.ask("GET", f"/cases/{case_id}/{absent}"), 404, "not-found")

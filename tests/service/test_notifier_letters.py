@@ -57,7 +57,7 @@ def test_a_letter_waits_until_the_consent_service_has_heard_of_whom_it_goes_to(r
     behind.kill(signal.SIGSTOP)
     try:
         person = rig.house.a_person(case_id)["id"]
-        eventually(lambda: rig.database["steps"].find_one({"case_id": case_id, "attempts": {"$gte": 2}}))
+        eventually(lambda: rig.database["steps"].find_one({"case_id": case_id, "attempts": {"$gte": 1}, "lease": None}))
         (waiting,) = rig.notifications(case_id)
         assert (waiting["person_id"], waiting["status"]) == (person, "created")
         # Nobody who writes on purpose is promised that it goes
@@ -274,7 +274,7 @@ def test_p16_a_template_is_shown_with_sample_or_own_values(rig: Rig) -> None:
     )
     assert html.headers["Content-Type"].startswith("text/html")
     assert "&lt;b&gt;ZZ9 &amp; co&lt;/b&gt;" in html.text
-    assert refused(rig.house.manager.post("/templates/review/preview"), 404, "not-found")
+    assert refused(rig.house.manager.post("/templates/unheard-of/preview"), 404, "not-found")
     for values in ({"x": 1}, {"asked_on": "soon"}, {"request": ""}):
         assert refused(rig.house.manager.post("/templates/last/preview", {"values": values}), 400, "invalid")
     assert refused(rig.house.caseworker.post("/templates/last/preview"), 403, "forbidden")

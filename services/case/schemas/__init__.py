@@ -207,9 +207,12 @@ class FoundOut(ma.Schema):
     state = ma.fields.String(required=True)
     matched = ma.fields.String(required=True, metadata={"description": "what it was found by"})
     kept_apart = ma.fields.Boolean(
-        required=True,
-        metadata={"description": "somebody in it is kept apart: don't confirm to anyone else that there is a file"},
+        metadata={"description": "there and true: somebody is kept apart; don't confirm to anyone else that it exists"},
     )
+
+    @ma.post_dump
+    def only_where_so(self, shown: dict[str, Any], **_: Any) -> dict[str, Any]:
+        return shown if shown["kept_apart"] else {k: v for k, v in shown.items() if k != "kept_apart"}
 
 
 class FoundItems(ma.Schema):
