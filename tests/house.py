@@ -119,8 +119,10 @@ class House:
         return Caller(self, token)
 
     def process(self, name: str) -> Process:
-        """A running process of the house by its short name: `case-worker`."""
-        return next(p for n, p in self.stack.services.items() if n.endswith(name))
+        """A running process of this house, not of another on the same servers, by its short name: `case-worker`."""
+        services = self.stack.services
+        own = services.get(f"{self.provided.prefix}-{name}")
+        return own or next(p for n, p in services.items() if n.endswith(name))
 
     # Builders
 

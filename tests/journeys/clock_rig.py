@@ -102,3 +102,4 @@ def a_clock(stack: Stack, names: str, **env: str) -> Iterator[Clock]:
     finally:
         for process in started.values():
             process.stop()
+            stack.services.pop(process.name, None)
