@@ -21,20 +21,27 @@ from services.case.actions.cases import start_case
 from services.case.model.cases import SWEEP_GRACE
 from services.case.model.references import ALPHABET
 from services.case.store import CaseStores
+from services.consent.actions import consents
 from services.consent.actions import requests as consent
+from services.consent.actions.clock import run_clock
+from services.consent.actions.rights import reckon
 from services.consent.actions.saga import ASK_AGAIN_STEP, ask_again
+from services.consent.model.consents import PARENTAL, Consent, Grant
+from services.consent.model.reviews import Windows
 from services.consent.store import Stores
 from shared.ids import new_id
 from shared.steps import StepRow, Steps
 from shared.stores import Register
 from shared.vault import Vault, master_keys
-from shared.work import Work, connect
+from shared.work import Tx, Work, connect
 from shared.working_days import WorkingDays
 
 _BATCH = 5_000
 # Of how many cases one has an erasure that waits on a hold; and of how many one is a shell that isn't due yet.
 _ERASURE_IN, _SHELL_IN = 10, 20
-_LATER = timedelta(days=30)
+# Of how many one has agreed to something until a day.
+_LAST_DAY_IN = 10
+_LATER, _A_YEAR = timedelta(days=30), timedelta(days=366)
 _Row = dict[str, Any]
 
 
@@ -78,6 +85,12 @@ class Crowd:
         week = datetime.now(UTC) + timedelta(days=7)
         return len(self._consent.requests.find({"status": "received", "due_at": {"$lte": week}}, limit=self.due + 1))
 
+    def find_reviews(self) -> int:
+        """As a run of the daily clock finds what is due in the consent service: reviews, last days, young people."""
+        ran = run_clock(self._consent, Windows(), now=datetime.now(UTC), most=self.due, dry_run=True)
+        assert (ran.counts.expiries, ran.counts.rights) == (0, 0), ran.counts
+        return ran.counts.letters
+
     def look_at_holds(self) -> float:
         """Seconds until the consent worker has looked at every request that waits behind a hold and is due."""
         steps = self._works["consent"].db["steps"]
@@ -98,8 +111,11 @@ class Crowd:
     # What there is
 
     def _make_due(self, now: datetime) -> None:
-        """A shell whose time is over, and an erasure of another case that was confirmed and waits behind a hold."""
+        """A shell whose time is over, a family that agreed to its file a year ago, and another's erasure that was
+        confirmed and waits behind a hold.
+        """
         start_case(self._cases, channel="phone", life=-timedelta(days=1), now=now)
+        self._agreed_a_year_ago(now)
         case_id, request_id = new_id(), new_id()
         self._works["consent"].gates.prepare(self._consent.vault, [case_id])
         consent.place_hold(
@@ -130,6 +146,33 @@ class Crowd:
             {"_id": f"{ASK_AGAIN_STEP}:{request_id}"}, {"$set": {"due": now + timedelta(hours=12)}}
         )
 
+    def _agreed_a_year_ago(self, now: datetime) -> None:
+        """Parents who are to be asked whether the file may go on; their young person's day is years away."""
+        stores, case_id, given_at = self._consent, new_id(), now - _A_YEAR
+        self._works["consent"].gates.prepare(stores.vault, [case_id])
+        given = Consent(
+            id=new_id(),
+            case_id=case_id,
+            given_by={"name": "Ada Example", "capacity": PARENTAL},
+            channel="phone",
+            informed_at=given_at,
+            given_at=given_at,
+            statement_version="1",
+            statement_sha256="0" * 64,
+            grants=(Grant(purpose="casework"), Grant(purpose="email", until=(now + _LATER).date())),
+            evidence=None,
+            recorded_at=now,
+            recorded_by="worker-one",
+        )
+
+        def act(tx: Tx) -> None:
+            tx.enter(case_id)
+            consents.enter_consent(stores, tx, given, [], [])
+
+        stores.work.run(act)
+        born = (now - timedelta(days=8 * 365)).date().isoformat()
+        reckon(stores, case_id=case_id, people=[{"id": new_id(), "role": "child", "date_of_birth": born}], now=now)
+
     def _fill(self, count: int, now: datetime) -> None:
         later = now + _LATER
         references = _references()
@@ -152,7 +195,24 @@ class Crowd:
         def a_request(row: _Row, number: int) -> _Row:
             return {**row, "_id": new_id(), "case_id": new_id(), "due_at": later, "due_on": later.date().isoformat()}
 
+        def a_review(row: _Row, number: int) -> _Row:
+            # Of any day of the coming year, as consents are given on any day.
+            due = later + timedelta(days=number % 330)
+            ids = {"_id": new_id(), "case_id": new_id(), "consent_id": new_id()}
+            return {**row, **ids, "due_on": due.date().isoformat(), "next_at": due}
+
+        def a_last_day(row: _Row, number: int) -> _Row:
+            day = (later + timedelta(days=number % 330)).date()
+            return {**row, "_id": new_id(), "case_id": new_id(), "consent_id": new_id(), "on": day.isoformat()}
+
+        def a_young_person(row: _Row, number: int) -> _Row:
+            day = (later + timedelta(days=number % 3_000)).date()
+            return {**row, "_id": new_id(), "case_id": new_id(), "next_on": day.isoformat()}
+
         _copies(case_db["cases"], count, a_case)
+        _copies(db["reviews"], count, a_review)
+        _copies(db["rights"], count, a_young_person)
+        _copies(db["expiries"], count // _LAST_DAY_IN, a_last_day)
         for name, made in (("holds", a_hold), ("requests", a_request), ("steps", a_step)):
             _copies(db[name], count // _ERASURE_IN, made)
 

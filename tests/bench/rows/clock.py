@@ -1,8 +1,10 @@
 """What falls due, found among a million cases and among ten thousand, a hundred being due each time.
 
-Shells whose time is over (the case service's sweep), requests near their due time (`GET /requests?due_before`), and
-requests that wait behind a hold and are looked at again (the consent worker's steps, the look included: gate, request,
-receipts and holds). Of ten cases one has an erasure that waits behind a hold, of twenty one is a shell.
+Annual reviews, as one run of the daily clock finds them while it looks for last days and young people too (every case
+has a review and a young person, one of ten a last day). Shells whose time is over (the case service's sweep), requests
+near their due time (`GET /requests?due_before`), and requests that wait behind a hold and are looked at again (the
+consent worker's steps, the look included: gate, request, receipts and holds). Of ten cases one has an erasure that
+waits behind a hold, of twenty one is a shell.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ def run(bench: Bench) -> list[Result]:
         times = bench.sized(30, 2)
         sides = {"many": large, "few": small}
         works: dict[str, Callable[[Crowd], float]] = {
+            "annual reviews found": lambda crowd: _seconds(crowd.find_reviews, times, due),
             "shells found": lambda crowd: _seconds(crowd.find_shells, times, due),
             "due requests found": lambda crowd: _seconds(crowd.find_requests, times, due),
             "held requests looked at": lambda crowd: crowd.look_at_holds(),
