@@ -20,6 +20,7 @@ from deploy.local.processes import Program
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from tests.conftest import _free_base
+from tests.faults import annual
 from tests.faults.running import Running
 from tests.house import House
 from tests.races.inside import Inside, an_inside
@@ -119,7 +120,7 @@ def provided(stack: Stack) -> Provision:
 @pytest.fixture(scope="session")
 def running(stack: Stack, provided: Provision) -> Iterator[Running]:
     """All four services, killable at named lines, and started again when they end."""
-    whole = Running(stack, provided, stack.places.root / "inside")
+    whole = Running(stack, provided, stack.places.root / "inside", settings=annual.SETTINGS)
     try:
         whole.start()
         yield whole

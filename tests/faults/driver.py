@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from shared.clock import utc_now
 from shared.events import SERVICES
+from tests.faults.annual import Annual
 from tests.faults.chaos import Chaos, Fault
 from tests.faults.running import Running
 from tests.faults.story import Case, Teller, Words, draw
@@ -25,16 +26,20 @@ _QUIET_LOOKS = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How much is told: families at least, events of the stream, rounds of chaos, and its seconds, roughly."""
+    """How much is told: families at least, events of the stream, rounds of chaos, and its seconds, roughly.
+
+    annual: families whose annual review falls due meanwhile.
+    """
 
     families: int
+    annual: int
     events: int
     rounds: int
     seconds: float
 
 
-CI = Size(families=30, events=4_800, rounds=1, seconds=100)
-FULL = Size(families=300, events=48_000, rounds=10, seconds=1_000)
+CI = Size(families=30, annual=5, events=4_800, rounds=1, seconds=100)
+FULL = Size(families=300, annual=25, events=48_000, rounds=10, seconds=1_000)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,6 +85,8 @@ class Driver:
         self._stream = Stream(house, size.events, size.seconds)
         self.told = Told(seed=seed, begun=time.monotonic(), words=Words(random.Random(seed)))
         self.told.faults = self._chaos.faults
+        self._annual = Annual(house, running, self.told.words, seed, size.annual)
+        self._annual.faults = self._chaos.faults
         self._numbers = iter(range(1_000_000))
         self._guard = threading.Lock()
 
@@ -88,11 +95,13 @@ class Driver:
         for thread in tellers:
             thread.start()
         self._stream.start()
+        self._annual.start(self.told.cases)
         self._chaos.start()
         self._chaos.wait(self._size.seconds * 4)
         for thread in tellers:
             thread.join(_AFTER_CHAOS_SECONDS)
             assert not thread.is_alive(), self.told.shortest([(None, "a teller isn't done")])
+        self._annual.wait(_AFTER_CHAOS_SECONDS)
         self._stream.wait(_AFTER_CHAOS_SECONDS)
         self.told.said = self._stream.said
         return self.told

@@ -16,7 +16,13 @@ from tests.faults.judge import Complaint
 from tests.races.inside import Inside
 from tests.unit.test_letters import words_of
 
-_HEADINGS = {"opening": "Your case file is open", "last": "We have forgotten you"}
+# The longer heading first: a text is of the first template whose heading it has.
+_HEADINGS = {
+    "review_reminder": "Shall we keep your case file? A reminder",
+    "review": "Shall we keep your case file?",
+    "opening": "Your case file is open",
+    "last": "We have forgotten you",
+}
 
 
 class Outside:
@@ -30,7 +36,7 @@ class Outside:
         return [*self.of_letters(), *self._readable()]
 
     def of_letters(self) -> list[Complaint]:
-        return [*self._twice(), *self._missing()]
+        return [*self._twice(), *self._missing(), *self._reviewed()]
 
     def _went_out(self) -> Counter[tuple[str, str]]:
         """Letters and emails by (the recipient's name, template)."""
@@ -49,7 +55,7 @@ class Outside:
         plain = re.sub(r"\s+", "", text).lower()
         names = re.findall(f"{self._told.words.stem.lower()}[a-j]{{6}}", plain)
         templates = [name for name, heading in _HEADINGS.items() if heading.replace(" ", "").lower() in plain]
-        return {(name, template) for name in names[:1] for template in templates}
+        return {(name, template) for name in names[:1] for template in templates[:1]}
 
     def _twice(self) -> Iterator[Complaint]:
         for (name, template), count in self._went_out().items():
@@ -77,6 +83,19 @@ class Outside:
                 adults = [person for person in case.people if person.is_adult]
                 if not all((person.name.lower(), "last") in gone for person in adults):
                     yield case.number, "the last letter is said to be sent, and nobody has it"
+
+    def _reviewed(self) -> Iterator[Complaint]:
+        """The letters of an annual review: what was heard of as gone is there, and nobody else has any."""
+        gone = self._went_out()
+        for case in self._told.cases:
+            for person in case.people if case.failure is None else ():
+                has = {
+                    template for template in ("review", "review_reminder") if (person.name.lower(), template) in gone
+                }
+                if missing := case.went - has:
+                    yield case.number, f"said to be handed over, and nobody has it: {sorted(missing)}"
+                if case.review is None and has:
+                    yield case.number, f"its review isn't due, and it was written to: {sorted(has)}"
 
     def _readable(self) -> Iterator[Complaint]:
         """The raw search: no word of any family, in no file of the servers, logs, settings or scratch folders."""

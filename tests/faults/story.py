@@ -33,7 +33,11 @@ class Person:
 
 @dataclass(slots=True, kw_only=True)
 class Case:
-    """What one case was told, and what was accepted of it."""
+    """What one case was told, and what was accepted of it.
+
+    review: how its annual review must have ended (`renewed`, `forgotten`, `silent`, `unreached`); None: it isn't due.
+    went: the letters of that review that were heard of as handed over.
+    """
 
     number: int
     ending: str
@@ -51,11 +55,16 @@ class Case:
     confirmed_at: float | None = None
     completed_at: float | None = None
     failure: str | None = None
+    review: str | None = None
+    went: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a case will be told. scans: each `small` or `large`; `on_purpose`: staff have a letter sent."""
+    """What a case will be told. scans: each `small` or `large`; `on_purpose`: staff have a letter sent.
+
+    agreed: how long ago the family agreed to it.
+    """
 
     number: int
     ending: str
@@ -65,6 +74,7 @@ class Plan:
     scans: tuple[str, ...]
     paper: bool
     on_purpose: bool
+    agreed: timedelta = timedelta(hours=2)
 
 
 def draw(seed: int, number: int) -> Plan:
@@ -113,15 +123,15 @@ class Teller:
         case = Case(number=plan.number, ending=plan.ending)
         into.append(case)
         try:
-            self._opened(case, plan)
-            self._filled(case, plan)
+            self.opened(case, plan)
             getattr(self, "_" + plan.ending.replace(" ", "_"))(case)
         except AssertionError as error:
             case.failure = str(error)
             raise
         return case
 
-    def _opened(self, case: Case, plan: Plan) -> None:
+    def opened(self, case: Case, plan: Plan) -> None:
+        """Agreed to, open, and with all in it that the plan names. Raises StoryFailed."""
         case.id = self._one.made(case.calls, "/cases", {"channel": "phone"})
         now = datetime.now(UTC)
         purposes = [{"purpose": "casework"}, *([{"purpose": "email"}] if plan.by_email else [])]
@@ -130,13 +140,14 @@ class Teller:
             "decision": "given",
             "given_by": {"name": self.words.name(case.number, 0), "capacity": "parental_responsibility"},
             "channel": "phone",
-            "informed_at": (now - timedelta(hours=2)).isoformat(),
-            "given_at": (now - timedelta(hours=2)).isoformat(),
+            "informed_at": (now - plan.agreed).isoformat(),
+            "given_at": (now - plan.agreed).isoformat(),
             "statement_version": self._one.get(case.calls, "/statement")["version"],
             "purposes": purposes,
         }
         case.consents.append(self._one.made(case.calls, "/consents", consent))
         self._until_state(case, "open")
+        self._filled(case, plan)
 
     def _until_state(self, case: Case, state: str) -> None:
         path = f"/cases/{case.id}"
@@ -227,7 +238,10 @@ class Teller:
         case.entries.append(self._one.made(case.calls, f"/cases/{case.id}/entries", entry, wait_out=("frozen",)))
 
     def _forgotten(self, case: Case) -> None:
-        request = self._asked(case)
+        self.confirmed(case, self._asked(case))
+
+    def confirmed(self, case: Case, request: str) -> None:
+        """A second person confirms, and it goes on to its certificate."""
         self._two.call(case.calls, "POST", f"/requests/{request}/confirmation", json=CHECKED)
         case.confirmed_at = time.monotonic()
         for paper in case.papers:

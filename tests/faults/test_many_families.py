@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tests.faults.driver import CI, FULL, Driver, drained
 from tests.faults.judge import Judge, messages_consumed
 from tests.faults.judge_outside import Outside
+from tests.faults.judge_reviews import Reviews
 from tests.faults.running import Running
 from tests.house import House
 from tests.races.inside import Inside
@@ -21,10 +24,15 @@ def test_whatever_dies_every_accepted_request_has_its_effects_once(
     quiet = drained(inside, 60)
     consumed = messages_consumed(inside) - before
     forgotten = sum(case.certificate is not None for case in told.cases)
+    reviews = Counter(case.review for case in told.cases if case.review is not None)
     print(
         f"\n{len(told.cases)} families, {forgotten} forgotten; {consumed} messages; {len(told.faults)} faults; "
-        f"drained after {quiet:.1f} s; restarts: {running.restarts}"
+        f"drained after {quiet:.1f} s; restarts: {running.restarts}; annual reviews: {dict(reviews)}"
     )
-    complaints = [*Judge(inside, told).complaints(), *Outside(inside, told).complaints()]
+    complaints = [
+        *Judge(inside, told).complaints(),
+        *Outside(inside, told).complaints(),
+        *Reviews(inside, told).complaints(),
+    ]
     assert complaints == [], told.shortest(complaints)
     assert consumed >= (100_000 if is_full else 10_000), consumed
