@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import requests
 
@@ -19,6 +19,12 @@ from shared.work import traceparent
 _TIMEOUT_SECONDS = 3
 _AWAY = "Another part of the service is away, so this can't be settled safely. Nothing was kept; try again shortly."
 _NOT_THERE = "There is no such thing here."
+
+
+class ServiceAway(Unavailable):
+    """Another service is away or slow: while it is rolled that takes as long as one needs to start."""
+
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "10"}
 
 
 class Calls:
@@ -49,7 +55,7 @@ class Calls:
             return self._ask(method, service, path, **more)
         except requests.ConnectionError as error:
             log.warning("service-away", server=service, **where(error))
-            raise Unavailable(_AWAY) from error
+            raise ServiceAway(_AWAY) from error
 
     def _ask(
         self,
@@ -82,7 +88,7 @@ class Calls:
             raise
         except (requests.RequestException, ValueError) as error:
             log.warning("service-away", server=service, **where(error))
-            raise Unavailable(_AWAY) from error
+            raise ServiceAway(_AWAY) from error
         if 200 <= answer.status_code < 300 and isinstance(said, dict):
             return said
         raise _problem(answer.status_code, said)
@@ -102,4 +108,4 @@ def _problem(status: int, said: Any) -> Problem:
     if status == 409:
         return Conflict("Another part of the service says that this can't be done as things stand.")
     log.warning("service-refused", status=status)
-    return Unavailable(_AWAY)
+    return ServiceAway(_AWAY)

@@ -179,7 +179,7 @@ def worker() -> int:
     def run_daily(now: datetime) -> None:
         ran = run_clock(opened, waits, now=now, most=kit.settings.clock_max)
         if ran.stopped is not None:
-            log.warning("clock.stopped", reason=str(ran.stopped))
+            log.error("clock.stopped", reason=str(ran.stopped))
 
     daily = Every(seconds=_DUE_SECONDS, run=run_daily, name="clock")
     return service.worker(kit, handlers(opened, kit.public_keys, waits), runs, [daily])
