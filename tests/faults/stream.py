@@ -25,6 +25,7 @@ from tests.house import House
 
 _CASES = 8
 _BATCH = 48
+_ROLES = ("parent", "carer", "other")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -86,8 +87,9 @@ def say(kit: Kit, about: list[Said], count: int, number: int = 0) -> bool:
         said.clear()
         for index in range(count):
             one = about[index % len(about)]
-            # Nobody that a letter could go to: what is tested is the state.
-            role = events.ROLES[(number + index) % len(events.ROLES)]
+            # Nobody that a letter could go to, and nobody young, whose rights would be reckoned anew at each event by
+            # asking the case service: what is tested is the state.
+            role = _ROLES[(number + index) % len(_ROLES)]
             people = [{"person": one.person, "role": role, "post": False, "email": False}]
             event = tx.emit(events.PEOPLE, {"case": one.case_id, "people": people})
             said.append((one, event.id, people))
