@@ -193,12 +193,30 @@ def _items(house: House, case_id: str) -> list[dict[str, Any]]:
 
 
 def test_a_younger_brother_s_file_is_their_parents_still(house: House) -> None:
-    case_id, _, (elder, _) = a_family(house, SIXTEEN_LONG_AGO, SMALL)
+    case_id, parent, (elder, _) = a_family(house, SIXTEEN_LONG_AGO, SMALL)
     eventually(lambda: decided(house, case_id)["allowed"] is False)
     house.a_consent(case_id, given_by={"name": "Ali", "capacity": "young_person", "person_id": elder})
     assert decided(house, case_id)["allowed"] is True
-    # Their parents ask for the younger one
-    assert house.an_erasure(case_id)["kind"] == "erasure"
+    # Their parents go on for the younger one, and can't have the elder's file forgotten with it
+    house.a_consent(case_id, {"purpose": "email"})
+    asked = {"kind": "erasure", "case_id": case_id, "received_at": datetime.now(UTC).isoformat(), "channel": "phone"}
+    for authority, who in (("parental_responsibility", parent), ("self", parent)):
+        made_by = {"person_id": who, "name": "Ann", "authority": authority}
+        conflict(house.caseworker.post("/requests", {**asked, "made_by": made_by}))
+    assert house.caseworker.read(f"/cases/{case_id}")["frozen"] is False
+    made_by = {"person_id": elder, "name": "Ali", "authority": "self"}
+    assert house.caseworker.made("/requests", {**asked, "made_by": made_by})["kind"] == "erasure"
+
+
+def test_once_the_day_has_passed_no_other_basis_of_a_parent_covers_the_file(house: House) -> None:
+    case_id, parent, (young,) = a_family(house, SIXTEEN_LONG_AGO)
+    eventually(lambda: decided(house, case_id)["allowed"] is False)
+    house.a_consent(case_id, given_by={"name": "Ali", "capacity": "young_person", "person_id": young})
+    share = {"purpose": "share", "party": parent}
+    mother = {"name": "Ann", "capacity": "other", "basis": "is the mother", "person_id": parent}
+    house.a_consent(case_id, {"purpose": "casework"}, share, given_by=mother)
+    question = {"case_id": case_id, "purpose": "share", "party": parent}
+    assert house.caseworker.read("/decisions", **question)["allowed"] is False
 
 
 def test_p1_a_child_without_a_date_of_birth_opens_a_task(house: House) -> None:

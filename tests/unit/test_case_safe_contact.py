@@ -90,4 +90,7 @@ def test_the_only_person_keeps_one_way_and_of_two_one_may_refuse_all() -> None:
         check_somebody_is_left([replace(only, safe_contact=SafeContact())], only)
     check_somebody_is_left([only, other], only)
     for way in WAYS:
-        check_somebody_is_left([only], replace(only, safe_contact=SafeContact(**{**NEVER, way: None})))
+        check_somebody_is_left([only], replace(only, safe_contact=SafeContact(**{**NEVER, way: YES})))
+        # A way that wasn't asked about isn't used, so it is none
+        with pytest.raises(Invalid):
+            check_somebody_is_left([only], replace(only, safe_contact=SafeContact(**{**NEVER, way: None})))

@@ -12,6 +12,7 @@ from services.consent.model.rights import (
     Young,
     calendar_of,
     covering,
+    may_end_the_file,
     parents_may_speak,
     rights_pass_on,
     unanswered,
@@ -147,3 +148,30 @@ def test_a_brother_s_or_sister_s_file_stays_under_their_parents_authority() -> N
     assert parents_may_speak([PASSED, UNKNOWN], today=TODAY)
     assert parents_may_speak([], today=TODAY)
     assert not parents_may_speak([PASSED], today=TODAY)
+
+
+def ends(authority: str, person: str | None, *people: Young, stands: tuple[Standing, ...] = PARENT) -> bool:
+    return may_end_the_file(people, stands, authority=authority, person_id=person, today=TODAY)
+
+
+def test_a_file_of_somebody_who_decides_for_themselves_is_not_ended_on_their_parents_authority() -> None:
+    assert ends("parental_responsibility", ANN, UNDER)
+    assert ends("parental_responsibility", ANN)
+    assert not ends("parental_responsibility", ANN, PASSED)
+    assert not ends("parental_responsibility", ANN, PASSED, UNDER)
+    # Nor one that rests on a competent child's own word alone
+    assert not ends("parental_responsibility", ANN, UNDER, stands=(agreed("c2", ALI, "child"),))
+    assert ends("parental_responsibility", ANN, UNDER, stands=(*PARENT, agreed("c2", ALI, "child")))
+
+
+def test_who_asks_for_themselves_is_who_decides() -> None:
+    assert ends("self", ZOE, PASSED)
+    assert not ends("self", ANN, PASSED)
+    assert ends("self", ANN, UNDER)
+    assert ends("self", None, PASSED)
+    assert ends("representative", ANN, PASSED)
+
+
+def test_an_adult_s_own_basis_speaks_for_nobody_once_everybody_s_rights_have_passed() -> None:
+    assert covers((agreed("c3", ANN, "other"), THEIRS), PASSED) == [("c2", "casework")]
+    assert covers((agreed("c3", ANN, "other"), THEIRS), PASSED, UNDER) == [("c3", "casework"), ("c2", "casework")]

@@ -43,6 +43,11 @@ class SafeContact:
         """Whether every way was asked about, and none is left."""
         return all(getattr(self, way) == NO for way in WAYS)
 
+    @property
+    def leaves_none(self) -> bool:
+        """Whether no way may be used: refused, or not asked about."""
+        return not any(self.allows(way) for way in WAYS)
+
     def allows(self, way: str) -> bool:
         return getattr(self, way) in (YES, PLAIN)
 
@@ -77,8 +82,8 @@ def with_given(person: Person, before: Person | None, *, now: datetime) -> Perso
 
 
 def check_somebody_is_left(people: Sequence[Person], changed: Person) -> None:
-    """Raises Invalid where the only person of a file refuses every way: nobody could ever be told anything."""
-    if changed.safe_contact.refuses_all and all(one.id == changed.id for one in people):
+    """Raises Invalid where the only person of a file is left without any way: nobody could ever be told anything."""
+    if changed.safe_contact.leaves_none and all(one.id == changed.id for one in people):
         raise Invalid(
             "The only person of this file can't be left without any way to be reached. Nothing was changed. "
             "Ask which way is safe, or record that all contact stops and why.",

@@ -8,10 +8,11 @@ from datetime import datetime
 
 from services.consent.actions.consents import enter_consent
 from services.consent.actions.requests import AUTHORITY, log_or_join, new_erasure
-from services.consent.actions.rights import refuse_parental
+from services.consent.actions.rights import refuse_ending, refuse_parental
 from services.consent.actions.silence import settle_tasks
 from services.consent.model import reviews as v
-from services.consent.model.consents import CASEWORK, PARENTAL, Consent, Grant
+from services.consent.model import rights
+from services.consent.model.consents import CASEWORK, Consent, Grant
 from services.consent.model.reviews import Answer, Review, State
 from services.consent.store import Stores
 from shared.errors import Conflict, NotFound
@@ -54,7 +55,10 @@ def answer(
         base = next((one for one in consents if one.id == review.consent_id), None)
         if base is None or review.state is State.OVER:
             raise Conflict(_OVER)
-        if base.capacity == PARENTAL:
+        authority = AUTHORITY.get(base.capacity, "representative")
+        if decision is Answer.FORGET:
+            refuse_ending(stores, tx, review.case_id, authority=authority, person_id=base.person_id, now=now)
+        if not rights.is_own_word(base.capacity, base.for_person_id):
             refuse_parental(stores, tx, review.case_id, now)
         said = replace(
             review,

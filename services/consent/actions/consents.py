@@ -152,6 +152,8 @@ def _strangers(stores: Stores, given: Consent, outside: Outside) -> dict[str, li
             wrong["given_by.person_id"] = ["This is no person of the case."]
         elif given.capacity in (YOUNG_PERSON, CHILD) and role not in YOUNG:
             wrong["given_by.person_id"] = ["This person is no child or young person of the case."]
+        elif given.capacity == PARENTAL and role in YOUNG:
+            wrong["given_by.capacity"] = ["A child or young person of the case has no parental responsibility in it."]
     if given.for_person_id is not None and outside.role_of(given.for_person_id) not in YOUNG:
         wrong["given_by.for_person_id"] = ["This is no child or young person of the case."]
     parties = {grant.party for grant in given.grants if grant.party is not None}

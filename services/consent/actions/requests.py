@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import date, datetime
 from typing import Any
 
-from services.consent.actions.rights import refuse_parental
+from services.consent.actions.rights import refuse_ending
 from services.consent.actions.saga import advance, keep_looking, stop
 from services.consent.model.consents import CHILD, PARENTAL, YOUNG_PERSON
 from services.consent.model.requests import (
@@ -78,8 +78,9 @@ def log_erasure(
 
     def act(tx: Tx) -> tuple[Request, bool]:
         tx.gates.touch(tx.session, case_id)
-        if personal["made_by"]["authority"] == PARENTAL and not erased:
-            refuse_parental(stores, tx, case_id, now)
+        if not erased:
+            by = personal["made_by"]
+            refuse_ending(stores, tx, case_id, authority=by["authority"], person_id=by.get("person_id"), now=now)
         if (tx.gates.state(case_id, tx.session) == CLOSED) != erased and not _open_erasures(stores, tx, case_id):
             raise Conflict("The case was just erased. Nothing was stored; log the request again.")
         return log_or_join(stores, tx, new, key=request_key(id) if erased else None)

@@ -11,7 +11,7 @@ from typing import Any
 from services.consent.actions.silence import expire_silent, settle_tasks
 from services.consent.actions.tasks import open_task, settle_task
 from services.consent.model import reviews as v
-from services.consent.model.consents import Consent
+from services.consent.model.consents import CASEWORK, Consent
 from services.consent.model.histories import same_person
 from services.consent.model.reviews import Around, Do, Letter, Review, State, Windows
 from services.consent.model.tasks import Kind
@@ -84,6 +84,10 @@ def restart(stores: Stores, tx: Tx, case_id: str) -> None:
             _ask_anew(stores, tx, review)
     # Whoever has withdrawn meanwhile is not.
     schedule(stores, tx, case_id)
+    if not any(stand.grant.purpose == CASEWORK for stand in stores.standing(case_id, london_day(tx.now), tx)):
+        # The last of them withdrew, and then the erasure was taken back: nobody agrees, so somebody must ask.
+        due_on = london_day(clock_time(stores, tx.now, tx) + _TO_DO_WITHIN)
+        open_task(stores, tx, case_id=case_id, kind=Kind.CONSENT_EXPIRED, due_on=due_on)
 
 
 def hear_stop(stores: Stores, tx: Tx, *, case_id: str, stopped: bool, at: datetime) -> None:

@@ -20,6 +20,11 @@ RECKON_STEP = "reckon_rights"
 #: How long the office has to ask for a date of birth that it wasn't told.
 TO_ASK_BIRTH = timedelta(days=28)
 
+_THEY_DECIDE = (
+    "The young person decides for themselves now, so this can't rest on parental responsibility or on somebody else's "
+    "own word. Nothing was changed. Ask the young person; or record who represents them, if they can't decide."
+)
+
 
 def look_at_people(stores: Stores, tx: Tx, case_id: str, people: Iterable[Mapping[str, Any]]) -> None:
     """The people of the case are now these ({person, role}): what it means for rights is reckoned in a step."""
@@ -100,10 +105,17 @@ def refuse_parental(stores: Stores, tx: Tx, case_id: str, now: datetime) -> None
 def refuse_parental_for(young: Sequence[Young], now: datetime) -> None:
     """As `refuse_parental`, where these are all the young people of the case."""
     if not rights.parents_may_speak(young, today=london_day(now)):
-        raise Conflict(
-            "The young person decides for themselves now, so this can't rest on parental responsibility. Nothing was "
-            "changed. Ask the young person; or record who represents them, if they can't decide."
-        )
+        raise Conflict(_THEY_DECIDE)
+
+
+def refuse_ending(
+    stores: Stores, tx: Tx, case_id: str, *, authority: str, person_id: str | None, now: datetime
+) -> None:
+    """Raises Conflict where a file can't be ended on that authority (`rights.may_end_the_file`)."""
+    today = london_day(now)
+    young, stands = stores.young_of(case_id, tx), stores.standing(case_id, today, tx)
+    if not rights.may_end_the_file(young, stands, authority=authority, person_id=person_id, today=today):
+        raise Conflict(_THEY_DECIDE)
 
 
 def _day(text: Any) -> date | None:

@@ -126,9 +126,38 @@ def covering(stands: Sequence[Standing], young: Sequence[Young], *, today: date)
 
 
 def speaking(stands: Iterable[Standing], young: Sequence[Young], *, today: date) -> tuple[Standing, ...]:
-    """The consents of those who may still speak for the file: without parental authority once that has passed."""
+    """The consents of those who may still speak for the file.
+
+    Once everybody's rights have passed: theirs, and those of whoever decides for somebody who can't. What else anyone
+    is to them, by parental authority or on another basis, speaks for nobody then.
+    """
     parents_may = parents_may_speak(young, today=today)
-    return tuple(s for s in stands if parents_may or s.capacity != PARENTAL)
+    return tuple(s for s in stands if parents_may or is_own_word(s.capacity, s.for_person_id))
+
+
+def is_own_word(capacity: str, for_person_id: str | None) -> bool:
+    """Whether a consent in that capacity is a child's or young person's own, or their representative's."""
+    return capacity in (YOUNG_PERSON, CHILD) or for_person_id is not None
+
+
+def may_end_the_file(
+    young: Sequence[Young],
+    stands: Iterable[Standing],
+    *,
+    authority: str,
+    person_id: str | None,
+    today: date,
+) -> bool:
+    """Whether somebody with that authority may ask for the whole file to be forgotten.
+
+    Not on parental responsibility where anybody of it decides for themselves: their rights have passed, or the file
+    rests on nothing but a child's own word. Nor for themselves alone, where they are somebody else than who decides.
+    """
+    grown = {one.person_id for one in young if one.has_passed(today)}
+    if authority == PARENTAL:
+        file = [s for s in stands if s.grant.purpose == CASEWORK]
+        return not grown and not (file and all(s.capacity in (YOUNG_PERSON, CHILD) for s in file))
+    return authority != "self" or person_id is None or not grown or person_id in grown
 
 
 def parents_may_speak(young: Sequence[Young], *, today: date) -> bool:
