@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.bus import amqp
 from shared.deliveries import Delivery, Worker
-from shared.logs import log
+from shared.logs import log, where
 
 _WELL_SECONDS = 10.0
 
@@ -96,6 +96,8 @@ class Consumer:
                 self._consume()
             except amqp.BrokerError as error:
                 log.warning("consumer.connection_lost", reason=type(error).__name__)
+            except Exception as error:  # noqa: BLE001 - the thread must outlive a bug: the queue would only grow
+                log.error("consumer.failed", **where(error))
             wait, pause = amqp.next_wait(wait, was_well=time.monotonic() - started > _WELL_SECONDS)
             self._stopping.wait(pause)
         self._worker.no_more()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.stack import Stack
+from shared.bus import Consumer
 from shared.clock import utc_now
 from shared.deliveries import Delivery
 from shared.errors import Erased, Permanent, Temporary
@@ -330,6 +331,26 @@ def test_a_consumer_whose_connection_is_cut_comes_back(rig: Rig, sender: Node, r
     assert len(receiver.seen()) == 2
     consumer.request_stop()
     consumer.join(5)
+
+
+def test_a_consumer_outlives_what_nobody_thought_of(rig: Rig, sender: Node, receiver: Node) -> None:
+    begun: list[int] = []
+
+    def consuming() -> None:
+        begun.append(len(begun))
+        if len(begun) == 1:
+            raise LookupError("a bug in the thread that talks to the broker")
+
+    consumer = Consumer(receiver.amqp, f"fmn.{receiver.service}", receiver.inbox.handle, on_consuming=consuming)
+    consumer.start()
+    try:
+        event = an_event(new_id(), consent.PREPARING)
+        send(sender, event)
+        until(lambda: receiver.seen() == [event.id])
+        assert len(begun) == 2
+    finally:
+        consumer.request_stop()
+        consumer.join(5)
 
 
 # Processes
