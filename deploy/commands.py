@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 
 _API_THREADS = 16
+# Longer than the gateway (two minutes) or any client keeps an idle connection: the side that writes next is the one to
+# close it. Otherwise a request meets a connection that was just closed, and nobody may send a POST twice by guess.
+_KEEP_ALIVE_SECONDS = 150
 
 
 def api_command(service: str, bind: str, temp: str) -> list[str]:
@@ -13,6 +16,7 @@ def api_command(service: str, bind: str, temp: str) -> list[str]:
         sys.executable, "-m", "gunicorn", "--worker-class", "shared.http.server.Worker", "--workers", "1",
         "--threads", str(_API_THREADS), "--bind", bind, "--worker-tmp-dir", temp,
         "--no-control-socket", "--logger-class", "shared.logs.GunicornLogger", "--graceful-timeout", "4",
+        "--keep-alive", str(_KEEP_ALIVE_SECONDS),
         # A warning quotes the malformed request it is about, which may hold anything.
         "--log-level", "error",
         f"services.{service}.main:create_api()",
