@@ -282,3 +282,20 @@ def test_when_the_case_service_is_away_the_day_is_reckoned_once_it_is_back(house
         away.wait_ready()
     eventually(lambda: inside.row("consent", "rights", _id=child))
     assert decided(house, case_id)["reason"] == "rights-passed"
+
+
+def test_a_child_has_no_parental_responsibility_and_a_file_that_nobody_agrees_to_opens_a_task(house: House) -> None:
+    case_id, _, (child,) = a_family(house, SMALL)
+    (given,) = _items(house, case_id)
+    now = datetime.now(UTC).isoformat()
+    body = {"case_id": case_id, "decision": "given", "channel": "phone", "informed_at": now, "given_at": now,
+            "statement_version": "1", "purposes": [{"purpose": "casework"}],
+            "given_by": {"name": "Ali", "person_id": child, "capacity": "parental_responsibility"}}  # fmt: skip
+    wrong = house.caseworker.post("/consents", body)
+    assert (wrong.status_code, list(wrong.json()["errors"])) == (400, ["given_by.capacity"])
+    # The last one who agreed withdraws, and then takes back that it be forgotten
+    withdrawn = house.caseworker.made(f"/consents/{given['id']}/withdrawal", {"channel": "phone", "by": "Ann"})
+    request = withdrawn["request_id"]
+    back = house.caseworker.post(f"/requests/{request}/withdrawal", {"channel": "phone", "by": "Ann"})
+    assert back.json()["status"] == "withdrawn"
+    assert "consent_expired" in [kind for kind, *_ in tasks(house, case_id)]
