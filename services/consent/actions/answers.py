@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
+from services.consent.actions.asking import ask_erasure, authority_of
 from services.consent.actions.consents import enter_consent
-from services.consent.actions.requests import AUTHORITY, log_or_join, new_erasure
 from services.consent.actions.rights import refuse_ending, refuse_parental
 from services.consent.actions.silence import settle_tasks
 from services.consent.model import reviews as v
@@ -55,8 +55,8 @@ def answer(
         base = next((one for one in consents if one.id == review.consent_id), None)
         if base is None or review.state is State.OVER:
             raise Conflict(_OVER)
-        authority = AUTHORITY.get(base.capacity, "representative")
         if decision is Answer.FORGET:
+            authority = authority_of(base)
             refuse_ending(stores, tx, review.case_id, authority=authority, person_id=base.person_id, now=now)
         if not rights.is_own_word(base.capacity, base.for_person_id):
             refuse_parental(stores, tx, review.case_id, now)
@@ -70,7 +70,17 @@ def answer(
             next_at=None,
         )
         if decision is Answer.FORGET:
-            asked = _forget(stores, tx, base, channel=channel, recorded_by=recorded_by, elsewhere=elsewhere)
+            asked = ask_erasure(
+                stores,
+                tx,
+                base,
+                id=new_id(),
+                at=tx.now,
+                channel=channel,
+                note="Asked for in answer to the annual review.",
+                logged_by=recorded_by,
+                elsewhere=elsewhere,
+            )
             said = stores.reviews.save(tx, replace(said, request_id=asked))
         else:
             said = _renew(stores, tx, said, base, consents, recorded_by=recorded_by)
@@ -108,22 +118,3 @@ def _renew(
     enter_consent(stores, tx, renewed, consents, stands)
     latest = stores.reviews.get(said.id, tx)
     return stores.reviews.save(tx, replace(said, version=said.version if latest is None else latest.version))
-
-
-def _forget(stores: Stores, tx: Tx, base: Consent, *, channel: str, recorded_by: str, elsewhere: Sequence[str]) -> str:
-    made_by = {"name": base.given_by["name"], "authority": AUTHORITY.get(base.capacity, "representative")}
-    if base.person_id is not None:
-        made_by["person_id"] = base.person_id
-    new = new_erasure(
-        stores,
-        id=new_id(),
-        case_id=base.case_id,
-        received_at=tx.now,
-        channel=channel,
-        personal={"made_by": made_by, "note": "Asked for in answer to the annual review."},
-        identity_settled=True,
-        logged_by=recorded_by,
-        elsewhere=elsewhere,
-        now=tx.now,
-    )
-    return log_or_join(stores, tx, new)[0].id

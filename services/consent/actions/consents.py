@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from services.consent.actions.requests import AUTHORITY, log_or_join, new_erasure
+from services.consent.actions.asking import ask_erasure
 from services.consent.actions.reviews import schedule
 from services.consent.actions.rights import refuse_parental, settle_answered
 from services.consent.actions.tasks import settle_task
@@ -250,35 +250,24 @@ def withdraw(
         asked: str | None = None
         if last_to_leave(*(rights.speaking(s, young, today=today) for s in (stands, after))):
             # Before the withdrawal is told: the last letter goes by the consents as they stood.
-            asked = _ask_erasure(stores, tx, given, end, request_id, recorded_by, elsewhere)
+            asked = ask_erasure(
+                stores,
+                tx,
+                given,
+                id=request_id,
+                at=now,
+                channel=channel,
+                note="The last consent to the case file was withdrawn.",
+                logged_by=SYSTEM,
+                recorded_by=recorded_by,
+                elsewhere=elsewhere,
+            )
         schedule(stores, tx, case_id)
         tell(stores, tx, events.consent.WITHDRAWN, case_id=case_id, consent_id=consent_id, today=today)
         stores.steps.add(tx, LEDGER_STEP, f"withdrawal:{id}", case_id)
         return Withdrawn(ending=end, request_id=asked)
 
     return stores.work.run(act)
-
-
-def _ask_erasure(
-    stores: Stores, tx: Tx, given: Consent, end: Ending, request_id: str, recorded_by: str, elsewhere: Sequence[str]
-) -> str:
-    made_by = {"name": given.given_by["name"], "authority": AUTHORITY.get(given.capacity, "representative")}
-    if given.person_id is not None:
-        made_by["person_id"] = given.person_id
-    new = new_erasure(
-        stores,
-        id=request_id,
-        case_id=given.case_id,
-        received_at=end.at,
-        channel=str(end.channel),
-        personal={"made_by": made_by, "note": "The last consent to the case file was withdrawn."},
-        identity_settled=True,
-        logged_by=SYSTEM,
-        recorded_by=recorded_by,
-        elsewhere=elsewhere,
-        now=end.at,
-    )
-    return log_or_join(stores, tx, new)[0].id
 
 
 def decision(stores: Stores, *, case_id: str, asked: Grant, person_id: str | None, now: datetime) -> Decision:

@@ -9,7 +9,6 @@ from typing import Any
 
 from services.consent.actions.rights import refuse_ending
 from services.consent.actions.saga import advance, keep_looking, stop
-from services.consent.model.consents import CHILD, PARENTAL, YOUNG_PERSON
 from services.consent.model.requests import (
     CHECKS,
     ERASURE_WORKING_DAYS,
@@ -26,8 +25,6 @@ from shared.gates import CLOSED
 from shared.work import Tx
 from shared.working_days import end_of_day, london_day
 
-#: On what authority whoever gave a consent, by capacity, asks for an erasure; `representative` otherwise.
-AUTHORITY = {PARENTAL: "parental_responsibility", YOUNG_PERSON: "self", CHILD: "self"}
 BEGUN_SENTENCE = "The erasure has begun and can't be undone. Nothing was changed."
 NO_REQUEST = "There is no such request here."
 

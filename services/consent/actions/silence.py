@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from services.consent.actions.requests import AUTHORITY, log_or_join, new_erasure
+from services.consent.actions.asking import ask_erasure
 from services.consent.actions.tasks import settle_task
 from services.consent.actions.telling import tell
 from services.consent.model import reviews as v
@@ -41,23 +41,18 @@ def expire_silent(
         stores.reviews.save(tx, replace(review, state=State.SILENT, next_at=None))
         tell(stores, tx, events.consent.EXPIRED, case_id=case_id, consent_id=base.id, today=today)
         return
-    made_by = {"name": base.given_by["name"], "authority": AUTHORITY.get(base.capacity, "representative")}
-    if base.person_id is not None:
-        made_by["person_id"] = base.person_id
-    new = new_erasure(
+    asked = ask_erasure(
         stores,
+        tx,
+        base,
         id=new_id(),
-        case_id=case_id,
-        received_at=tx.now,
+        at=tx.now,
         channel="letter",
-        personal={"made_by": made_by, "note": "Nobody answered the annual review."},
-        identity_settled=True,
+        note="Nobody answered the annual review.",
         logged_by=SYSTEM,
         elsewhere=elsewhere,
-        now=tx.now,
     )
-    request, _ = log_or_join(stores, tx, new)
-    stores.reviews.save(tx, replace(review, state=State.SILENT, request_id=request.id, next_at=None))
+    stores.reviews.save(tx, replace(review, state=State.SILENT, request_id=asked, next_at=None))
 
 
 def _others_stand(
