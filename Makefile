@@ -2,7 +2,6 @@
 # root or not. Everything they make lies in .venv/ and .local/ (FMN_LOCAL), which git ignores.
 
 PYTHON ?= python3
-export PYTHONDONTWRITEBYTECODE = 1
 
 .PHONY: setup up demo test faults bench check secrets
 
@@ -16,7 +15,7 @@ demo: setup
 	@.venv/bin/forgetmenot demo $(if $(SCAN),--scan "$(SCAN)")
 
 test: setup
-	@.venv/bin/pytest -n 2 --dist loadgroup $(TESTS)
+	@.venv/bin/pytest -n 3 --dist loadgroup $(TESTS)
 
 # Many cases on real servers while something is killed, stopped, cut off or filled up; then the servers are judged.
 # SEED=n tells the same story again, FAULTS=full is ten times as long.
@@ -34,5 +33,6 @@ check: setup
 	.venv/bin/mypy
 
 # The secrets of a deployment with containers, and with DEMO=1 the .env for a look at it; docs/runbook.md says more.
+# FMN_SECRETS_FOLDER says where they go, if not into secrets/.
 secrets: setup
-	@.venv/bin/forgetmenot secrets $(if $(DEMO),--demo)
+	@.venv/bin/forgetmenot secrets $(if $(DEMO),--demo) $(if $(FMN_SECRETS_FOLDER),--folder "$(FMN_SECRETS_FOLDER)")

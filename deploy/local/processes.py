@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -162,6 +162,15 @@ class Process:
         self.stop()
         self.start()
         self.wait_ready()
+
+
+def stop_all(processes: Iterable[Process]) -> None:
+    """Ask all to stop, then wait for each."""
+    processes = list(processes)
+    for process in processes:
+        process.ask_to_stop()
+    for process in processes:
+        process.stop()
 
 
 def _pipes(keeper: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:

@@ -27,7 +27,7 @@ from deploy.local.places import (
     private_folder,
     write_private,
 )
-from deploy.local.processes import Process, Program, stop_leftovers
+from deploy.local.processes import Process, Program, stop_all, stop_leftovers
 from deploy.local.provision import Provision, deprovision, provision
 
 Report = Callable[[str, str], None]
@@ -122,7 +122,7 @@ class Stack:
                     done.result()
             except BaseException:
                 self.ending = True
-                _stop_all(self.servers.values())
+                stop_all(self.servers.values())
                 raise
 
     def attach(self) -> Stack:
@@ -202,7 +202,7 @@ class Stack:
                 process.wait_ready()
                 self.report(name, "ready")
         except BaseException:
-            _stop_all(started.values())
+            stop_all(started.values())
             raise
         return started
 
@@ -229,14 +229,14 @@ class Stack:
 
     def stop_services(self) -> None:
         """Stop the services that this object started."""
-        _stop_all(self.services.values())
+        stop_all(self.services.values())
         self.services = {}
 
     def stop(self) -> None:
         """Stop everything that this object started, services first, and nothing else."""
         self.stop_services()
         if self.servers:
-            _stop_all(self.servers.values())
+            stop_all(self.servers.values())
             self.servers = {}
         if self._lock is not None:
             (self.places.run / "stack.json").unlink(missing_ok=True)
@@ -270,12 +270,3 @@ class Stack:
         """Scratch files of an earlier run are of no use to this one."""
         shutil.rmtree(self.places.temp, ignore_errors=True)
         private_folder(self.places.temp)
-
-
-def _stop_all(processes: Iterable[Process]) -> None:
-    """Ask all to stop, then wait for each."""
-    processes = list(processes)
-    for process in processes:
-        process.ask_to_stop()
-    for process in processes:
-        process.stop()

@@ -10,6 +10,7 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
+from deploy.local.processes import stop_all
 from deploy.local.stack import Stack
 from deploy.ops.main import app
 from tests.house import House, eventually
@@ -100,6 +101,6 @@ def a_clock(stack: Stack, names: str, **env: str) -> Iterator[Clock]:
     try:
         yield Clock(house=House(stack, provided))
     finally:
+        stop_all(started.values())
         for process in started.values():
-            process.stop()
             stack.services.pop(process.name, None)

@@ -17,6 +17,7 @@ from pymongo import MongoClient
 from deploy.local import objects
 from deploy.local.broker import Management
 from deploy.local.mongo import admin_client
+from deploy.local.processes import stop_all
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from shared.events import SERVICES
@@ -94,8 +95,7 @@ def _told(stack: Stack, names: str, *, declining: bool) -> Seen:
             eventually(lambda: _nothing_to_do(mongo, names))
             assert house.caseworker.get(f"/cases/{case_id}").status_code == 410
             counted = {f"{service} counted": _counted(provided.urls[service]) for service in ("case", "consent")}
-            for process in processes.values():
-                process.stop()
+            stop_all(processes.values())
             return {
                 **counted,
                 **_collections(mongo, names),
@@ -104,8 +104,8 @@ def _told(stack: Stack, names: str, *, declining: bool) -> Seen:
                 **{f"{name} log": _lines(process.log, names) for name, process in processes.items()},
             }
     finally:
+        stop_all(processes.values())
         for process in processes.values():
-            process.stop()
             stack.services.pop(process.name, None)
 
 
@@ -168,9 +168,9 @@ def _files(stack: Stack, provided: Provision) -> Seen:
     """Objects, the ledger's copy, letters, and whatever lies in a spool."""
     store, names = objects.admin(stack.places, stack.ports).s3, provided.prefix
     seen: Seen = {}
+    listed = store.list_objects(f"{names}-document", recursive=True, include_version=True)
+    seen["bucket"] = [item.object_name for item in listed]
     for service in SERVICES:
-        listed = store.list_objects(f"{names}-{service}", recursive=True, include_version=True)
-        seen[f"bucket {service}"] = [item.object_name for item in listed]
         seen[f"spool {service}"] = sorted(p.name for p in Path(provided.env[service]["FMN_SPOOL"]).rglob("*"))
     copy = Path(provided.env["consent"]["FMN_LEDGER_COPY"]) / "ledger.jsonl"
     seen["ledger copy"] = [_plain(json.loads(line), names) for line in copy.read_text().splitlines()]

@@ -81,13 +81,13 @@ def everything_inside(house: House, inside: Inside, messages: list[tuple[str, by
                 for row in inside.mongo[database][store].find():
                     yield f"{database}.{store}", encode(row)
     s3 = objects.admin(stack.places, stack.ports).s3
+    for item in s3.list_objects(f"{inside.names}-document", recursive=True, include_version=True):
+        name = str(item.object_name)
+        yield f"key {name}", name.encode()
+        if item.size is not None and not item.is_delete_marker:
+            with s3.get_object(item.bucket_name, name, version_id=item.version_id) as answer:
+                yield f"object {name}", answer.read()
     for service in SERVICES:
-        for item in s3.list_objects(f"{inside.names}-{service}", recursive=True, include_version=True):
-            name = str(item.object_name)
-            yield f"key {name}", name.encode()
-            if item.size is not None and not item.is_delete_marker:
-                with s3.get_object(item.bucket_name, name, version_id=item.version_id) as answer:
-                    yield f"object {name}", answer.read()
         metrics = house.caseworker.call("GET", f"{service}:/metrics")
         assert metrics.status_code == 200
         yield f"metrics of {service}", metrics.content
