@@ -10,8 +10,9 @@ import base64
 import os
 import secrets
 import shutil
+import stat
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,14 @@ READERS: Mapping[str, int] = {
     "consent": 10003,
     "notifier": 10004,
 }
+# Files of the checkout that containers mount, whose uids aren't the checkout's owner.
+MOUNTED = tuple(
+    PROJECT / "deploy" / path
+    for path in ("gateway/Caddyfile", "gateway/compose-ready.sh", "objects/compose-start.sh", "rabbitmq/compose.conf")
+)
+FOLDER = PROJECT / "secrets"
+# The demo's settings lie in the folder until they become .env: so a run that died in between can be taken up again.
+_WAITING = "demo.env"
 # The folder's owner can be changed by root alone; for anyone else a container does it.
 _CHOWN_IMAGE = "python:3.13-slim-trixie"
 
@@ -46,8 +55,13 @@ class CannotMake(Exception):
 def make_secrets(folder: Path, dotenv: Path | None, readers: Mapping[str, int] = READERS) -> None:
     """Make `folder`, and for a demo `dotenv` too. Raises CannotMake when either exists: nothing is overwritten.
 
-    readers: the uid that each folder in it is given to; one that isn't named stays the caller's.
+    readers: the uid that each folder in it is given to; one that isn't named stays the caller's. What is left to do of
+    a demo's run that died between the two is done.
     """
+    waiting = folder / _WAITING
+    if dotenv and not dotenv.exists() and os.access(waiting, os.R_OK):
+        _settle(waiting, dotenv)
+        return
     for path in (folder, dotenv):
         if path and path.exists():
             raise CannotMake(
@@ -60,11 +74,34 @@ def make_secrets(folder: Path, dotenv: Path | None, readers: Mapping[str, int] =
     private_folder(part)
     _write_keys(part)
     _write_passwords(part, demo=dotenv is not None)
+    if dotenv:
+        settings = demo_settings() | ({} if folder == FOLDER else {"FMN_SECRETS_FOLDER": str(folder.resolve())})
+        write_private(part / _WAITING, "".join(f'{name}="{value}"\n' for name, value in settings.items()))
     if readers:
         _give_to_readers(part, readers)
     part.rename(folder)
     if dotenv:
-        write_private(dotenv, "".join(f'{name}="{value}"\n' for name, value in demo_settings().items()))
+        _settle(waiting, dotenv)
+
+
+def let_containers_read(files: Sequence[Path] = MOUNTED) -> list[Path]:
+    """Let everybody read these files; answers those that not everybody could. Raises CannotMake.
+
+    Under a umask such as 077 git makes files that their owner alone may read, and a bind mount keeps a file's mode.
+    """
+    closed = [path for path in files if not path.stat().st_mode & stat.S_IROTH]
+    for path in closed:
+        try:
+            path.chmod(stat.S_IMODE(path.stat().st_mode) | 0o444)
+        except PermissionError as error:
+            raise CannotMake(f"Containers can't read {path}, and only its owner can change that: chmod a+r.") from error
+    return closed
+
+
+def _settle(waiting: Path, dotenv: Path) -> None:
+    """Make .env of the settings that wait in the folder, which may lie on another disk: a rename wouldn't do."""
+    write_private(dotenv, waiting.read_text())
+    waiting.unlink()
 
 
 def demo_settings() -> dict[str, str]:
@@ -150,15 +187,22 @@ def register(app: typer.Typer) -> None:
     @app.command("secrets")
     def make(
         demo: Annotated[bool, typer.Option(help="Also write .env with settings for a look on this machine.")] = False,
-        folder: Annotated[Path, typer.Option(help="Where to.")] = PROJECT / "secrets",
+        folder: Annotated[Path, typer.Option(envvar="FMN_SECRETS_FOLDER", help="Where to.")] = FOLDER,
     ) -> None:
-        """Make the secrets that docker-compose.yml mounts. Overwrites nothing."""
+        """Make the secrets that docker-compose.yml mounts. Overwrites nothing.
+
+        What else it mounts of the checkout is made readable for everybody, as the containers need it.
+        """
         try:
+            for path in let_containers_read():
+                typer.echo(f"{path} can be read by everybody now: the containers that mount it couldn't.")
             make_secrets(folder, PROJECT / ".env" if demo else None)
         except CannotMake as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from error
         typer.echo(f"Made {folder}: keep a copy of it somewhere safe and apart, for nothing can be read without it.")
+        if folder != FOLDER and not demo:
+            typer.echo(f'Compose looks for it where .env says: FMN_SECRETS_FOLDER="{folder.resolve()}"')
         if demo:
             typer.echo("Made .env. Next: docker compose --profile demo up --build --wait")
         else:

@@ -31,6 +31,13 @@ CADDYFILE = (PROJECT / "deploy/gateway/Caddyfile").read_text()
 DOCKERFILE = (PROJECT / "deploy/Dockerfile").read_text()
 
 
+def default(setting: str) -> str:
+    """What a setting is unless the environment names another: `${NAME:-this}`."""
+    found = re.fullmatch(r"\$\{\w+:-(.+)}", setting)
+    assert found, setting
+    return found[1]
+
+
 def secret_folders(container: dict[str, Any]) -> list[str]:
     return [
         volume["source"].rpartition("/")[2]
@@ -95,7 +102,7 @@ def test_the_disks_are_watched_by_a_uid_that_owns_nothing_there() -> None:
     assert set(watcher["volumes"]) == {"rabbitmq:/disks/rabbitmq:ro", "objects:/disks/objects:ro"}
     assert int(watcher["user"].partition(":")[0]) not in {0, 999, *secrets.READERS.values()}
     assert watcher["networks"] == ["servers"]
-    asked = dict(pair.split("=") for pair in CONTAINERS["case-api"]["environment"]["FMN_DISKS"].split(","))
+    asked = dict(pair.split("=") for pair in default(CONTAINERS["case-api"]["environment"]["FMN_DISKS"]).split(","))
     assert asked == {name: f"http://disks:{disks.PORT}/{name}" for name in ("rabbitmq", "objects")}
 
 
@@ -123,7 +130,7 @@ def test_capabilities_are_given_with_a_reason() -> None:
 
 def test_images_are_named_with_a_tag_and_can_be_overridden() -> None:
     images = {name: container["image"] for name, container in CONTAINERS.items() if name not in OURS}
-    assert {name: re.fullmatch(r"\$\{\w+:-(.+)}", image)[1] for name, image in images.items()} == {  # type: ignore[index]
+    assert {name: default(image) for name, image in images.items()} == {
         "mongo": "mongo:8.0",
         "rabbitmq": "rabbitmq:4-management",
         "objects": "pgsty/silo:RELEASE.2026-09-03T13-18-01Z",
@@ -137,7 +144,7 @@ def test_tests_in_containers_use_the_same_images() -> None:
     from tests.containers import Images
 
     named = {name: CONTAINERS[name]["image"] for name in ("mongo", "rabbitmq", "objects")}
-    assert {name: re.search(r":-(.+)}", image)[1] for name, image in named.items()} == asdict(Images())  # type: ignore[index]
+    assert {name: default(image) for name, image in named.items()} == asdict(Images())
 
 
 def test_no_secret_is_in_the_compose_file() -> None:
@@ -160,8 +167,25 @@ def test_the_gateway_alone_is_published_and_the_catcher_only_to_this_machine() -
     assert COMPOSE["networks"]["servers"] == COMPOSE["networks"]["services"] == {"internal": True}
 
 
-def test_the_relay_must_be_named() -> None:
-    assert CONTAINERS["notifier-worker"]["environment"]["FMN_SMTP_URL"].startswith("${FMN_SMTP_URL:?")
+def test_the_relay_must_be_named_and_the_notifier_alone_is_told() -> None:
+    told = {name for name, container in CONTAINERS.items() if "FMN_SMTP_URL" in (container.get("environment") or {})}
+    assert told == {"notifier-api", "notifier-worker"}
+    for name in told:
+        assert CONTAINERS[name]["environment"]["FMN_SMTP_URL"].startswith("${FMN_SMTP_URL:?")
+        assert CONTAINERS[name]["environment"].items() > CONTAINERS["case-api"]["environment"].items()
+
+
+def test_services_can_be_told_of_servers_elsewhere() -> None:
+    told = CONTAINERS["case-worker"]["environment"]
+    urls = {f"FMN_{service.upper()}_URL": f"http://gateway:{8001 + n}" for n, service in enumerate(SERVICES)}
+    for name, usual in {**urls, "FMN_S3_ENDPOINT": "objects:9000", "FMN_S3_SECURE": "off"}.items():
+        assert told[name] == f"${{{name}:-{usual}}}"
+    assert told.items() > {(n, v) for n, v in CONTAINERS["provision"]["environment"].items() if n.startswith("FMN_S3_")}
+
+
+def test_a_brokers_alarm_keeps_nothing_from_starting() -> None:
+    checks = CONTAINERS["rabbitmq"]["healthcheck"]["test"][1]
+    assert re.findall(r"check_\w+", checks) == ["check_running", "check_port_listener"]
 
 
 def test_named_volumes_are_all_used() -> None:
@@ -176,8 +200,12 @@ def test_the_image_is_built_in_two_stages_from_what_is_named() -> None:
     assert "--require-hashes" in DOCKERFILE
     copied = {source for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.M) for source in line.split()[:-1]}
     assert copied == {"pyproject.toml", "uv.lock", "deploy", "services", "shared"}
+    assert DOCKERFILE.index("chmod -R a+rX /app") < DOCKERFILE.index("compileall")
     kept = (PROJECT / ".dockerignore").read_text().splitlines()
     assert "*" in kept
+    # Of several lines that match, the last one counts.
+    last_taken = max(number for number, line in enumerate(kept) if line.startswith("!"))
+    assert {"**/.env*", "**/*.jwk", "**/*.key", "**/*.pem"} <= set(kept[last_taken:])
     assert {line[1:] for line in kept if line.startswith("!")} == copied
 
 
@@ -234,6 +262,18 @@ def test_paths_go_where_the_contract_says_and_nowhere_else(path: str, service: s
     assert routed(path) == service
 
 
+def test_a_stranger_at_the_door_gets_a_problem() -> None:
+    by_any_name = CADDYFILE.partition("\nhttps:// {\n")[2].partition("\n}\n")[0]
+    assert "tls {$FMN_TLS:internal}" in by_any_name
+    assert "import problem 421 not-found" in by_any_name
+
+
+def test_every_way_to_a_service_says_whether_it_was_reached() -> None:
+    assert CADDYFILE.count("handle_errors") == 1
+    assert CADDYFILE.count("import unanswered\n") == 2
+    assert CADDYFILE.count("import problem 503 unavailable") == 2
+
+
 # The secrets
 
 
@@ -286,6 +326,38 @@ def test_a_demo_sends_to_the_catcher(made: Path) -> None:
     assert 'FMN_SMTP_PLAIN="on"' in settings
     required = set(re.findall(r"\$\{(\w+):\?", (PROJECT / "docker-compose.yml").read_text()))
     assert required <= set(re.findall(r"^(\w+)=", settings, re.M))
+
+
+def test_a_demo_that_died_before_it_wrote_its_settings_is_taken_up_again(made: Path) -> None:
+    dotenv = made.with_name(".env")
+    settings, before = dotenv.read_text(), (made / "case/search.key").read_bytes()
+    dotenv.rename(made / "demo.env")
+    secrets.make_secrets(made, dotenv)
+    assert dotenv.read_text() == settings
+    assert stat.S_IMODE(dotenv.stat().st_mode) == 0o600
+    assert (made / "case/search.key").read_bytes() == before
+    assert not (made / "demo.env").exists()
+    with pytest.raises(secrets.CannotMake, match="exists and is left as it is"):
+        secrets.make_secrets(made, dotenv)
+
+
+def test_secrets_may_lie_in_another_folder(made: Path) -> None:
+    assert f'FMN_SECRETS_FOLDER="{made}"\n' in made.with_name(".env").read_text()
+    assert '--folder "$(FMN_SECRETS_FOLDER)"' in (PROJECT / "Makefile").read_text()
+    sources = [v["source"] for c in CONTAINERS.values() for v in c.get("volumes", []) if isinstance(v, dict)]
+    assert all(source.startswith("${FMN_SECRETS_FOLDER:-./secrets}/") for source in sources)
+
+
+def test_what_containers_mount_of_the_checkout_can_be_read_by_all_of_them(tmp_path: Path) -> None:
+    mounts = [v for c in CONTAINERS.values() for v in c.get("volumes", []) if isinstance(v, str) and v.startswith("./")]
+    assert {(PROJECT / mount.partition(":")[0]) for mount in mounts} == set(secrets.MOUNTED)
+    closed, open_ = tmp_path / "closed", tmp_path / "open"
+    for path, mode in ((closed, 0o700), (open_, 0o644)):
+        path.touch()
+        path.chmod(mode)
+    assert secrets.let_containers_read([closed, open_]) == [closed]
+    assert stat.S_IMODE(closed.stat().st_mode) == 0o744
+    assert secrets.let_containers_read([closed, open_]) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away without Docker")
