@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared.clock import utc_now
@@ -44,7 +44,11 @@ FULL = Size(families=300, annual=25, events=48_000, rounds=10, seconds=1_000)
 
 @dataclass(slots=True, kw_only=True)
 class Told:
-    """What happened: every case with its history, every fault, and the stream."""
+    """What happened: every case with its history, every fault, and the stream.
+
+    caught_up: seconds from the end of the last fault until whatever had been said by then was applied, while families
+      and stream went on.
+    """
 
     seed: int
     begun: float
@@ -52,20 +56,24 @@ class Told:
     cases: list[Case] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     said: list[Said] = field(default_factory=list)
+    caught_up: float = 0.0
 
     def shortest(self, complaints: Iterable[tuple[int | None, str]]) -> str:
-        """What to read first: the seed, each complaint, its case's calls, and the faults while that case lived."""
-        lines = [f"SEED={self.seed} tells this again."]
+        """What to read first: the seed; every complaint; and of the cases with one the story with the fewest calls, and
+        the faults while it was told.
+        """
         by_case: dict[int | None, list[str]] = {}
         for number, words in complaints:
             by_case.setdefault(number, []).append(words)
+        lines = [f"SEED={self.seed} tells this again."]
         for number, said in by_case.items():
-            case = next((one for one in self.cases if one.number == number), None)
-            lines += ["", *said]
-            if case is not None:
-                lines.append(f"case {case.number} ({case.ending}), {case.id}:")
-                lines += [f"  {call.line(self.begun)}" for call in case.calls]
-            lines += [f"  fault {fault.line(self.begun)}" for fault in self._while_it_lived(case)]
+            lines += ["", "of no one case:" if number is None else f"of case {number}:", *said]
+        of_cases = [case for case in self.cases if case.number in by_case]
+        case = min(of_cases, key=lambda one: len(one.calls), default=None)
+        if case is not None:
+            lines += ["", f"the shortest story of these, case {case.number} ({case.ending}), {case.id}:"]
+            lines += [f"  {call.line(self.begun)}" for call in case.calls]
+        lines += [f"  fault {fault.line(self.begun)}" for fault in self._while_it_lived(case)]
         return "\n".join(lines)
 
     def _while_it_lived(self, case: Case | None) -> list[Fault]:
@@ -78,8 +86,9 @@ class Told:
 class Driver:
     """One run. `tell` blocks until every case has ended and chaos is over."""
 
-    def __init__(self, house: House, running: Running, seed: int, size: Size) -> None:
+    def __init__(self, house: House, running: Running, inside: Inside, seed: int, size: Size) -> None:
         self._house = house
+        self._inside = inside
         self._size = size
         self._chaos = Chaos(running, seed, size.rounds)
         self._stream = Stream(house, size.events, size.seconds)
@@ -98,6 +107,7 @@ class Driver:
         self._annual.start(self.told.cases)
         self._chaos.start()
         self._chaos.wait(self._size.seconds * 4)
+        self.told.caught_up = self._catch_up()
         for thread in tellers:
             thread.join(_AFTER_CHAOS_SECONDS)
             assert not thread.is_alive(), self.told.shortest([(None, "a teller isn't done")])
@@ -105,6 +115,14 @@ class Driver:
         self._stream.wait(_AFTER_CHAOS_SECONDS)
         self.told.said = self._stream.said
         return self.told
+
+    def _catch_up(self) -> float:
+        by_then = [replace(one, ids=list(one.ids)) for one in self._stream.said]
+        while missing := _not_applied(self._inside, by_then):
+            waited = time.monotonic() - self._chaos.faults[-1].ended
+            assert waited < _AFTER_CHAOS_SECONDS, self.told.shortest([(None, words) for words in missing])
+            time.sleep(0.1)
+        return time.monotonic() - self._chaos.faults[-1].ended
 
     def _tell_cases(self) -> None:
         teller = Teller(self._house, self.told.words)

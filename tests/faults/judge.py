@@ -102,8 +102,8 @@ class Judge:
     # Every erasure is certified, and nothing of the case is left
 
     def _forgotten_cases(self) -> Iterator[Complaint]:
-        published = self._inside.house.auditor.call("GET", "consent:/.well-known/jwks.json").json()
-        keys = KeySet.import_key_set(published)
+        # As they were installed, and not as the service that is judged publishes them.
+        keys = KeySet.import_key_set(json.loads(self._inside.house.provided.public_keys.read_text()))
         for case in self._told.cases:
             if case.failure is None and case.ending == "forgotten":
                 yield from ((case.number, words) for words in self._wrong_in_forgotten(case, keys))
@@ -195,14 +195,17 @@ class Judge:
     # Audit and ledger agree with what was done
 
     def _audit(self) -> Iterator[Complaint]:
+        house = self._inside.house
         done = {
-            service: {(row["sub"], row["record_id"]) for row in self._inside.rows(service, "audit", outcome="done")}
+            house.provided.urls[service]: {
+                (row["sub"], row["record_id"]) for row in self._inside.rows(service, "audit", outcome="done")
+            }
             for service in SERVICES
         }
-        everywhere = set().union(*done.values())
         for case in self._told.cases:
             for call in case.calls:
-                if call.made is not None and call.status and (call.sub, call.made) not in everywhere:
+                owner = house.url(call.what.partition(" ")[2]).partition("/v1")[0]
+                if call.made is not None and call.status and (call.sub, call.made) not in done[owner]:
                     yield case.number, f"accepted and never audited: {call.what} made {call.made}"
 
     def _ledger(self) -> Iterator[Complaint]:
@@ -210,14 +213,18 @@ class Judge:
         yield from ((None, words) for words in broken_links(rows))
         entries = Counter((row["kind"], row["about"]) for row in rows)
         wanted = {("erasure", str(case.request)) for case in self._told.cases if case.certificate is not None}
+        withdrawn = self._inside.rows("consent", "endings", kind="withdrawn")
+        wanted |= {("withdrawal", row["_id"]) for row in withdrawn if self._number(row["case_id"]) is not None}
         for key, count in entries.items():
             if count > 1:
                 yield None, f"{count} ledger entries for {key}"
         if missing := wanted - set(entries):
-            yield None, f"certified and not in the ledger: {missing}"
+            yield None, f"certified or withdrawn, and not in the ledger: {missing}"
         completed = {("erasure", row["_id"]) for row in self._inside.rows("consent", "requests", status="completed")}
         if strangers := {key for key in entries if key[0] == "erasure"} - completed:
             yield None, f"in the ledger and not completed: {strangers}"
+        if unwritten := completed - set(entries):
+            yield None, f"completed and not in the ledger: {unwritten}"
         copy = Path(self._inside.house.provided.env["consent"]["FMN_LEDGER_COPY"]) / "ledger.jsonl"
         copied = [json.loads(line)["hash"] for line in copy.read_text().splitlines()] if copy.exists() else []
         if copied != [row["hash"] for row in rows]:

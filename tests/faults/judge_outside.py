@@ -76,6 +76,10 @@ class Outside:
             states = {row["status"] for row in rows}
             if case.ending != "forgotten" and not states:
                 yield case.number, "no opening letter was ever thought of"
+            for row in rows:
+                person = next((one for one in case.people if one.id == row["person_id"]), None)
+                if row["status"] == "delivered" and person and (person.name.lower(), row["template"]) not in gone:
+                    yield case.number, f"the {row['template']} letter is said to be delivered, and nobody has it"
             if "sending" in states or ("created" in states and case.ending == "kept"):
                 yield case.number, f"a letter is neither gone nor given to a person: {states}"
             told = self._inside.row("notifier", "last_letters", _id=case.request) if case.request else None

@@ -135,5 +135,5 @@ def _keep(own: OwnStack, over: threading.Event) -> None:
             elif now >= due[process.name]:
                 del due[process.name]
                 own.restarts[process.name] = own.restarts.get(process.name, 0) + 1
-                with suppress(StackError):
+                with suppress(StackError, OSError):
                     process.start()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from deploy.local.errors import StackError
 from deploy.local.places import PROJECT, SERVICES, private_folder
-from deploy.local.processes import Process
+from deploy.local.processes import Process, stop_all
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 
@@ -52,10 +52,7 @@ class Running:
         self._over.set()
         if self._keeping.is_alive():
             self._keeping.join(10)
-        for process in self._services.values():
-            process.ask_to_stop()
-        for process in self._services.values():
-            process.stop()
+        stop_all(self._services.values())
 
     def server(self, name: str) -> Process:
         return self.stack.servers[name]
@@ -73,7 +70,8 @@ class Running:
             for process in self.all:
                 if not process.running and not self._over.is_set():
                     self.restarts[process.name] = self.restarts.get(process.name, 0) + 1
-                    with suppress(StackError):
+                    # A machine that is full for a moment must not end what starts everything again.
+                    with suppress(StackError, OSError):
                         process.start()
 
     def wait_well(self, *processes: Process, within_seconds: float = 60) -> None:

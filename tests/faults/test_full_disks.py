@@ -29,6 +29,13 @@ WHY_NOT = why_not()
 IS_ROOT = os.geteuid() == 0
 needs_disks = pytest.mark.skipif(WHY_NOT is not None or not IS_ROOT, reason=WHY_NOT or "done in a namespace instead")
 
+SAFEGUARDING = {
+    "recipient": "the duty social worker",
+    "what": "what was seen at the door",
+    "basis": "safeguarding",
+    "reason": "a child may be at risk",
+    "told_family": False,
+}
 # Server as the services call it: folder of its data, and MB. RabbitMQ's own limit is 50 MB, well below its floor.
 DISKS = {"mongodb": ("mongodb", 900), "rabbitmq": ("rabbitmq", 900), "objects": ("seaweedfs", 400)}
 BELOW_THE_FLOOR = 0.08
@@ -69,6 +76,8 @@ def test_a_disk_fills_up_and_has_room_again(server: str, on_small_disks: tuple[O
         for errand in story.errands:
             assert errand.taken == (errand.name not in INWARD), (errand.name, errand.statuses)
         assert own.house.caseworker.get(f"/cases/{story.kept}").status_code == 200
+        told = own.house.caseworker.post(f"/cases/{story.kept}/disclosures", SAFEGUARDING)
+        assert told.status_code == 201, told.text
         request = own.house.an_erasure(forgotten)["id"]
         own.house.confirm(request)
         own.inside.completes(request)

@@ -6,6 +6,7 @@ from collections import Counter
 
 from tests.faults.driver import CI, FULL, Driver, drained
 from tests.faults.judge import Judge, messages_consumed
+from tests.faults.judge_once import Once, there_already
 from tests.faults.judge_outside import Outside
 from tests.faults.judge_reviews import Reviews
 from tests.faults.running import Running
@@ -18,8 +19,8 @@ _DRAINED_SECONDS = 5
 def test_whatever_dies_every_accepted_request_has_its_effects_once(
     house: House, running: Running, inside: Inside, faults_seed: int, is_full: bool
 ) -> None:
-    before = messages_consumed(inside)
-    told = Driver(house, running, faults_seed, FULL if is_full else CI).tell()
+    before, made_before = messages_consumed(inside), there_already(inside)
+    told = Driver(house, running, inside, faults_seed, FULL if is_full else CI).tell()
     running.wait_well()
     quiet = drained(inside, 60)
     consumed = messages_consumed(inside) - before
@@ -27,12 +28,15 @@ def test_whatever_dies_every_accepted_request_has_its_effects_once(
     reviews = Counter(case.review for case in told.cases if case.review is not None)
     print(
         f"\n{len(told.cases)} families, {forgotten} forgotten; {consumed} messages; {len(told.faults)} faults; "
-        f"drained after {quiet:.1f} s; restarts: {running.restarts}; annual reviews: {dict(reviews)}"
+        f"caught up {told.caught_up:.1f} s after the last, drained {quiet:.1f} s after the last story; "
+        f"restarts: {running.restarts}; annual reviews: {dict(reviews)}"
     )
     complaints = [
         *Judge(inside, told).complaints(),
+        *Once(inside, told, made_before).complaints(),
         *Outside(inside, told).complaints(),
         *Reviews(inside, told).complaints(),
     ]
     assert complaints == [], told.shortest(complaints)
     assert consumed >= (100_000 if is_full else 10_000), consumed
+    assert told.caught_up <= _DRAINED_SECONDS, told.shortest([(None, f"caught up after {told.caught_up:.1f} s")])
