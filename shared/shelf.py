@@ -42,10 +42,10 @@ class Shelf:
         self._work = register.work
         self.deferred = register.keep(
             "deferred",
-            clear={**_MESSAGE, "due": Time(), "attempts": Count(), "marks": Count()},
+            clear={**_MESSAGE, "tried": Time(), "due": Time(), "attempts": Count(), "marks": Count()},
             retention=None,
             why="a message that couldn't be handled yet waits here; an event has no person in it",
-            indexes=(("due",), ("at",)),
+            indexes=(("due",), ("tried",)),
         )
         self.parked = register.keep(
             "parked",
@@ -78,6 +78,7 @@ class Shelf:
             **message,
             "reason": _word(reason),
             "at": min(message.get("at", now), now),
+            "tried": now,
             "due": now + full_jitter(attempts, _SLOWEST),
             "attempts": attempts,
             "marks": 0,
@@ -100,8 +101,8 @@ class Shelf:
     def claim(self, now: datetime) -> Row | None:
         """A deferred message that is due, kept from other processes for a minute and marked as being tried."""
         return self.deferred.rows.find_one_and_update(
-            {"$or": [{"due": {"$lte": now}}, {"at": {"$gt": now + _CLOCKS_DIFFER}}]},
-            {"$set": {"due": now + _LEASE}, "$min": {"at": now}, "$inc": {"marks": 1}},
+            {"$or": [{"due": {"$lte": now}}, {"tried": {"$gt": now + _CLOCKS_DIFFER}}]},
+            {"$set": {"due": now + _LEASE, "tried": now}, "$min": {"at": now}, "$inc": {"marks": 1}},
             sort=[("due", 1)],
             return_document=ReturnDocument.AFTER,
         )

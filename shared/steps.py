@@ -77,7 +77,7 @@ class Steps:
             },
             retention=None,
             why="what must still be done after a transaction; deleted once it is",
-            indexes=(("due",), ("lease",)),
+            indexes=(("due",), ("lease",), ("attempts", "due")),
         ).rows
         self._at_once = at_once
         self._free = threading.Semaphore(at_once)
@@ -219,12 +219,19 @@ class Steps:
             time.sleep(_HEARTBEAT_SECONDS)
             with self._guard:
                 held = list(self._held)
-            if not held:
-                continue
             try:
-                self._rows.update_many({"lease": {"$in": held}}, {"$set": {"lease_until": utc_now() + LEASE}})
+                if held:
+                    self._rows.update_many({"lease": {"$in": held}}, {"$set": {"lease_until": utc_now() + LEASE}})
+                self._bring_forward(utc_now())
             except PyMongoError as error:
                 log.warning("steps.lease_not_renewed", **where(error))
+
+    def _bring_forward(self, now: datetime) -> None:
+        """A step that failed is tried again within minutes: one that waits for longer was put off by a clock that has
+        since been put right.
+        """
+        wrong = {"attempts": {"$gt": 0}, "due": {"$gt": now + _SLOWEST + _CLOCKS_DIFFER}}
+        self._rows.update_many(wrong, {"$set": {"due": now}})
 
 
 def _lapsed(now: datetime) -> Row:

@@ -1,0 +1,89 @@
+"""What a clock that was an hour ahead put off is done as soon as the clock is right again, and not an hour later."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+import pytest
+
+from deploy.local.stack import Stack
+from shared.clock import utc_now
+from shared.errors import Temporary
+from shared.events import Event, consent, write
+from shared.ids import new_id
+from shared.work import Tx
+from tests.service.messaging_rig import Node, a_rig, until
+from tests.service.test_messaging import a_delivery, a_step, an_event
+
+_AN_HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def node(stack: Stack) -> Iterator[Node]:
+    with a_rig(stack) as rig:
+        opened = Node(rig.config, "case").open()
+        yield opened
+        opened.close()
+
+
+def an_hour_ahead() -> datetime:
+    return utc_now() + _AN_HOUR
+
+
+def test_a_step_that_failed_while_the_clock_was_ahead(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[int] = []
+
+    def fails(step: object) -> None:
+        tries.append(1)
+        if len(tries) == 1:
+            raise Temporary("away")
+
+    node.steps.serve({"fails": fails})
+    with monkeypatch.context() as clock:
+        clock.setattr("shared.steps.utc_now", an_hour_ahead)
+        node.steps.start()
+        a_step(node, "fails", "one")
+        a_step(node, "fails", "in-two-hours", due=2 * _AN_HOUR)
+        until(lambda: node.work.db["steps"].count_documents({"due": {"$gt": utc_now()}, "attempts": 1}) == 1)
+    # What was put off comes at once, and what was to wait goes on waiting
+    until(lambda: [row["key"] for row in node.work.db["steps"].find()] == ["in-two-hours"])
+    node.steps.request_stop()
+    assert len(tries) == 2
+
+
+def test_a_message_that_was_deferred_before_and_again_while_it_was_ahead(node: Node) -> None:
+    def away(tx: Tx, event: Event) -> None:
+        raise Temporary("away")
+
+    node.also = away
+    said = an_event(new_id(), consent.GIVEN)
+    node.inbox.handle([a_delivery(node, said)])
+    first = node.work.db["deferred"].find_one()
+    assert first is not None
+    # Given that it is tried once more by a clock that is ahead
+    assert node.inbox.work_deferred(an_hour_ahead()) == 1
+    node.work.db["deferred"].update_one({}, {"$set": {"due": utc_now() + _AN_HOUR, "tried": utc_now() + _AN_HOUR}})
+    # When the clock is right again, and what was away is back
+    node.also = lambda tx, event: None
+    node.inbox.work_deferred(utc_now())
+    assert node.seen() == [said.id]
+    assert node.work.db["deferred"].count_documents({}) == 0
+
+
+def test_a_batch_with_some_that_came_before_applies_the_others_once(node: Node) -> None:
+    case_id = new_id()
+    before, new = ([an_event(case_id, consent.PREPARING) for _ in range(5)] for _ in range(2))
+    node.inbox.handle([a_delivery(node, event) for event in before])
+    # Given that those that came before would be refused now
+    known = {event.id for event in before}
+
+    def refuses(tx: Tx, event: Event) -> None:
+        assert event.id not in known, "it was handled twice"
+
+    node.also = refuses
+    mixed = [event for pair in zip(before, new, strict=True) for event in pair]
+    node.inbox.handle([a_delivery(node, write(event)) for event in [*mixed, *new]])
+    assert node.seen() == [event.id for event in [*before, *new]]
+    assert node.work.db["parked"].count_documents({}) == 0
+    assert node.work.db["deferred"].count_documents({}) == 0
