@@ -5,7 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
+from queue import SimpleQueue
 from typing import Any
 
 from pymongo.errors import PyMongoError
@@ -50,6 +52,51 @@ _WHY = "Accountability (UK GDPR Art. 5(2)): who saw or changed what; ids, enums 
 _LATE_AT_MOST = 10_000
 
 
+@dataclass(slots=True)
+class _Waiting:
+    """One row to be written, and what became of it."""
+
+    row: Mapping[str, Any]
+    written: bool = False
+    error: Exception | None = None
+
+
+class _Together:
+    """Rows of several requests in one insert, so that they wait for the disk together.
+
+    Whoever's turn it is writes for all who wait, and what goes wrong goes wrong for all of them. One request alone is
+    written at once.
+    """
+
+    def __init__(self, store: KeptRows) -> None:
+        self._store = store
+        self._turn = threading.Lock()
+        self._arrived: SimpleQueue[_Waiting] = SimpleQueue()
+
+    def write(self, row: Mapping[str, Any]) -> None:
+        """Return once the row is written. Raises PyMongoError when it isn't, and ValueError as `KeptRows.insert`."""
+        self._store.check(row)
+        mine = _Waiting(row)
+        self._arrived.put(mine)
+        with self._turn:
+            if not (mine.written or mine.error):
+                self._write_all()
+        if mine.error is not None:
+            raise mine.error
+
+    def _write_all(self) -> None:
+        waiting = [self._arrived.get() for _ in range(self._arrived.qsize())]
+        rows = [dict(one.row) for one in waiting]
+        try:
+            self._store.rows.insert_many(rows) if len(rows) > 1 else self._store.rows.insert_one(rows[0])
+        except Exception as error:  # noqa: BLE001 - raised again by each whose row it was
+            for one in waiting:
+                one.error = error
+        else:
+            for one in waiting:
+                one.written = True
+
+
 class Audit:
     """The audit rows of one service."""
 
@@ -61,12 +108,13 @@ class Audit:
             why=_WHY,
             indexes=(("case_id", "_id"),),
         )
+        self._together = _Together(self.store)
         self._late: deque[dict[str, Any]] = deque(maxlen=_LATE_AT_MOST)
         self._lock = threading.Lock()
 
     def write(self, row: Mapping[str, Any]) -> None:
         """Write a row, and with it those that had to wait. Raises PyMongoError when it can't be written."""
-        self.store.insert({"_id": new_id(), **row})
+        self._together.write({"_id": new_id(), **row})
         self.catch_up()
 
     def write_or_keep(self, row: Mapping[str, Any]) -> bool:

@@ -7,19 +7,20 @@ the tombstone: a case id and nothing else of the case.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import InsertOne, ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError
+from pymongo.errors import BulkWriteError
 
 from shared.errors import Erased, Frozen, NotFound
 from shared.vault import Vault
 
 OPEN, FROZEN, CLOSED = "open", "frozen", "closed"
+_DUPLICATE = 11000
 
 FROZEN_SENTENCE = (
     "An erasure has been asked for, so nothing may be added or changed until it is settled. Nothing was stored."
@@ -70,9 +71,7 @@ class Gates:
         The first thing in its transaction: whoever else wants to write to one of the cases then waits for it, where a
         long transaction that wrote its gates last would begin anew for each of them. Answers the rows that there are.
         """
-        of_these = {"_id": {"$in": sorted(set(case_ids))}}
-        self.rows.update_many(of_these, {"$inc": {"writes": 1}}, session=session)
-        held = _Held(self.rows.find(of_these, session=session))
+        held = _Held(self._counted(session, sorted(set(case_ids))))
         self._held[session] = held
         try:
             yield held.rows
@@ -80,6 +79,18 @@ class Gates:
                 self.rows.bulk_write(updates, ordered=False, session=session)
         finally:
             del self._held[session]
+
+    def _counted(self, session: ClientSession, case_ids: list[str]) -> Iterable[dict[str, Any]]:
+        """The gates of these cases as they are once a write has been counted at each: in one call where it is one."""
+        count = {"$inc": {"writes": 1}}
+        if len(case_ids) == 1:
+            row = self.rows.find_one_and_update(
+                {"_id": case_ids[0]}, count, return_document=ReturnDocument.AFTER, session=session
+            )
+            return () if row is None else (row,)
+        of_these = {"_id": {"$in": case_ids}}
+        self.rows.update_many(of_these, count, session=session)
+        return self.rows.find(of_these, session=session)
 
     def _holds(self, session: ClientSession | None, case_id: str) -> _Held | None:
         """What the session's transaction holds, if this case's gate is part of it."""
@@ -93,11 +104,23 @@ class Gates:
         """
         wanted = set(case_ids)
         known = self.rows.find({"_id": {"$in": sorted(wanted)}}, {"_id": 1}) if wanted else ()
-        for case_id in wanted - {row["_id"] for row in known}:
+        self.make(vault, sorted(wanted - {row["_id"] for row in known}))
+
+    def make(self, vault: Vault, case_ids: Sequence[str]) -> None:
+        """As `prepare`, for cases that have no gate: as far as anybody here knows."""
+        for case_id in case_ids:
             vault.create_key(case_id)
-            try:
-                self.rows.insert_one({"_id": case_id, "state": OPEN, "writes": 0, "seq": 0})
-            except DuplicateKeyError:
+        rows = [InsertOne[dict[str, Any]]({"_id": id, "state": OPEN, "writes": 0, "seq": 0}) for id in case_ids]
+        if not rows:
+            return
+        try:
+            self.rows.bulk_write(rows, ordered=False)
+        except BulkWriteError as error:
+            failed = error.details["writeErrors"]
+            if any(one["code"] != _DUPLICATE for one in failed):
+                raise
+            # Somebody else was first; if the case has ended since, it gets no key after all.
+            for case_id in (str(one["op"]["_id"]) for one in failed):
                 if self.state(case_id) == CLOSED:
                     vault.destroy_key(case_id)
 

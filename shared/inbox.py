@@ -15,7 +15,7 @@ from itertools import groupby
 import pymongo
 from prometheus_client import Counter
 from pymongo import InsertOne
-from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
 
 from shared.arrivals import is_never_dropped, passes_closed_gate, verify
 from shared.clock import utc_now
@@ -39,6 +39,7 @@ _MARKS_BEFORE_PARKED = 3
 _FAILURES_BEFORE_PARKED = 8
 # Well under the three seconds after which MongoDB ends a transaction: a batch that takes longer is committed in parts.
 _TRANSACTION_SECONDS = 1.0
+_DUPLICATE = 11000
 
 _MESSAGES = Counter("fmn_messages", "Messages by what became of them", ["service", "type", "outcome"])
 
@@ -116,7 +117,7 @@ class Inbox:
                 taken.append((event, delivery))
         try:
             while taken:
-                taken = taken[self._commit([event for event, _ in taken]) :]
+                taken = taken[self._commit_news([event for event, _ in taken]) :]
         except Exception as error:
             # Whatever it was, each is now tried alone, which names it.
             if isinstance(error, ConnectionFailure) and not self._mongo_answers():
@@ -202,10 +203,22 @@ class Inbox:
 
     # One transaction
 
-    def _commit(self, events: Sequence[Event], *, worked_off: Row | None = None, too_late: bool = False) -> int:
+    def _commit_news(self, events: Sequence[Event]) -> int:
+        """As `_commit`, taking it that none of them came before, which is nearly always so and then saves the asking."""
+        try:
+            return self._commit(events, asking=False)
+        except BulkWriteError as error:
+            if all(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
+                raise
+            return self._commit(events)
+
+    def _commit(
+        self, events: Sequence[Event], *, asking: bool = True, worked_off: Row | None = None, too_late: bool = False
+    ) -> int:
         """Apply these events and remember them: how many of them, from the first, it was time for.
 
-        worked_off: the message, which may lie deferred until here.
+        asking: which of them came before is looked up; without it one that did raises BulkWriteError. worked_off: the
+        message, which may lie deferred until here.
         """
         cases = {event.case for event in events if event.type.type not in self._without_gate}
         self._work.gates.prepare(self._vault, cases)
@@ -215,7 +228,7 @@ class Inbox:
             outcomes.clear()
             until = time.monotonic() + _TRANSACTION_SECONDS
             with tx.gates.holding(tx.session, [event.case for event in events]) as gates:
-                known = self._known(tx, events)
+                known = self._known(tx, events) if asking else set()
                 closed = {case_id for case_id, gate in gates.items() if gate["state"] == CLOSED}
                 for event in events:
                     if outcomes and time.monotonic() > until:

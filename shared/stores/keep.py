@@ -53,9 +53,13 @@ class KeptRows:
 
     def insert(self, row: Mapping[str, Any], *, session: ClientSession | None = None) -> None:
         """Write a row. Raises ValueError naming the fields that are not on the closed list."""
+        self.check(row)
+        self.rows.insert_one(dict(row), session=session)
+
+    def check(self, row: Mapping[str, Any]) -> None:
+        """Raises ValueError naming the fields that are not on the closed list."""
         if wrong := misfits(self.clear, {name: value for name, value in row.items() if name != "_id"}):
             raise ValueError(f"{self.name} doesn't keep, or wants otherwise: {', '.join(wrong)}")
-        self.rows.insert_one(dict(row), session=session)
 
     def found(self, case_id: str) -> int:
         return 0

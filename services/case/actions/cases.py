@@ -28,7 +28,7 @@ def start_case(stores: CaseStores, *, channel: str, life: timedelta, now: dateti
     """Make a shell that expires after `life` unless the family agrees (P4)."""
     case_id = new_id()
     # Gate and key are made together, before any writer could want them.
-    stores.work.gates.prepare(stores.vault, [case_id])
+    stores.work.gates.make(stores.vault, [case_id])
 
     def begin(shell: Case) -> CaseView:
         def act(tx: Tx) -> CaseView:
