@@ -1,7 +1,7 @@
 """How much room is on the disks under the servers, for those who may not look there themselves.
 
-In a container of its own, which has the servers' volumes mounted as `/disks/<server>`, read-only, and a uid that may
-list none of them: all it needs is the file system's own numbers. `GET /rabbitmq` answers {"free", "total"} in bytes.
+In a container of its own, which has the servers' volumes mounted as `/disks/<server>`, read-only, and a uid that owns
+nothing there: all it needs is the file system's own numbers. `GET /rabbitmq` answers {"free", "total"} in bytes.
 """
 
 from __future__ import annotations

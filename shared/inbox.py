@@ -204,7 +204,7 @@ class Inbox:
     # One transaction
 
     def _commit_news(self, events: Sequence[Event]) -> int:
-        """As `_commit`, taking it that none of them came before, which is nearly always so and then saves the asking."""
+        """As `_commit`, taking it that none of them came before: nearly always so, and then it saves the asking."""
         try:
             return self._commit(events, asking=False)
         except BulkWriteError as error:

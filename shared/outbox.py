@@ -36,6 +36,10 @@ _PUBLISH_SECONDS = 5.0
 _BATCH = 200
 _HANDED_OVER_AT_MOST = 1_000
 _SLOWEST = timedelta(minutes=5)
+_LONG_AGO = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
+# Long past a broker's restart: nobody hears anything of what this service decides.
+_ALARM_SECONDS = 60.0
+_ALARM_AGAIN = timedelta(minutes=5)
 # About five minutes of refusals: no longer the broker's passing trouble.
 _FAILING_AFTER = 8
 
@@ -71,6 +75,7 @@ class Outbox:
         self._handed: queue.Queue[Sequence[Row]] = queue.Queue(_HANDED_OVER_AT_MOST)
         self._starting = threading.Lock()
         self._pid: int | None = None
+        self._alarmed = _LONG_AGO
         self._stopping = threading.Event()
         register.work.hand_over = self.hand_over
 
@@ -214,3 +219,6 @@ class Outbox:
         age = 0.0 if oldest is None else max(0.0, (now - oldest["at"]).total_seconds())
         _OLDEST.labels(self._work.service).set(age)
         _FAILING.labels(self._work.service).set(self._rows.count_documents({"failing": True}))
+        if age > _ALARM_SECONDS and now - self._alarmed > _ALARM_AGAIN:
+            self._alarmed = now
+            log.error("outbox.waiting", seconds=round(age))

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from prometheus_client import start_http_server
+
 from shared.bus import Consumer, Publisher
 from shared.inbox import Handler, Inbox
 from shared.logs import log
@@ -18,6 +20,7 @@ from shared.steps import Every, Periodic, Steps
 from shared.stores import Register
 
 _READY_FILE = "FMN_READY_FILE"
+_METRICS = "FMN_WORKER_METRICS"
 _STOP_SECONDS = 4.5
 _SWEEP_SECONDS = 1.0
 _DEFERRED_SECONDS = 1.0
@@ -43,8 +46,12 @@ def run_worker(
 ) -> int:
     """Run until SIGTERM or SIGINT; 0. Then: stop consuming, finish what is in hand, flush, close, within 5 s.
 
-    FMN_READY_FILE, where set, is touched once the queue is being consumed.
+    FMN_READY_FILE, where set, is touched once the queue is being consumed. FMN_WORKER_METRICS, where set, is the
+    host:port at which this process shows its metrics.
     """
+    if address := os.environ.get(_METRICS):
+        host, _, port = address.rpartition(":")
+        start_http_server(int(port), host)
     if ready_file := os.environ.get(_READY_FILE):
         Path(ready_file).unlink(missing_ok=True)
     stop = threading.Event()
