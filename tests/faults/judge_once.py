@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from services.consent.actions.saga import ASK_AGAIN_STEP
 from shared.events import SERVICES
 from tests.faults.driver import Told
 from tests.faults.judge import Complaint
@@ -99,7 +100,10 @@ class Once:
             for name in (f"{self._inside.names}_{service}", f"{self._inside.names}_{service}_vault"):
                 database = self._inside.mongo[name]
                 for store in set(database.list_collection_names()) - _KEPT:
-                    for row in database[store].find(about, {"case_id": 1, "case": 1}):
+                    for row in database[store].find(about, {"case_id": 1, "case": 1, "kind": 1}):
+                        # It looks once more, by itself, and ends: in an hour where a clock was ahead when it was put off.
+                        if store == "steps" and row["kind"] == ASK_AGAIN_STEP:
+                            continue
                         case_id = str(row.get("case_id") or row.get("case") or row["_id"])
                         case = self._by_id.get(case_id)
                         yield case and case.number, f"left of an erased case in {name}.{store}: {row['_id']}"
