@@ -101,7 +101,7 @@ class Once:
                 database = self._inside.mongo[name]
                 for store in set(database.list_collection_names()) - _KEPT:
                     for row in database[store].find(about, {"case_id": 1, "case": 1, "kind": 1}):
-                        # It looks once more, by itself, and ends: in an hour where a clock was ahead when it was put off.
+                        # It looks once more and ends by itself: in an hour, where a clock was ahead.
                         if store == "steps" and row["kind"] == ASK_AGAIN_STEP:
                             continue
                         case_id = str(row.get("case_id") or row.get("case") or row["_id"])
