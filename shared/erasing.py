@@ -14,7 +14,7 @@ from shared.clock import utc_now
 from shared.events import Event, consent, erasure
 from shared.events import case as case_events
 from shared.fields import Count, Field, Id, List, Name, Optional, Signed, Table, Time
-from shared.stores import Register
+from shared.stores import Look, Register
 from shared.work import Tx, Work
 
 RECEIPT_TYPE = "fmn-receipt"
@@ -120,7 +120,7 @@ class Erasing:
         """Forget a shell that has ended, everywhere in this service."""
         case_id = str(step.case_id)
         self.before_walk(case_id, None)
-        self._delete(case_id)
+        self._delete(case_id, self._looks(case_id))
 
     def erase(self, step: StepOf) -> None:
         """Walk the register for one request, and answer with a receipt."""
@@ -130,8 +130,9 @@ class Erasing:
             return
         case_id = str(row["case_id"])
         self.before_walk(case_id, request)
-        found = self._record_found(request, case_id, row["found"])
-        self._delete(case_id)
+        looks = self._looks(case_id)
+        found = self._record_found(request, case_id, looks, row["found"])
+        self._delete(case_id, looks)
         remaining = self._remaining(case_id)
         late = self._late(case_id)
         receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late, utc_now())
@@ -184,9 +185,12 @@ class Erasing:
         """The late stores that still hold something of the case."""
         return [store.name for store in self.register.late() if store.found(case_id)]
 
-    def _delete(self, case_id: str) -> None:
-        for store in self.register.erased_by_a_case():
-            store.delete(case_id)
+    def _looks(self, case_id: str) -> dict[str, Look]:
+        return {store.name: store.look(case_id) for store in self.register.erased_by_a_case()}
+
+    def _delete(self, case_id: str, looks: Mapping[str, Look]) -> None:
+        for look in looks.values():
+            look.delete()
         self.register.vault.destroy_key(case_id)
 
     def _remaining(self, case_id: str) -> dict[str, int]:
@@ -194,9 +198,11 @@ class Erasing:
         remaining = {store.name: store.remaining(case_id) for store in self.register.erased_by_a_case()}
         return {**remaining, _CASE_KEYS: int(self.register.vault.has_key(case_id))}
 
-    def _record_found(self, request: str, case_id: str, before: Mapping[str, int]) -> dict[str, int]:
-        """Count what there is, once per store and request: written down before anything is deleted."""
-        counts = {store.name: store.found(case_id) for store in self.register.erased_by_a_case()}
+    def _record_found(
+        self, request: str, case_id: str, looks: Mapping[str, Look], before: Mapping[str, int]
+    ) -> dict[str, int]:
+        """What there is, once per store and request: written down before anything is deleted."""
+        counts = {name: look.count for name, look in looks.items()}
         counts[_CASE_KEYS] = int(self.register.vault.has_key(case_id))
         found = {name: max(count, int(before.get(name, 0))) for name, count in counts.items()}
         self.rows.update_one({"_id": request}, {"$set": {"found": found}})

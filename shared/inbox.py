@@ -23,7 +23,7 @@ from shared.deliveries import Delivery, Hold
 from shared.errors import Erased, Frozen, Permanent, Problem, Temporary, Unavailable
 from shared.events import Event, UnknownType, all_types
 from shared.fields import Id, Name, Time
-from shared.gates import CLOSED
+from shared.gates import CLOSED, Applied
 from shared.ids import is_id
 from shared.logs import log, where
 from shared.shelf import Shelf
@@ -227,7 +227,7 @@ class Inbox:
         def act(tx: Tx) -> None:
             outcomes.clear()
             until = time.monotonic() + _TRANSACTION_SECONDS
-            with tx.gates.holding(tx.session, [event.case for event in events]) as gates:
+            with tx.gates.holding(tx.session, [event.case for event in events], only=_only_state(events)) as gates:
                 known = self._known(tx, events) if asking else set()
                 closed = {case_id for case_id, gate in gates.items() if gate["state"] == CLOSED}
                 for event in events:
@@ -307,3 +307,10 @@ class Inbox:
         except PyMongoError:
             return False
         return True
+
+
+def _only_state(events: Sequence[Event]) -> Applied | None:
+    """The state that these events bring, where they are one."""
+    if len(events) != 1 or events[0].type.topic is None:
+        return None
+    return events[0].case, events[0].type.topic, events[0].seq

@@ -8,6 +8,6 @@ from shared.stores.apart import Apart
 from shared.stores.collection import Collection, Record
 from shared.stores.keep import KeptRows
 from shared.stores.objects import ObjectStore
-from shared.stores.register import Disposal, Register, Store
+from shared.stores.register import Disposal, Look, Register, Store
 
-__all__ = ["Apart", "Collection", "Disposal", "KeptRows", "ObjectStore", "Record", "Register", "Store"]
+__all__ = ["Apart", "Collection", "Disposal", "KeptRows", "Look", "ObjectStore", "Record", "Register", "Store"]

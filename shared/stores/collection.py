@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from pymongo import ASCENDING, UpdateOne
@@ -14,7 +15,7 @@ from pymongo.read_concern import ReadConcern
 
 from shared.errors import Changed
 from shared.fields import Field, misfits
-from shared.stores.register import Disposal
+from shared.stores.register import Disposal, Look
 from shared.vault import OFFICE_KEY, KeyGone, Vault
 from shared.work import Tx
 
@@ -247,6 +248,9 @@ class Collection:
         if self.disposal is Disposal.STRIP:
             return self.rows.update_many(self._of(case_id), {"$unset": {"personal": ""}}).modified_count
         return self.rows.delete_many(self._of(case_id)).deleted_count
+
+    def look(self, case_id: str) -> Look:
+        return Look(count=self.found(case_id), delete=partial(self.delete, case_id))
 
     def remaining(self, case_id: str) -> int:
         rows = self.rows.with_options(read_concern=ReadConcern("majority"))

@@ -5,7 +5,7 @@ Versions, delete markers and unfinished uploads are all part of what must be era
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from minio import Minio
@@ -16,7 +16,7 @@ from urllib3.response import BaseHTTPResponse
 from shared.errors import Temporary
 from shared.fields import Field
 from shared.stores.parts import PartWriter, Source
-from shared.stores.register import Disposal
+from shared.stores.register import Disposal, Look
 
 
 class ObjectStore:
@@ -51,7 +51,7 @@ class ObjectStore:
 
     def purge(self, key: str) -> int:
         """Delete every version, delete marker and unfinished upload of exactly this key; how many there were."""
-        return self._purge(key, exact=True) + self._abort(key)
+        return self._remove([one for one in self._listed(key) if one.name == key]) + self._abort(key)
 
     def keys(self, prefix: str = "") -> Iterator[str]:
         """Every key that has a version or a delete marker."""
@@ -59,11 +59,18 @@ class ObjectStore:
             yield str(item.object_name)
 
     def found(self, case_id: str) -> int:
-        return sum(1 for _ in self.keys(f"{case_id}/")) + self._unfinished(case_id)
+        return self.look(case_id).count
 
     def delete(self, case_id: str) -> int:
-        unfinished = sum(self._abort(key) for key in self.unfinished_keys(case_id))
-        return self._purge(f"{case_id}/", exact=False) + unfinished
+        return self.look(case_id).delete()
+
+    def look(self, case_id: str) -> Look:
+        listed, keys = self._listed(f"{case_id}/"), list(self.unfinished_keys(case_id))
+
+        def delete() -> int:
+            return sum(self._abort(key) for key in keys) + self._remove(listed)
+
+        return Look(count=len(listed) + sum(len(self._uploads(key)) for key in keys), delete=delete)
 
     def remaining(self, case_id: str) -> int:
         return self.found(case_id)
@@ -72,12 +79,12 @@ class ObjectStore:
         for key in self.keys(f"{case_id}/"):
             yield {"key": key}
 
-    def _purge(self, prefix: str, *, exact: bool) -> int:
-        items = [
-            DeleteObject(str(item.object_name), item.version_id)
-            for item in self.client.list_objects(self.bucket, prefix, recursive=True, include_version=True)
-            if not exact or item.object_name == prefix
-        ]
+    def _listed(self, prefix: str) -> list[DeleteObject]:
+        """Every version and delete marker below the prefix."""
+        listed = self.client.list_objects(self.bucket, prefix, recursive=True, include_version=True)
+        return [DeleteObject(str(item.object_name), item.version_id) for item in listed]
+
+    def _remove(self, items: Sequence[DeleteObject]) -> int:
         errors = list(self.client.remove_objects(self.bucket, items))
         if errors:
             raise Temporary("object-store-kept-some")
@@ -93,6 +100,3 @@ class ObjectStore:
         for upload in uploads:
             self.client._abort_multipart_upload(self.bucket, key, upload)
         return len(uploads)
-
-    def _unfinished(self, case_id: str) -> int:
-        return sum(len(self._uploads(key)) for key in self.unfinished_keys(case_id))

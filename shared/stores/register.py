@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
@@ -37,6 +38,14 @@ class Disposal(StrEnum):
     APART = "apart"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What a store has of a case: how many records with a personal part, and what deletes, or strips, just these."""
+
+    count: int
+    delete: Callable[[], int]
+
+
 class Store(Protocol):
     """One collection, bucket or folder."""
 
@@ -50,6 +59,10 @@ class Store(Protocol):
 
     def delete(self, case_id: str) -> int:
         """Delete, or strip, what there is of the case; how many records it was."""
+        ...
+
+    def look(self, case_id: str) -> Look:
+        """`found`, and then `delete`, of a store that has to be searched for both: once."""
         ...
 
     def remaining(self, case_id: str) -> int:
