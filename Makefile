@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 
-.PHONY: setup up demo test faults bench check secrets
+.PHONY: setup up demo test faults compose bench check secrets
 
 setup:
 	@$(PYTHON) -I deploy/local/bootstrap.py
@@ -21,6 +21,11 @@ test: setup
 # SEED=n tells the same story again, FAULTS=full is ten times as long.
 faults: setup
 	@FAULTS_SEED=$(SEED) FAULTS=$(FAULTS) .venv/bin/pytest -s tests/faults
+
+# docker-compose.yml, run for real under a project, secrets and ports of its own, scaled and rolled under load, and taken
+# down again. Without a Docker engine it says so.
+compose: setup
+	@.venv/bin/pytest -s tests/compose
 
 # Ratios against the bare libraries, in bench.json too. SMOKE=1: every row once, small; ROWS="letters outbox": these alone.
 bench:
