@@ -133,7 +133,8 @@ class Consumer:
             body=body,
             user_id=properties.user_id,
             message_id=properties.message_id,
-            delivery_count=count if isinstance(count, int) else 1,
+            # From RabbitMQ 4.3 on what was taken back from a consumer that was silent isn't counted, but still flagged.
+            delivery_count=max(count if isinstance(count, int) else 1, int(method.redelivered)),
             routing_key=method.routing_key,
         )
         self._worker.bring(generation, method.delivery_tag, delivery)

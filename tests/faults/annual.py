@@ -166,7 +166,11 @@ class Annual:
         """Until each who is to have it has, or is known not to be reached; the clock runs meanwhile."""
 
         def tell(case: Case) -> None:
-            until(lambda: self._is_heard(case, letter, handed), f"{letter} of case {case.number} heard of")
+            try:
+                until(lambda: self._is_heard(case, letter, handed), f"{letter} of case {case.number} heard of")
+            except AssertionError as error:
+                facts = self._review(case), self._tasks(case), self._letters(case)
+                raise AssertionError(f"{error}: {facts}") from error
 
         self._each(tell, *(_ENDINGS if letter == "review" else ("silent",)))
 
@@ -184,6 +188,9 @@ class Annual:
 
     def _tasks(self, case: Case) -> list[dict[str, Any]]:
         return list(self._office.get(case.calls, "/tasks", case_id=case.id, state="open")["items"])
+
+    def _letters(self, case: Case) -> list[dict[str, Any]]:
+        return list(self._office.get(case.calls, "/notifications", case_id=case.id)["items"])
 
     def _until_asked_for(self, case: Case) -> None:
         until(lambda: self._asked_for(case), f"erasure of case {case.number} asked for")
