@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import requests
+from pymongo.errors import PyMongoError
 
 from shared.auth import service_token
 from shared.signing import Signer
@@ -23,6 +24,7 @@ from tests.faults.client import Client, until
 from tests.faults.running import Running
 from tests.faults.story import Case, Plan, Teller, Words
 from tests.house import House
+from tests.races.inside import Inside
 
 SETTINGS = {"FMN_TIME_TRAVEL": "on", "FMN_REVIEW_WINDOW_DAYS": "2", "FMN_REVIEW_REMINDER_DAYS": "1"}
 #: Above the number of any other case of a run.
@@ -46,8 +48,9 @@ _ENDING = {
 class Annual:
     """So many such families, told by one thread; `wait` until each review has ended. failed: what ended it early."""
 
-    def __init__(self, house: House, running: Running, words: Words, seed: int, families: int) -> None:
+    def __init__(self, house: House, running: Running, inside: Inside, words: Words, seed: int, families: int) -> None:
         self._house = house
+        self._inside = inside
         self._running = running
         self._teller = Teller(house, words)
         self._office = Client(house, "caseworker", sub="worker-three")
@@ -80,6 +83,8 @@ class Annual:
     def _tell(self) -> None:
         for number in range(self._families):
             self._open(number)
+        # Who looks before it has heard of anybody to write to looks again a day later, by whatever clock it is.
+        self._each(lambda case: until(lambda: self._known(case), f"people of case {case.number} heard of"), *_ENDINGS)
         # Where the clock came before there was anybody to write to, it looks again a day later.
         self._moved += _A_DAY_ON
         with self._dying(_WRITING):
@@ -93,6 +98,13 @@ class Annual:
         with self._dying(_ENDING):
             self._each(self._until_asked_for, "silent")
         self._each(lambda case: self._teller.confirmed(case, str(case.request)), "silent", "forgotten")
+
+    def _known(self, case: Case) -> bool:
+        """Whether the consent service has heard of the people of this case."""
+        try:
+            return self._inside.row("consent", "people", case_id=case.id) is not None
+        except PyMongoError:
+            return False  # MongoDB is away just now
 
     def _each(self, tell: Callable[[Case], object], *endings: str) -> None:
         """Tell it of each that is to end like that, and that nothing has gone wrong with."""

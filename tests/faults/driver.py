@@ -94,7 +94,7 @@ class Driver:
         self._stream = Stream(house, size.events, size.seconds)
         self.told = Told(seed=seed, begun=time.monotonic(), words=Words(random.Random(seed)))
         self.told.faults = self._chaos.faults
-        self._annual = Annual(house, running, self.told.words, seed, size.annual)
+        self._annual = Annual(house, running, inside, self.told.words, seed, size.annual)
         self._annual.faults = self._chaos.faults
         self._numbers = iter(range(1_000_000))
         self._guard = threading.Lock()
