@@ -158,6 +158,17 @@ class Node:
         self.client.close()
 
 
+@contextmanager
+def a_node(stack: Stack, service: str = "case") -> Iterator[Node]:
+    """One service in this process, on names of its own."""
+    with a_rig(stack) as rig:
+        node = Node(rig.config, service).open()
+        try:
+            yield node
+        finally:
+            node.close()
+
+
 class Wire:
     """A TCP forwarder that can be cut: at once, or after so many bytes towards the server."""
 

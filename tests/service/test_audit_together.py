@@ -13,15 +13,13 @@ from deploy.local.stack import Stack
 from shared.audit import Audit
 from shared.clock import utc_now
 from shared.ids import new_id
-from tests.service.messaging_rig import Node, a_rig
+from tests.service.messaging_rig import Node, a_node
 
 
 @pytest.fixture
 def node(stack: Stack) -> Iterator[Node]:
-    with a_rig(stack) as rig:
-        opened = Node(rig.config, "case").open()
+    with a_node(stack) as opened:
         yield opened
-        opened.close()
 
 
 def a_row(**more: Any) -> dict[str, Any]:

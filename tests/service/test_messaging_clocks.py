@@ -13,7 +13,7 @@ from shared.errors import Temporary
 from shared.events import Event, consent, write
 from shared.ids import new_id
 from shared.work import Tx
-from tests.service.messaging_rig import Node, a_rig, until
+from tests.service.messaging_rig import Node, a_node, until
 from tests.service.test_messaging import a_delivery, a_step, an_event
 
 _AN_HOUR = timedelta(hours=1)
@@ -21,10 +21,8 @@ _AN_HOUR = timedelta(hours=1)
 
 @pytest.fixture
 def node(stack: Stack) -> Iterator[Node]:
-    with a_rig(stack) as rig:
-        opened = Node(rig.config, "case").open()
+    with a_node(stack) as opened:
         yield opened
-        opened.close()
 
 
 def an_hour_ahead() -> datetime:
