@@ -21,8 +21,12 @@ _PIECE_BYTES = 128 * 1024
 # Enough for the largest upload and its envelope; what is longer ends with its connection.
 _DROP_LIMIT_BYTES = 256 * 1024 * 1024
 _DROP_SECONDS = 30
+# A thread that waits for a caller is one that nobody else has. A scan may stall on a poor line; what is small, or will
+# only be dropped (also of somebody without a token), may not for long.
 _STALL_SECONDS = 30
-_JSON_SECONDS = 60
+_JSON_STALL_SECONDS = 5
+_DROP_STALL_SECONDS = 3
+_JSON_SECONDS = 20
 _DEEPEST = 20
 _LARGEST_WHOLE = 2**53
 # Control characters but for line breaks and tabs, NUL among them; and surrogates without their other half.
@@ -45,6 +49,8 @@ class BodyReader:
         self._left = length
         self._sock = sock
         self._ended = length == 0
+        # How long a read may wait for the caller.
+        self.stall_seconds: float = _STALL_SECONDS
 
     @property
     def length(self) -> int | None:
@@ -87,6 +93,7 @@ class BodyReader:
         """Read and drop what is left, so that the answer reaches a caller who is still sending."""
         if self._left is not None and self._left > _DROP_LIMIT_BYTES:
             return
+        self.stall_seconds = _DROP_STALL_SECONDS
         try:
             for _ in self.pieces(limit=_DROP_LIMIT_BYTES, too_large="", seconds=_DROP_SECONDS):
                 pass
@@ -98,7 +105,7 @@ class BodyReader:
         before = self._sock.gettimeout() if self._sock is not None else None
         try:
             if self._sock is not None:
-                self._sock.settimeout(_STALL_SECONDS)
+                self._sock.settimeout(self.stall_seconds)
             return self._source.read(size)
         except (OSError, ParseException, ValueError) as error:
             self._ended = True
@@ -150,7 +157,9 @@ def _read_json() -> dict[str, Any]:
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":
         raise UnsupportedMediaType("Send JSON as it is, without a Content-Encoding.")
     too_large = "A JSON body may have 1 MiB at most. Nothing was stored."
-    pieces = body_reader().pieces(limit=JSON_LIMIT_BYTES, too_large=too_large, seconds=_JSON_SECONDS)
+    reader = body_reader()
+    reader.stall_seconds = _JSON_STALL_SECONDS
+    pieces = reader.pieces(limit=JSON_LIMIT_BYTES, too_large=too_large, seconds=_JSON_SECONDS)
     return parse_object(b"".join(pieces))
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -530,6 +530,22 @@ def test_a_connection_cut_in_the_middle_leaves_the_service_going(served: Served)
         time.sleep(0.1)
     assert served.audit(case_id)[-1]["status"] == 400
     assert served.ask("GET", f"/v1/cases/{case_id}/notes").json()["items"] == []
+
+
+@pytest.mark.parametrize("role", [None, "caseworker"])
+def test_bodies_that_never_come_hold_nobody_up_for_long(served: Served, role: str | None) -> None:
+    host, port = served.url.removeprefix("http://").split(":")
+    token = "" if role is None else f"Authorization: Bearer {served.keys.token(role)}\r\n"
+    path = f"/v1/cases/{served.a_case()}/notes"
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n{token}Content-Length: 19\r\n\r\n"
+    # Given more of them than there are threads
+    with ExitStack() as half:
+        for _ in range(20):
+            half.enter_context(socket.create_connection((host, int(port)))).sendall(head.encode() + b'{"t')
+        time.sleep(0.5)
+        # Then whoever comes next waits for seconds, and not for half a minute
+        mine = {"Authorization": f"Bearer {served.keys.token('caseworker')}"}
+        assert requests.get(served.url + path, headers=mine, timeout=15).status_code == 200
 
 
 def test_text_is_kept_in_nfc_with_plain_line_breaks(served: Served) -> None:
