@@ -20,6 +20,7 @@ from shared.work import Tx
 LIVE, ABORTED = "live", "aborted"
 LEASE = timedelta(seconds=10)
 _REMEMBERED = timedelta(days=7)
+_BEAT = [{"$set": {"beat_at": "$$NOW"}}]
 _STALE_BEFORE = {"$subtract": ["$$NOW", int(LEASE.total_seconds() * 1000)]}
 _STALE = {"$expr": {"$lt": ["$beat_at", _STALE_BEFORE]}}
 
@@ -71,6 +72,9 @@ class Receiving:
             "beat_at": tx.now,
         }
         self.store.insert(tx, id=upload.id, case_id=upload.case_id, clear=clear)
+        # The first beat too: by a clock an hour ahead it would be alive for an hour after its process died, and no
+        # erasure could go past it; by one behind it would be dead before it began.
+        self.store.rows.update_one({"_id": upload.id}, _BEAT, session=tx.session)
 
     def numbers_of(self, tx: Tx, document_id: str) -> list[int]:
         """Version numbers that uploads of this document have, or had when they died."""
@@ -82,7 +86,7 @@ class Receiving:
 
     def beat(self, upload_id: str) -> bool:
         """Say that it lives; False when it was told to stop, or given up for dead."""
-        told = self.store.rows.update_one({"_id": upload_id, "state": LIVE}, [{"$set": {"beat_at": "$$NOW"}}])
+        told = self.store.rows.update_one({"_id": upload_id, "state": LIVE}, _BEAT)
         return told.matched_count == 1
 
     def complete(self, tx: Tx, upload: Upload) -> bool:

@@ -1,0 +1,42 @@
+"""An upload lives as long as its process does, whatever that process's clock says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from deploy.local.stack import Stack
+from services.document.store.receiving import LEASE, Receiving, Upload
+from shared.clock import utc_now
+from shared.ids import new_id
+from shared.work import Tx
+from tests.service.messaging_rig import Node, a_node
+
+
+@pytest.fixture
+def node(stack: Stack) -> Iterator[Node]:
+    with a_node(stack, "document") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_an_upload_that_began_by_a_wrong_clock_lapses_like_any_other(node: Node, hours: int) -> None:
+    receiving = Receiving(node.register)
+    case_id = new_id()
+    node.work.gates.prepare(node.register.vault, [case_id])
+    upload = Upload(id=new_id(), case_id=case_id, document_id=new_id(), number=1)
+
+    def begin(tx: Tx) -> None:
+        tx.now = utc_now() + timedelta(hours=hours)
+        receiving.begin(tx, upload)
+
+    node.work.run(begin)
+    # It has just begun: nobody takes it for dead, and its beat is told by the database's clock
+    assert receiving.lapsed() == []
+    (row,) = receiving.store.rows.find({"_id": upload.id})
+    assert abs(row["beat_at"] - utc_now()) < LEASE
+    # When it has been silent for longer than its lease, it is
+    receiving.store.rows.update_one({"_id": upload.id}, {"$set": {"beat_at": utc_now() - 2 * LEASE}})
+    assert receiving.lapsed() == [upload]
