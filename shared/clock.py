@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 LONDON = ZoneInfo("Europe/London")
+#: Before anything here happened: due, lapsed or done long since, whatever a clock says.
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def utc_now() -> datetime:

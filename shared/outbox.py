@@ -21,7 +21,7 @@ from pymongo.errors import PyMongoError
 
 from shared.backoff import full_jitter
 from shared.bus import Outcome, Publisher, Sent
-from shared.clock import utc_now
+from shared.clock import LONG_AGO, utc_now
 from shared.fields import Count, Flag, Id, Name, Optional, Sealed, Time
 from shared.ids import new_id
 from shared.logs import log, where
@@ -36,7 +36,6 @@ _PUBLISH_SECONDS = 5.0
 _BATCH = 200
 _HANDED_OVER_AT_MOST = 1_000
 _SLOWEST = timedelta(minutes=5)
-_LONG_AGO = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 # Long past a broker's restart: nobody hears anything of what this service decides.
 _ALARM_SECONDS = 60.0
 _ALARM_AGAIN = timedelta(minutes=5)
@@ -75,7 +74,7 @@ class Outbox:
         self._handed: queue.Queue[Sequence[Row]] = queue.Queue(_HANDED_OVER_AT_MOST)
         self._starting = threading.Lock()
         self._pid: int | None = None
-        self._alarmed = _LONG_AGO
+        self._alarmed = LONG_AGO
         self._stopping = threading.Event()
         register.work.hand_over = self.hand_over
 

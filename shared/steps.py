@@ -17,7 +17,7 @@ from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import PyMongoError
 
 from shared.backoff import full_jitter
-from shared.clock import utc_now
+from shared.clock import LONG_AGO, utc_now
 from shared.errors import Temporary, Unavailable
 from shared.fields import Count, Id, Name, Optional, Subject, Time
 from shared.ids import new_id
@@ -34,7 +34,6 @@ _SLOWEST = timedelta(minutes=5)
 _SLOWEST_AT_FIRST = timedelta(seconds=3)
 _OFTEN = 30
 _AT_ONCE = 4
-_LONG_AGO = datetime.fromisoformat("2000-01-01T00:00:00+00:00")
 
 _FAILURES = Counter("fmn_step_failures", "Steps that failed and will be tried again", ["service", "kind"])
 
@@ -100,8 +99,8 @@ class Steps:
         """
         if not (Name().accepts(kind) and Subject().accepts(key)):
             raise ValueError(f"a {kind} step's key must be an id or a word of ours")
-        start = {"kind": kind, "key": key, "case_id": case_id, "attempts": 0, "lease": None, "lease_until": _LONG_AGO}
-        change = {"$inc": {"wanted": 1}, "$min": {"due": due or _LONG_AGO}, "$setOnInsert": start}
+        start = {"kind": kind, "key": key, "case_id": case_id, "attempts": 0, "lease": None, "lease_until": LONG_AGO}
+        change = {"$inc": {"wanted": 1}, "$min": {"due": due or LONG_AGO}, "$setOnInsert": start}
         tx.write(self._rows, UpdateOne({"_id": f"{kind}:{key}"}, change, upsert=True))
         if due is None:
             tx.after_commit.append(self.wake)
@@ -199,7 +198,7 @@ class Steps:
     def _settle(self, row: Row, outcome: tuple[datetime | None, int]) -> None:
         again, attempts = outcome
         mine = {"_id": row["_id"], "lease": row["lease"]}
-        released = {"lease": None, "lease_until": _LONG_AGO, "attempts": attempts}
+        released = {"lease": None, "lease_until": LONG_AGO, "attempts": attempts}
         # Only if nobody asked for it again while it ran.
         unasked = {**mine, "wanted": row["wanted"]}
         if again is None:
