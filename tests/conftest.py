@@ -26,6 +26,7 @@ from tests.house import House
 
 _WANTED, _READY, _FAILED = "wanted", "ready", "failed"
 _START_SECONDS = 400
+_LONGEST_NAME = 80
 _EMBEDDED, _CONTAINERS = "embedded", "containers"
 SERVERS = os.environ.get("FMN_TEST_SERVERS") or _EMBEDDED
 
@@ -94,6 +95,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("embedded"):
             item.add_marker(skip)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Long values are told by number: a file is made anew in each process, and wouldn't be called the same in all."""
+    return argname if isinstance(val, bytes | str) and len(val) > _LONGEST_NAME else None
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -17,6 +17,8 @@ from tests.house import House, eventually
 from tests.journeys.clock_rig import Clock, a_clock
 from tests.journeys.test_p13_contacts import a_school, about, problem
 
+pytestmark = pytest.mark.xdist_group("clock-p1")
+
 NOBODY = {"address": None, "email": None, "phone": None}
 BY_PHONE = {"channel": "phone", "by": "Ann Okonkwo"}
 

@@ -16,6 +16,8 @@ from tests.house import eventually
 from tests.journeys.clock_rig import Clock, a_clock
 from tests.journeys.test_p9_what_came_of_it import put_state
 
+pytestmark = pytest.mark.xdist_group("clock-p20")
+
 BY_PHONE = {"channel": "phone", "by": "Żaneta Okonkwo-Łukasik"}
 
 

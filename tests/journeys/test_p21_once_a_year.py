@@ -12,6 +12,8 @@ from tests.house import House, eventually
 from tests.journeys.clock_rig import Clock, a_clock
 from tests.races.inside import kill, start
 
+pytestmark = pytest.mark.xdist_group("clock-p21")
+
 
 @pytest.fixture(scope="module")
 def clock(stack: Stack, worker_id: str) -> Iterator[Clock]:

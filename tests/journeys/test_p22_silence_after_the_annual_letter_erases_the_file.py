@@ -14,6 +14,8 @@ from deploy.local.stack import Stack
 from tests.house import eventually
 from tests.journeys.clock_rig import Clock, a_clock
 
+pytestmark = pytest.mark.xdist_group("clock-p22")
+
 BY_PHONE = {"channel": "phone", "by": "Żaneta Okonkwo-Łukasik"}
 
 

@@ -16,6 +16,8 @@ from tests.house import House, eventually
 from tests.journeys.test_intake_in_one_call import an_intake, cases_there_are, found, is_stored, surname_of, wishes_of
 from tests.races.inside import Inside, an_inside
 
+pytestmark = pytest.mark.xdist_group("killed-intake")
+
 # Named as in tests/faults/inside_process/sitecustomize.py. What died before the decision is taken back, or gone on with
 # under the same key; what was decided is handed on, by the worker where nobody else does.
 _BEFORE_IT_IS_DECIDED = [

@@ -53,6 +53,8 @@ _THE_END: Deaths = {
     ),
     **{f"{service}-worker": ("in-inbox-transaction", "before-ack") for service in ("case", "document", "notifier")},
 }  # fmt: skip
+# One house takes as long for the letter as another for everything else.
+_BY_POST, _OTHERS = pytest.mark.xdist_group("killed-review"), pytest.mark.xdist_group("killed-reviews")
 # Each life takes some seconds to begin, and takes up what its last one had on lease five seconds after that.
 _ALL_HAVE_DIED_SECONDS = 150.0
 
@@ -144,7 +146,7 @@ def mortal(stack: Stack, worker_id: str) -> Iterator[Mortal]:
         running.stop()
 
 
-@pytest.mark.parametrize("channel", ["letter", "email"])
+@pytest.mark.parametrize("channel", [pytest.param("letter", marks=_BY_POST), pytest.param("email", marks=_OTHERS)])
 def test_p22_a_review_that_nobody_answers_ends_alike_whoever_dies_on_the_way(mortal: Mortal, channel: str) -> None:
     deaths = _A_LETTER if channel == "letter" else _AN_EMAIL
     case_id = mortal.a_family(by_email=channel == "email")
@@ -173,6 +175,7 @@ def test_p22_a_review_that_nobody_answers_ends_alike_whoever_dies_on_the_way(mor
     assert (mortal.tasks(case_id), mortal.put_aside()) == ([], [])
 
 
+@_OTHERS
 @pytest.mark.parametrize(
     ("channel", "step", "gone"), [("letter", "sending-not-handed-over", 0), ("email", "mailed-not-said", 1)]
 )
@@ -192,6 +195,7 @@ def test_p21_where_nobody_can_say_whether_it_went_a_person_calls_and_it_isn_t_se
     assert {mortal.inside.gate(service, case_id) for service in SERVICES} == {"open"}
 
 
+@_OTHERS
 @pytest.mark.parametrize("decision", ["forget", "renew"])
 def test_p22_an_answer_counts_once_whoever_dies_on_the_way(mortal: Mortal, decision: str) -> None:
     case_id = mortal.a_family()

@@ -214,6 +214,8 @@ def test_a_safe_contact_record_that_leaves_no_way_to_the_only_person(house: Hous
 
 # The clock
 
+_ITS_HOUSE = pytest.mark.xdist_group("clock-bad")
+
 
 @pytest.fixture(scope="module")
 def travelling(stack: Stack, worker_id: str) -> Iterator[Clock]:
@@ -229,6 +231,7 @@ def _clock(inside: Inside) -> tuple[Any, ...]:
     return last and last["at"], reviews, inside.rows("consent", "requests"), inside.rows("notifier", "notifications")
 
 
+@_ITS_HOUSE
 @pytest.mark.parametrize("by", [{"minutes": -90}, {"days": -1}, {"days": 11}, {"days": 3653}, {"days": 36_530}])
 def test_a_clock_set_back_or_far_ahead_stops_and_asks_for_a_name(travelling: Clock, by: dict[str, float]) -> None:
     with an_inside(travelling.house) as inside:
@@ -242,6 +245,7 @@ def test_a_clock_set_back_or_far_ahead_stops_and_asks_for_a_name(travelling: Clo
         assert _clock(inside) == before
 
 
+@_ITS_HOUSE
 @pytest.mark.parametrize("far", _FAR)
 def test_a_clock_at_the_edge_of_the_calendar_is_refused_in_a_sentence(travelling: Clock, far: str) -> None:
     with an_inside(travelling.house) as inside:

@@ -18,6 +18,8 @@ from deploy.ops.main import app
 from deploy.rabbitmq.definitions import administrators_permission, password_hash, render
 from tests.service.accounts_rig import channel_of
 
+pytestmark = pytest.mark.xdist_group("broker-sync")
+
 # Each process of a parallel run changes a vhost of its own.
 NAMES = f"syncs{os.environ.get('PYTEST_XDIST_WORKER', '')}"
 IN_LINE = "The broker is in line with its definitions.\n"

@@ -13,6 +13,8 @@ from shared.events import consent
 from shared.ids import new_id
 from tests.service.case_rig import MOTHER, Answer, Rig, refused, rig_on
 
+pytestmark = pytest.mark.xdist_group("case")
+
 
 @pytest.fixture(scope="session")
 def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:

@@ -12,6 +12,8 @@ import pytest
 from deploy.local.stack import Stack
 from tests.service.case_rig import MOTHER, Rig, logs_of, refused, rig_on
 
+pytestmark = pytest.mark.xdist_group("case")
+
 CHILD = {"role": "child", "given_name": "Ásgeir Þór", "family_name": "Łukasiński"}
 TODAY = date.today()  # noqa: DTZ011 - a day is as near as these tests look
 

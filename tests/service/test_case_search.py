@@ -10,6 +10,8 @@ import pytest
 from deploy.local.stack import Stack
 from tests.service.case_rig import MOTHER, Rig, refused, rig_on
 
+pytestmark = pytest.mark.xdist_group("case")
+
 BORN = "1979-06-17"
 # Of a family that no other test has.
 AUNT = {

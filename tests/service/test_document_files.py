@@ -14,6 +14,8 @@ from shared.ids import new_id
 from tests import samples
 from tests.service.document_rig import LIMIT, Rig, answer_on, chunk, form, problem, rig_on
 
+pytestmark = pytest.mark.xdist_group("document")
+
 FIELDS = [("kind", "ehc_plan"), ("source", "family")]
 
 

@@ -18,6 +18,8 @@ from shared.settings import load
 from tests import samples
 from tests.service.document_rig import Rig, answer_on, chunk, form, problem, rig_on
 
+pytestmark = pytest.mark.xdist_group("document")
+
 FIELDS = [("kind", "ehc_plan"), ("source", "family")]
 
 

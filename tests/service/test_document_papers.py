@@ -9,6 +9,8 @@ from shared.ids import new_id
 from tests import samples
 from tests.service.document_rig import Rig, problem, rig_on
 
+pytestmark = pytest.mark.xdist_group("document")
+
 OUT = {"direction": "out", "who": "Ama Mensah", "reason": "A meeting at the school"}
 IN = {"direction": "in", "who": "Ama Mensah"}
 

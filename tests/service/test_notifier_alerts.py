@@ -16,6 +16,8 @@ from shared.signing import Signer
 from tests.house import House, eventually
 from tests.service.notifier_rig import Rig, notifier_rig
 
+pytestmark = pytest.mark.xdist_group("notifier")
+
 LEAD = "safeguarding@sendias.example"
 
 

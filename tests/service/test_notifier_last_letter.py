@@ -13,6 +13,8 @@ from shared.ids import new_id
 from tests.house import eventually
 from tests.service.notifier_rig import Rig, notifier_rig
 
+pytestmark = pytest.mark.xdist_group("notifier")
+
 
 @pytest.fixture(scope="module")
 def rig(stack: Stack, worker_id: str) -> Rig:

@@ -14,6 +14,8 @@ from shared.ids import new_id
 from tests.house import eventually
 from tests.service.notifier_rig import Rig, notifier_rig
 
+pytestmark = pytest.mark.xdist_group("notifier")
+
 ADDRESS = ["3 Quince Row", "Marlow Vale", "SL7 1AB"]
 
 

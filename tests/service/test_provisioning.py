@@ -19,6 +19,8 @@ from deploy.local.stack import Stack
 from deploy.objects.kinds import Kind
 from tests.service.accounts_rig import channel_of, mongo_of, store_of
 
+pytestmark = pytest.mark.xdist_group("provisioning")
+
 # Each process of a parallel run provisions names of its own.
 _PROCESS = os.environ.get("PYTEST_XDIST_WORKER", "")
 ONE, OTHER, GONE = f"one{_PROCESS}", f"other{_PROCESS}", f"gone{_PROCESS}"
