@@ -103,8 +103,11 @@ def api(
     blueprints: Sequence[Blueprint],
     *,
     checks: Mapping[str, Callable[[], object]] | None = None,
+    away: tuple[type[Exception], ...] = (),
 ) -> Flask:
-    """The app of the api process. checks: servers besides MongoDB that must answer for it to be ready."""
+    """The app of the api process. checks: servers besides MongoDB that must answer for it to be ready; away: the errors
+    that say that one of them doesn't.
+    """
     settings = kit.settings
     Outbox(kit.register, Publisher(settings.amqp_url, f"{settings.names}-{settings.service} api"))
     asks = {server: ask_at(url) for server, url in settings.disks.items()}
@@ -116,6 +119,7 @@ def api(
         stores=kit.kernel_stores,
         blueprints=blueprints,
         checks={"mongodb": lambda: kit.work.client.admin.command("ping"), **(checks or {})},
+        away=away,
         disks=disks,
     )
 

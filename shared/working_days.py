@@ -6,15 +6,12 @@ the receipt: an office can't move a deadline after it has started to run.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-
-import holidays
+from functools import cache
 
 from shared.clock import LONDON
-
-_ENGLAND = holidays.country_holidays("GB", subdiv="ENG")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +43,7 @@ class WorkingDays:
 
     def is_working(self, day: date, *, received_on: date) -> bool:
         """Whether the office works that day, as it stood for what was received on `received_on`."""
-        if day.weekday() >= 5 or day in _ENGLAND:
+        if day.weekday() >= 5 or day in _bank_holidays():
             return False
         return not any(c.day == day and c.published < received_on for c in self.closures)
 
@@ -71,3 +68,11 @@ def london_day(moment: datetime) -> date:
 def end_of_day(day: date) -> datetime:
     """The last second of the day in London, in UTC."""
     return datetime.combine(day, time(23, 59, 59), LONDON).astimezone(UTC)
+
+
+@cache
+def _bank_holidays() -> Container[date]:
+    """England's, loaded when first a day is reckoned: few processes ever do, and all would start later for it."""
+    import holidays
+
+    return holidays.country_holidays("GB", subdiv="ENG")

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from flask import Flask
+from minio.error import MinioException
 
 from services.document.actions import documents, forgetting, papers, sweep
 from services.document.api import content_routes, document_routes, paper_routes
@@ -59,7 +60,7 @@ def create_api() -> Flask:
     opened = stores(kit)
     opened.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     blueprints = [document_routes(kit, opened), content_routes(opened), paper_routes(kit, opened)]
-    return service.api(kit, blueprints, checks={"objects": opened.files.check})
+    return service.api(kit, blueprints, checks={"objects": opened.files.check}, away=(MinioException,))
 
 
 def worker() -> int:

@@ -22,7 +22,7 @@ from shared.http.body import DropsUnreadBodies
 from shared.http.kernel import Kernel, KernelStores, install
 from shared.http.making import idempotency_key
 from shared.http.pages import PUBLIC_PATHS, add_pages
-from shared.http.problems import ProblemSchema, field_errors, problem_response, register_problems
+from shared.http.problems import Errors, ProblemSchema, field_errors, problem_response, register_problems
 from shared.http.routes import Blueprint, Door, Inward, door_of, takes_query
 from shared.http.trace import child_of
 from shared.ids import is_id, new_id
@@ -64,14 +64,16 @@ def make_app(
     stores: KernelStores,
     blueprints: Sequence[Blueprint],
     checks: Mapping[str, Callable[[], object]],
+    away: Errors = (),
     disks: Disks | None = None,
     metrics: Metrics | None = None,
 ) -> Flask:
     """The app of one service.
 
     stores: what `open_kernel_stores(register, settings)` gave. checks: by server, a call that raises while that
-      server is away (`/readyz`). disks: None where nobody watches them. Raises ValueError for a route without
-      `@allow`, or that doesn't say whether it takes in something new.
+      server is away (`/readyz`). away: errors that say so too, besides those of MongoDB and HTTP. disks: None where
+      nobody watches them. Raises ValueError for a route without `@allow`, or that doesn't say whether it takes in
+      something new.
     """
     app = _App(f"forgetmenot-{settings.service}", static_folder=None)
     app.config.update(
@@ -97,7 +99,7 @@ def make_app(
     )
     install(app.extensions, kernel)
     register.work.before_commit = stores.idempotency.before_commit
-    register_problems(app, register.work)
+    register_problems(app, register.work, away=away)
     app.before_request(lambda: _arrive(app, kernel))
     app.after_request(lambda answer: _leave(app, kernel, answer))
     app.teardown_request(lambda _: _clear())

@@ -11,7 +11,6 @@ import marshmallow as ma
 import requests
 import urllib3
 from flask import Flask, Response, g
-from minio.error import MinioException
 from pymongo.errors import (
     ConfigurationError,
     DocumentTooLarge,
@@ -30,9 +29,11 @@ from shared.logs import log, where
 from shared.vault import KeyGone
 from shared.work import Work
 
+Errors = tuple[type[Exception], ...]
+
 # Faults of ours, not of a server that is away.
 _BUGS = (DuplicateKeyError, DocumentTooLarge, InvalidOperation, ConfigurationError)
-_AWAY = (PyMongoError, MinioException, urllib3.exceptions.HTTPError, requests.RequestException)
+_AWAY: Errors = (PyMongoError, urllib3.exceptions.HTTPError, requests.RequestException)
 _AWAY_SENTENCE = "A server that this needs is away or slow. Nothing was kept; try again shortly."
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,39}|[0-9]{1,4}")
 
@@ -47,8 +48,8 @@ class ProblemSchema(ma.Schema):
     errors = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.List(ma.fields.String()))
 
 
-def register_problems(app: Flask, work: Work) -> None:
-    """Make every error of this app a problem."""
+def register_problems(app: Flask, work: Work, *, away: Errors = ()) -> None:
+    """Make every error of this app a problem. away: what else means that a server is away."""
 
     def known(problem: Problem) -> Response:
         return problem_response(problem)
@@ -60,14 +61,14 @@ def register_problems(app: Flask, work: Work) -> None:
         return answer
 
     def unexpected(error: Exception) -> Response:
-        return problem_response(problem_of(error, work))
+        return problem_response(problem_of(error, work, (*_AWAY, *away)))
 
     app.register_error_handler(Problem, known)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, unexpected)
 
 
-def problem_of(error: Exception, work: Work) -> Problem:
+def problem_of(error: Exception, work: Work, away: Errors) -> Problem:
     """The problem that an error amounts to; what nobody foresaw is logged under an id and becomes a 500."""
     if isinstance(error, Problem):
         return error
@@ -76,7 +77,7 @@ def problem_of(error: Exception, work: Work) -> Problem:
         if case_id is not None and work.gates.state(case_id) == CLOSED:
             return errors.Erased(ERASED_SENTENCE)
         return errors.NotFound("There is no such thing here.")
-    if (isinstance(error, _AWAY) and not isinstance(error, _BUGS)) or _encryption_away(error):
+    if (isinstance(error, away) and not isinstance(error, _BUGS)) or _encryption_away(error):
         log.warning("server-away", **where(error))
         return errors.Unavailable(_AWAY_SENTENCE)
     error_id = new_id()

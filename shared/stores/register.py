@@ -8,12 +8,13 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol
 
-from minio import Minio
 from pymongo.database import Database
 
 from shared.fields import Field
 
 if TYPE_CHECKING:
+    from minio import Minio
+
     from shared.stores.apart import Apart
     from shared.stores.collection import Collection
     from shared.stores.keep import KeptRows

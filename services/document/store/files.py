@@ -21,7 +21,8 @@ from services.document.intake.readable import Readable
 from services.document.model.documents import Version
 from shared.errors import Unavailable
 from shared.settings import Settings
-from shared.stores import ObjectStore, Register
+from shared.stores import Register
+from shared.stores.objects import ObjectStore
 
 _AWAY = "The store of files is away or slow. Nothing was kept; try again shortly."
 _NOT_THERE = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")
