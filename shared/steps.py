@@ -213,11 +213,13 @@ class Steps:
             self._held.discard(lease)
 
     def _keep_leases(self) -> None:
-        """Renew what is running here, until the process ends (also while it finishes what is in hand)."""
+        """Renew what is running here, until the process ends or has finished what was in hand."""
         while True:
             time.sleep(_HEARTBEAT_SECONDS)
             with self._guard:
                 held = list(self._held)
+            if self._stopping.is_set() and not held:
+                return
             try:
                 if held:
                     self._rows.update_many({"lease": {"$in": held}}, {"$set": {"lease_until": utc_now() + LEASE}})
