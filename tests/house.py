@@ -17,6 +17,7 @@ from shared.signing import Signer
 from tests import samples
 
 T = TypeVar("T")
+_TRIES_AGAIN = 2
 _OWNERS = {
     "cases": "case",
     "disclosures": "case",
@@ -66,7 +67,13 @@ class Caller:
         return dict(answer.json())
 
     def read(self, path: str, **query: Any) -> dict[str, Any]:
+        """GET something that is there, and its body. Who is told to try again shortly does, as every client."""
         answer = self.get(path, **query)
+        for _ in range(_TRIES_AGAIN):
+            if answer.status_code != 503:
+                break
+            time.sleep(float(answer.headers["Retry-After"]))
+            answer = self.get(path, **query)
         assert answer.status_code == 200, (answer.status_code, answer.text)
         return dict(answer.json())
 
