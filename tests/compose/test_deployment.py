@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import socket
+import ssl
 import subprocess
 import sys
+from http.client import HTTPResponse
 from pathlib import Path
 
 import pytest
@@ -53,6 +57,20 @@ def test_another_name_is_told_so_and_gets_nothing(deployment: Deployment) -> Non
     caller = deployment.caller("caseworker", sub="worker-one").session
     answer = caller.get(f"{deployment.url}/v1/cases", headers={"Host": "elsewhere.example"}, timeout=10)
     assert (answer.status_code, answer.json()["title"]) == (421, "Not found")
+
+
+def test_a_body_that_can_t_be_read_is_the_caller_s_fault_and_not_the_service_s(deployment: Deployment) -> None:
+    trusting = ssl.create_default_context(cafile=str(deployment.authority))
+    with (
+        socket.create_connection(("localhost", deployment.port), timeout=20) as plain,
+        trusting.wrap_socket(plain, server_hostname="localhost") as line,
+    ):
+        head = f"POST /v1/cases HTTP/1.1\r\nHost: localhost:{deployment.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        line.sendall(f"{head}no number\r\n{{}}\r\n".encode())
+        answer = HTTPResponse(line)
+        answer.begin()
+        said = json.loads(answer.read())
+    assert (answer.status, said["type"], answer.headers["Retry-After"]) == (400, "urn:fmn:problem:invalid", None)
 
 
 @pytest.mark.parametrize("container", ["case-api", "case-worker"])
