@@ -67,7 +67,8 @@ class Told:
             by_case.setdefault(number, []).append(words)
         lines = [f"SEED={self.seed} tells this again."]
         for number, said in by_case.items():
-            lines += ["", "of no one case:" if number is None else f"of case {number}:", *said]
+            ending = next((case.ending for case in self.cases if case.number == number), None)
+            lines += ["", "of no one case:" if ending is None else f"of case {number} ({ending}):", *said]
         of_cases = [case for case in self.cases if case.number in by_case]
         case = min(of_cases, key=lambda one: len(one.calls), default=None)
         if case is not None:

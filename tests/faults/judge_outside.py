@@ -74,7 +74,8 @@ class Outside:
                 continue
             rows = self._inside.rows("notifier", "notifications", case_id=case.id)
             states = {row["status"] for row in rows}
-            if case.ending != "forgotten" and not states:
+            # Who took everything back may have done so before the notifier heard of anybody to write to.
+            if case.ending not in ("forgotten", "withdrawn") and not states:
                 yield case.number, "no opening letter was ever thought of"
             for row in rows:
                 person = next((one for one in case.people if one.id == row["person_id"]), None)
