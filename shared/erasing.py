@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from pymongo import ReturnDocument
+
 from shared.clock import utc_now
 from shared.events import Event, consent, erasure
 from shared.events import case as case_events
@@ -131,7 +133,7 @@ class Erasing:
         case_id = str(row["case_id"])
         self.before_walk(case_id, request)
         looks = self._looks(case_id)
-        found = self._record_found(request, case_id, looks, row["found"])
+        found = self._record_found(request, case_id, looks)
         self._delete(case_id, looks)
         remaining = self._remaining(case_id)
         late = self._late(case_id)
@@ -198,15 +200,19 @@ class Erasing:
         remaining = {store.name: store.remaining(case_id) for store in self.register.erased_by_a_case()}
         return {**remaining, _CASE_KEYS: int(self.register.vault.has_key(case_id))}
 
-    def _record_found(
-        self, request: str, case_id: str, looks: Mapping[str, Look], before: Mapping[str, int]
-    ) -> dict[str, int]:
-        """What there is, once per store and request: written down before anything is deleted."""
+    def _record_found(self, request: str, case_id: str, looks: Mapping[str, Look]) -> dict[str, int]:
+        """What there is, once per store and request: written down before anything is deleted.
+
+        The most that any attempt has seen, and in one write: should two run at once after all, the one that comes late
+        finds nothing any more and must not say so.
+        """
         counts = {name: look.count for name, look in looks.items()}
         counts[_CASE_KEYS] = int(self.register.vault.has_key(case_id))
-        found = {name: max(count, int(before.get(name, 0))) for name, count in counts.items()}
-        self.rows.update_one({"_id": request}, {"$set": {"found": found}})
-        return found
+        most = {f"found.{name}": count for name, count in counts.items()}
+        row = self.rows.find_one_and_update(
+            {"_id": request}, {"$max": most}, {"found": 1}, return_document=ReturnDocument.AFTER
+        )
+        return {name: int(count) for name, count in (row or {"found": counts})["found"].items()}
 
     def _receipt(
         self,

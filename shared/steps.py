@@ -1,7 +1,8 @@
 """Steps: what must be done outside a transaction, recorded inside it, and done until it is done.
 
 A step runs at least once after its transaction commits, in one process at a time, and again whenever it was asked for
-again; so what it does is idempotent. A step whose process died is run by another within seconds.
+again; so what it does is idempotent. A step whose process died is run by another within seconds. Leases are told and
+judged by the database's clock: by a process's own, one that was put right would give a step to two at once.
 """
 
 from __future__ import annotations
@@ -26,8 +27,16 @@ from shared.stores import Register
 from shared.work import Row, Tx
 
 LEASE = timedelta(seconds=5)
-# A lease that ends later than this was written by a clock that has since been put right.
+# What is to come later than this was written by a clock that has since been put right.
 _CLOCKS_DIFFER = timedelta(minutes=1)
+_LEASE_ENDS = {"$add": ["$$NOW", round(LEASE.total_seconds() * 1000)]}
+# A lease that has run out, or was given when the database's own clock was ahead: nobody holds one for so long.
+_LAPSED = {
+    "$or": [
+        {"$lte": ["$lease_until", "$$NOW"]},
+        {"$gt": ["$lease_until", {"$add": ["$$NOW", round(_CLOCKS_DIFFER.total_seconds() * 1000)]}]},
+    ]
+}
 _HEARTBEAT_SECONDS = 1.5
 _POLL_SECONDS = 0.25
 _SLOWEST = timedelta(minutes=5)
@@ -151,8 +160,8 @@ class Steps:
         row: Row | None = None
         try:
             row = self._rows.find_one_and_update(
-                {"kind": {"$in": list(self._kinds)}, "due": {"$lte": now}, **_lapsed(now)},
-                {"$set": {"lease": lease, "lease_until": now + LEASE}, "$inc": {"attempts": 1}},
+                {"kind": {"$in": list(self._kinds)}, "due": {"$lte": now}, "$expr": _LAPSED},
+                [{"$set": {"lease": lease, "lease_until": _LEASE_ENDS, "attempts": {"$add": ["$attempts", 1]}}}],
                 sort=[("due", 1)],
                 return_document=ReturnDocument.AFTER,
             )
@@ -222,7 +231,7 @@ class Steps:
                 return
             try:
                 if held:
-                    self._rows.update_many({"lease": {"$in": held}}, {"$set": {"lease_until": utc_now() + LEASE}})
+                    self._rows.update_many({"lease": {"$in": held}}, [{"$set": {"lease_until": _LEASE_ENDS}}])
                 self._bring_forward(utc_now())
             except PyMongoError as error:
                 log.warning("steps.lease_not_renewed", **where(error))
@@ -233,11 +242,6 @@ class Steps:
         """
         wrong = {"attempts": {"$gt": 0}, "due": {"$gt": now + _SLOWEST + _CLOCKS_DIFFER}}
         self._rows.update_many(wrong, {"$set": {"due": now}})
-
-
-def _lapsed(now: datetime) -> Row:
-    """Leases that have run out, and those of a clock that was ahead: nobody holds one for so long."""
-    return {"$or": [{"lease_until": {"$lte": now}}, {"lease_until": {"$gt": now + _CLOCKS_DIFFER}}]}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ SAGA_EXAMPLES=n so many from each beginning, SAGA_SEED=n the same ones again.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import random
 from collections.abc import Iterator
@@ -21,10 +23,12 @@ from hypothesis.stateful import initialize, invariant, precondition, rule, run_s
 from deploy.local.stack import Stack
 from services.consent.model.requests import SETTLEMENTS
 from shared.clock import utc_now
-from shared.erasing import SECOND_STEP
+from shared.erasing import ERASE_STEP, SECOND_STEP
+from shared.events import consent
+from shared.ids import new_id
 from shared.steps import StepRow
 from tests.races.saga_model_agreement import Agreement
-from tests.races.saga_model_house import ELSEWHERE, Envelope, a_coordinator
+from tests.races.saga_model_house import ELSEWHERE, Envelope, a_coordinator, an_event
 from tests.races.saga_model_oracle import ENDINGS, SERVICES
 from tests.races.saga_model_services import FORGERIES, Forger, read_receipt
 from tests.races.saga_model_story import Story
@@ -37,6 +41,10 @@ ARRIVES = st.sampled_from(["at once", "at once", "twice", "redelivered", "late"]
 # One coordinator for all of them.
 pytestmark = pytest.mark.xdist_group("saga")
 OTHERS = [service for service in SERVICES if service != "consent"]
+
+
+class Died(Exception):
+    """A process's end, as seen by nobody."""
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +279,47 @@ def test_a_second_receipt_is_dated_after_the_first_though_the_clock_was_put_back
     )
     (said,) = story.coordinator.said()
     assert read_receipt(Envelope(event=said, account="consent")).receipt.signed_at > ahead
+
+
+def test_p24_an_attempt_that_comes_late_says_what_was_found_and_not_that_nothing_was(
+    forger: Forger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator, request, now = forger.coordinator, new_id(), utc_now()
+    case_id, erasing = coordinator.a_family(), coordinator.kit.erasing
+    asked = {"request": request, "attempt": 1, "due_at": now.isoformat(), "participants": ["consent"]}
+    started = an_event("consent", consent.STARTED, case_id, **asked)
+    coordinator.kit.work.run(lambda tx: erasing.on_started(tx, started))
+    step = StepRow(kind=ERASE_STEP, key=request, case_id=case_id, due=now, attempts=1, now=now)
+    recorded: list[dict[str, int]] = []
+
+    def found() -> dict[str, int]:
+        return dict((erasing.rows.find_one({"_id": request}) or {})["found"])
+
+    def dies(case_id: str) -> dict[str, int]:
+        raise Died
+
+    def meanwhile(case_id: str, request_id: str | None) -> None:
+        """Another attempt deletes everything, and dies before it can say so."""
+        if not recorded:
+            recorded.append({})
+            with monkeypatch.context() as other:
+                other.setattr(erasing, "_remaining", dies)
+                with pytest.raises(Died):
+                    erasing.erase(step)
+            recorded[0] |= found()
+
+    # Given two attempts at once, of which the later has read nothing but that it is to walk
+    with monkeypatch.context() as walking:
+        walking.setattr(erasing, "before_walk", meanwhile)
+        erasing.erase(step)
+    # Then it says what the other found, and so does whatever is said after it
+    (said,) = coordinator.said()
+    body = str(said.data["receipt"]).split(".")[1]
+    receipt = json.loads(base64.urlsafe_b64decode(body + "=="))
+    assert sum(recorded[0].values()) >= 2
+    assert {one["store"]: one["found"] for one in receipt["stores"]} == recorded[0] == found()
+    assert receipt["outcome"] == "erased"
+    coordinator.put_away(case_id)
 
 
 def test_p24_what_comes_between_the_decision_and_the_certificate_is_looked_at_again(story: Story) -> None:

@@ -1,7 +1,9 @@
-"""What a clock that was an hour ahead put off is done as soon as the clock is right again, and not an hour later."""
+"""A clock that was wrong puts nothing off once it is right again, and gives nothing to two at once."""
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -12,6 +14,7 @@ from shared.clock import utc_now
 from shared.errors import Temporary
 from shared.events import Event, consent, write
 from shared.ids import new_id
+from shared.steps import LEASE, StepRow
 from shared.work import Tx
 from tests.service.messaging_rig import Node, a_node, until
 from tests.service.test_messaging import a_delivery, a_step, an_event
@@ -48,6 +51,30 @@ def test_a_step_that_failed_while_the_clock_was_ahead(node: Node, monkeypatch: p
     until(lambda: [row["key"] for row in node.work.db["steps"].find()] == ["in-two-hours"])
     node.steps.request_stop()
     assert len(tries) == 2
+
+
+def test_a_step_that_runs_while_the_clock_is_put_right_is_run_by_nobody_else(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, right_again = [0], threading.Event()
+
+    def long(step: StepRow) -> None:
+        begun[0] += 1
+        assert right_again.wait(20)
+        # For longer than a lease is held, and renewed meanwhile
+        time.sleep(LEASE.total_seconds() + 1)
+
+    node.steps.serve({"long": long})
+    with monkeypatch.context() as clock:
+        clock.setattr("shared.steps.utc_now", lambda: utc_now() - _AN_HOUR)
+        node.steps.start()
+        a_step(node, "long", "one", due=-2 * _AN_HOUR)
+        until(lambda: begun == [1])
+    right_again.set()
+    node.steps.wake()
+    until(lambda: node.work.db["steps"].count_documents({}) == 0, 20)
+    node.steps.request_stop()
+    assert begun == [1]
 
 
 def test_a_message_that_was_deferred_before_and_again_while_it_was_ahead(node: Node) -> None:
