@@ -152,7 +152,7 @@ def _move(places: Places, ports: Ports, address: str) -> None:
             client.admin.command("replSetReconfig", config, force=True)
 
 
-def _wait_primary(client: MongoClient[dict[str, Any]], within_s: float = 30) -> None:
+def _wait_primary(client: MongoClient[dict[str, Any]], within_s: float = 90) -> None:
     deadline = time.monotonic() + within_s
     while not client.admin.command("hello").get("isWritablePrimary"):
         if time.monotonic() > deadline:

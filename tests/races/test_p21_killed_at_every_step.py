@@ -5,6 +5,7 @@ From the clock's run to the frozen file, and where somebody answers: one letter 
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,7 @@ _THE_END: Deaths = {
 }  # fmt: skip
 # One house takes as long for the letter as another for everything else.
 _BY_POST, _OTHERS = pytest.mark.xdist_group("killed-review"), pytest.mark.xdist_group("killed-reviews")
+_HOUSES = itertools.count()
 # Each life takes some seconds to begin, and takes up what its last one had on lease five seconds after that.
 _ALL_HAVE_DIED_SECONDS = 150.0
 
@@ -134,7 +136,8 @@ class Mortal:
 
 @pytest.fixture(scope="module")
 def mortal(stack: Stack, worker_id: str) -> Iterator[Mortal]:
-    provided = stack.provision(f"mort{worker_id}")
+    # Both groups may come to one process, and the second must not find the first one's clock.
+    provided = stack.provision(f"mort{worker_id}{next(_HOUSES)}")
     settings = {"FMN_TIME_TRAVEL": "on", "FMN_CLOCK_MAX": "100"}
     running = Running(stack, provided, stack.places.root / f"inside-{provided.prefix}", settings=settings)
     try:
