@@ -156,6 +156,7 @@ class Judge:
         return next((case.number for case in self._told.cases if case.id == case_id), None)
 
     def _gates_and_keys(self) -> Iterator[Complaint]:
+        told = {*(case.id for case in self._told.cases), *(said.case_id for said in self._told.said)}
         for service in SERVICES:
             gates = {row["_id"]: row["state"] for row in self._inside.rows(service, "gates")}
             vault = self._inside.mongo[f"{self._inside.names}_{service}_vault"]["keys"]
@@ -163,7 +164,13 @@ class Judge:
             for name, count in Counter(names).items():
                 if count > 1:
                     yield None, f"{service} has {count} keys for {name}"
-                if ":" not in name and name != "office" and gates.get(name, "missing") in ("missing", "closed"):
+                if name == "office":
+                    continue
+                # Who dies between a new case's key and its gate leaves the key: of a case that never was, that nobody
+                # was told of, and for which nothing was sealed. It isn't swept yet.
+                if service == "case" and ":" not in name and name not in gates and name not in told:
+                    continue
+                if ":" not in name and gates.get(name, "missing") in ("missing", "closed"):
                     yield self._number(name), f"{service} has a key whose gate is {gates.get(name, 'missing')}: {name}"
                 if ":" in name:
                     yield None, f"{service} still has the key {name}"
