@@ -164,16 +164,13 @@ class Judge:
             for name, count in Counter(names).items():
                 if count > 1:
                     yield None, f"{service} has {count} keys for {name}"
-                if name == "office":
-                    continue
                 # Who dies between a new case's key and its gate leaves the key: of a case that never was, that nobody
                 # was told of, and for which nothing was sealed. It isn't swept yet.
-                if service == "case" and ":" not in name and name not in gates and name not in told:
-                    continue
-                if ":" not in name and gates.get(name, "missing") in ("missing", "closed"):
-                    yield self._number(name), f"{service} has a key whose gate is {gates.get(name, 'missing')}: {name}"
+                never_was = service == "case" and name not in gates and name not in told
                 if ":" in name:
                     yield None, f"{service} still has the key {name}"
+                elif name != "office" and not never_was and gates.get(name, "missing") in ("missing", "closed"):
+                    yield self._number(name), f"{service} has a key whose gate is {gates.get(name, 'missing')}: {name}"
             for case_id, state in gates.items():
                 if state != "closed" and case_id not in names:
                     yield self._number(case_id), f"{service} has a gate that is {state} and no key"

@@ -7,8 +7,6 @@ SAGA_EXAMPLES=n so many from each beginning, SAGA_SEED=n the same ones again.
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 import random
 from collections.abc import Iterator
@@ -30,7 +28,7 @@ from shared.steps import StepRow
 from tests.races.saga_model_agreement import Agreement
 from tests.races.saga_model_house import ELSEWHERE, Envelope, a_coordinator, an_event
 from tests.races.saga_model_oracle import ENDINGS, SERVICES
-from tests.races.saga_model_services import FORGERIES, Forger, read_receipt
+from tests.races.saga_model_services import FORGERIES, Forger, claims_of, read_receipt
 from tests.races.saga_model_story import Story
 
 FULL = os.environ.get("FAULTS") == "full"
@@ -314,8 +312,7 @@ def test_p24_an_attempt_that_comes_late_says_what_was_found_and_not_that_nothing
         erasing.erase(step)
     # Then it says what the other found, and so does whatever is said after it
     (said,) = coordinator.said()
-    body = str(said.data["receipt"]).split(".")[1]
-    receipt = json.loads(base64.urlsafe_b64decode(body + "=="))
+    receipt = claims_of(str(said.data["receipt"]))
     assert sum(recorded[0].values()) >= 2
     assert {one["store"]: one["found"] for one in receipt["stores"]} == recorded[0] == found()
     assert receipt["outcome"] == "erased"
