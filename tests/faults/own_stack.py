@@ -15,7 +15,6 @@ from deploy.local.errors import StackError
 from deploy.local.places import SERVICES, from_environment
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
-from shared.bus import amqp
 from tests.conftest import _free_base
 from tests.house import House
 from tests.races.inside import Inside, an_inside
@@ -41,18 +40,7 @@ class OwnStack:
             left += [f"{service} {store}" for store in WAITING if self.inside.rows(service, store)]
             steps = self.inside.rows(service, "steps", kind={"$ne": "ask_again"})
             left += [f"{service} step {step['kind']}" for step in steps]
-        return left or self._queued()
-
-    def _queued(self) -> list[str]:
-        """Messages that wait in a queue, as the queue itself says: the management's numbers are seconds old."""
-        url = (self.provided.secrets["case"] / "amqp-url").read_text()
-        connection = amqp.connect(amqp.parameters(url, "a test"))
-        try:
-            channel = connection.channel()
-            counts = {s: channel.queue_declare(f"fmn.{s}", passive=True).method.message_count for s in SERVICES}
-        finally:
-            connection.close()
-        return [f"queue fmn.{service}: {count}" for service, count in counts.items() if count]
+        return left or [f"queue {name}: {count}" for name, count in self.inside.queued().items() if count]
 
     @property
     def in_hand(self) -> list[str]:

@@ -8,15 +8,12 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 import requests
 from pymongo import MongoClient
 
 from deploy.local import objects
-from deploy.local.broker import Management
-from deploy.local.mongo import admin_client
 from deploy.local.processes import stop_all
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
@@ -75,7 +72,8 @@ def _told(stack: Stack, names: str, *, declining: bool) -> Seen:
     processes = stack.start_services(provided, only=["case", "consent", "document-worker", "notifier-worker"])
     house = House(stack, provided)
     try:
-        with admin_client(stack.places, stack.ports) as mongo:
+        with an_inside(house) as inside:
+            mongo = inside.mongo
             case_id = house.a_shell()
             # The case service's own, and the notifier's, which alone is told of shells.
             eventually(lambda: _gates(mongo, names, case_id) == ["open"] * 2)
@@ -92,14 +90,15 @@ def _told(stack: Stack, names: str, *, declining: bool) -> Seen:
             worker.wait_ready()
             eventually(lambda: _gates(mongo, names, case_id) == ["closed"] * 4)
             eventually(lambda: mongo[f"{names}_ledger"]["ledger"].count_documents({}) == 1)
-            eventually(lambda: _nothing_to_do(mongo, names))
+            eventually(lambda: _nothing_to_do(mongo, names) and not any(inside.queued().values()))
             assert house.caseworker.get(f"/cases/{case_id}").status_code == 410
             counted = {f"{service} counted": _counted(provided.urls[service]) for service in ("case", "consent")}
+            # Whatever is in hand is finished first, so what then lies in a queue would have stayed there
             stop_all(processes.values())
             return {
                 **counted,
                 **_collections(mongo, names),
-                **_queues(stack, names),
+                **{f"queue {name}": count for name, count in inside.queued().items()},
                 **_files(stack, provided),
                 **{f"{name} log": _lines(process.log, names) for name, process in processes.items()},
             }
@@ -157,11 +156,6 @@ def _collections(mongo: MongoClient[Any], names: str) -> Seen:
             seen[f"{database.removeprefix(names + '_')}.{name}"] = _sorted(_plain(dict(row), names) for row in rows)
     assert len(seen) > 20
     return seen
-
-
-def _queues(stack: Stack, names: str) -> Seen:
-    queues = Management.of(stack.places, stack.ports).call("GET", f"/api/queues/{quote(names)}")
-    return {f"queue {queue['name']}": queue.get("messages") for queue in queues}
 
 
 def _files(stack: Stack, provided: Provision) -> Seen:

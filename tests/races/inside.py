@@ -24,7 +24,7 @@ from deploy.local import mongo, objects
 from deploy.local.broker import Management
 from deploy.local.processes import Process
 from shared import service as wiring
-from shared.bus import Publisher
+from shared.bus import Publisher, amqp
 from shared.clock import utc_now
 from shared.events import SERVICES, Event, EventType, write
 from shared.ids import new_id
@@ -50,6 +50,19 @@ class Inside:
     @property
     def names(self) -> str:
         return self.house.provided.prefix
+
+    def queued(self) -> dict[str, int]:
+        """Messages that wait in each queue, as the queue itself says: the management's numbers are seconds old."""
+        url = (self.house.provided.secrets["case"] / "amqp-url").read_text()
+        connection = amqp.connect(amqp.parameters(url, "a test"))
+        try:
+            channel = connection.channel()
+            return {
+                queue: channel.queue_declare(queue, passive=True).method.message_count
+                for queue in (f"fmn.{service}" for service in SERVICES)
+            }
+        finally:
+            connection.close()
 
     # MongoDB
 
