@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from deploy.local.machine import is_free
 from deploy.local.places import Ports, from_environment
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
@@ -125,18 +125,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 def _free_base() -> int:
     """A base from which every port of a stack is free just now."""
     for base in range(20_000, 60_000, 100):
-        if all(_is_free(port) for port in Ports(base=base).servers.values()):
+        if all(is_free(port) for port in Ports(base=base).servers.values()):
             return base
     raise RuntimeError("no hundred free ports for a stack")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 @pytest.fixture(scope="session")

@@ -81,6 +81,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def is_free(port: int) -> bool:
+    """True when the loopback port could be listened on just now."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
 def listens(port: int) -> bool:
     """True when something accepts connections on the loopback port."""
     try:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import random
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
@@ -15,7 +18,7 @@ from deploy.local import mongo, objects
 from deploy.local.broker import Management
 from deploy.local.errors import StackError
 from deploy.local.keys import ensure_keys, ensure_text
-from deploy.local.machine import free_port
+from deploy.local.machine import is_free
 from deploy.local.places import DEFAULT_PREFIX, SERVICES, Places, Ports, private_folder, write_private
 from deploy.mongo.accounts import drop_account, ensure_account
 from deploy.objects.accounts import KeyPair
@@ -36,6 +39,8 @@ OPERATORS_SETTINGS = (
 _KEEP_FILES = ("document",)
 # Folders beside which those of other names are made.
 _TAKEN = ("secrets", "tmp", "rabbitmq", "seaweedfs", "spool", "pids", "ready", "mail", "post", "demo")
+# Below what Linux takes for connections and for whoever asks for any port.
+_DRAWN_FROM = range(10_000, 20_000)
 # Ofcom's numbers for drama and RFC 2606's domains: nobody is telephoned or written to.
 SAMPLE_OFFICE = {
     "FMN_OFFICE_NAME": "Marlow Vale SENDIAS",
@@ -98,6 +103,27 @@ def run_ports(places: Places, ports: Ports, prefix: str) -> dict[str, int]:
     return dict(json.loads(recorded.read_text())) if recorded.exists() else ports.services
 
 
+def draw_ports(places: Places, prefix: str) -> dict[str, int]:
+    """Ports for the services of `prefix`, recorded as theirs: nothing listens on them, and no other names on this stack
+    have them, whether their services run or not. None of those that the system gives to whoever asks for any.
+    """
+    recorded = private_folder(places.run_of(prefix)) / "ports.json"
+    with (places.run / "ports.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        taken = {port for path in places.run.glob("*/ports.json") if path != recorded for port in _ports_in(path)}
+        untaken = (port for port in random.sample(_DRAWN_FROM, len(_DRAWN_FROM)) if port not in taken)
+        drawn = dict(zip(SERVICES, filter(is_free, untaken), strict=False))
+        write_private(recorded, json.dumps(drawn))
+    return drawn
+
+
+def _ports_in(path: Path) -> list[int]:
+    """What a file of `draw_ports` says; nothing if its names were dropped meanwhile."""
+    with suppress(FileNotFoundError):
+        return [int(port) for port in json.loads(path.read_text()).values()]
+    return []
+
+
 def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[str, int] | None = None) -> Provision:
     """Make or complete everything for `prefix`; doing it again changes nothing that exists.
 
@@ -112,8 +138,7 @@ def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[
     _accounts_on_rabbit(places, ports, prefix, folders)
     _accounts_on_objects(places, ports, prefix, folders)
     if service_ports is None:
-        own = prefix == DEFAULT_PREFIX
-        service_ports = ports.services if own else {service: free_port() for service in SERVICES}
+        service_ports = ports.services if prefix == DEFAULT_PREFIX else draw_ports(places, prefix)
     write_private(run / "ports.json", json.dumps(dict(service_ports)))
     post = private_folder(world / "post")
     ledger_copy = private_folder(places.root / "ledger-copy" / ("" if prefix == DEFAULT_PREFIX else prefix))

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,9 +23,10 @@ import pytest
 from deploy.local import bootstrap, packages
 from deploy.local.errors import AlreadyRunning, PortTaken, StackError
 from deploy.local.keys import ensure_keys
-from deploy.local.machine import free_port, owner_of, require_free
+from deploy.local.machine import free_port, is_free, owner_of, require_free
 from deploy.local.places import PROJECT, SERVICES, Ports, places
 from deploy.local.processes import MARK, Process, Program, leftovers, recorded, stop_leftovers
+from deploy.local.provision import draw_ports
 from deploy.local.stack import Stack
 from deploy.ops.token import mint
 from deploy.rabbitmq.definitions import render
@@ -73,6 +75,26 @@ def test_a_busy_port_is_refused_with_its_owner_and_the_way_out() -> None:
 
 def test_an_owner_that_cannot_be_seen_is_said_to_be_so() -> None:
     assert "another user" in owner_of(free_port())
+
+
+def test_names_that_draw_their_ports_at_once_share_none_though_nothing_listens_yet(tmp_path: Path) -> None:
+    # Given so many that by chance some would meet
+    here = places(tmp_path)
+    names = [f"n{number}" for number in range(60)]
+    with ThreadPoolExecutor(12) as threads:
+        drawn = list(threads.map(lambda name: draw_ports(here, name), names))
+    ports = [port for each in drawn for port in each.values()]
+    assert len(set(ports)) == len(ports) == len(SERVICES) * len(names)
+    assert json.loads((here.run_of("n7") / "ports.json").read_text()) == drawn[7]
+    # Whose ports are drawn again gets others' neither
+    again = draw_ports(here, "n7")
+    assert not set(again.values()) & {*ports} - {*drawn[7].values()}
+
+
+def test_a_port_that_is_listened_on_is_not_free() -> None:
+    with a_listener() as port:
+        assert not is_free(port)
+    assert is_free(port)
 
 
 def test_no_two_parts_share_a_port_and_two_stacks_a_hundred_apart_do_not_meet() -> None:
