@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from pymongo import InsertOne, ReturnDocument, UpdateOne
@@ -17,6 +18,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from shared.errors import Erased, Frozen, NotFound
+from shared.transactions import transact
 from shared.vault import Vault
 
 OPEN, FROZEN, CLOSED = "open", "frozen", "closed"
@@ -118,18 +120,26 @@ class Gates:
         A case whose gate is closed gets no key: a late message must not bring anyone back.
         """
         wanted = set(case_ids)
-        known = self.rows.find({"_id": {"$in": sorted(wanted)}}, {"_id": 1}) if wanted else ()
-        self.make(vault, sorted(wanted - {row["_id"] for row in known}))
+        self.make(vault, sorted(wanted - self.known(wanted)))
+
+    def known(self, case_ids: Iterable[str]) -> set[str]:
+        """Those of these cases that have a gate, whatever it says."""
+        wanted = sorted(case_ids)
+        rows = self.rows.find({"_id": {"$in": wanted}}, {"_id": 1}) if wanted else ()
+        return {str(row["_id"]) for row in rows}
 
     def make(self, vault: Vault, case_ids: Sequence[str]) -> None:
         """As `prepare`, for cases that have no gate: as far as anybody here knows."""
-        for case_id in case_ids:
-            vault.create_key(case_id)
-        rows = [InsertOne[dict[str, Any]]({"_id": id, "state": OPEN, "writes": 0, "seq": 0}) for id in case_ids]
-        if not rows:
-            return
+        made = [case_id for case_id in case_ids if vault.create_key(case_id)]
+        if made:
+            self._open(vault, made)
+        for case_id in sorted(set(case_ids) - set(made)):
+            self._take_up(vault, case_id)
+
+    def _open(self, vault: Vault, case_ids: Sequence[str]) -> None:
+        """Make the gates of cases whose keys were made just now."""
         try:
-            self.rows.bulk_write(rows, ordered=False)
+            self.rows.bulk_write([InsertOne(_open_row(case_id)) for case_id in case_ids], ordered=False)
         except BulkWriteError as error:
             failed = error.details["writeErrors"]
             if any(one["code"] != _DUPLICATE for one in failed):
@@ -138,6 +148,41 @@ class Gates:
             for case_id in (str(one["op"]["_id"]) for one in failed):
                 if self.state(case_id) == CLOSED:
                     vault.destroy_key(case_id)
+
+    def _take_up(self, vault: Vault, case_id: str) -> None:
+        """Make the gate of a case whose key was there already.
+
+        It belongs to somebody else who prepares, or to one that died; then it may be swept at this very moment.
+        """
+        made = False
+        while not self._opened_with_key(vault, case_id):
+            made = vault.create_key(case_id)
+        if made and self.state(case_id) == CLOSED:
+            vault.destroy_key(case_id)
+
+    def _opened_with_key(self, vault: Vault, case_id: str) -> bool:
+        """Make the gate if the key is still there, in one transaction; whether there is a gate now."""
+
+        def act(session: ClientSession) -> bool:
+            if self.state(case_id, session) is not None:
+                return True
+            if not vault.touch_key(case_id, session):
+                return False
+            self.rows.insert_one(_open_row(case_id), session=session)
+            return True
+
+        return transact(self.rows.database.client, act)
+
+    def forget_key(self, vault: Vault, case_id: str, *, made_before: datetime) -> int:
+        """Destroy the key of that name if it is so old and no case of that id has a gate; how many there were."""
+
+        def act(session: ClientSession) -> int:
+            if self.state(case_id, session) is not None:
+                return 0
+            # Whoever makes the gate meanwhile writes to the key as well, so one of the two begins anew.
+            return vault.destroy_older_key(case_id, made_before, session)
+
+        return transact(self.rows.database.client, act)
 
     def state(self, case_id: str, session: ClientSession | None = None) -> str | None:
         """open, frozen, closed, or None for a case that was never heard of."""
@@ -238,6 +283,10 @@ class Gates:
             {"$set": {"state": after}, "$inc": {"writes": 1}},
             session=session,
         )
+
+
+def _open_row(case_id: str) -> dict[str, Any]:
+    return {"_id": case_id, "state": OPEN, "writes": 0, "seq": 0}
 
 
 def refuse(state: str | None) -> None:

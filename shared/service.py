@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from flask import Flask
 
@@ -21,6 +22,7 @@ from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN, OPEN
 from shared.http import Blueprint, KernelStores, make_app, open_kernel_stores
 from shared.inbox import Handler
 from shared.logs import configure
+from shared.lost_keys import sweep_keys
 from shared.outbox import Outbox
 from shared.settings import Settings, SettingsError, load
 from shared.signing import PublicKeys, Signer
@@ -29,6 +31,8 @@ from shared.stores import Register
 from shared.vault import OFFICE_KEY, Vault, master_keys
 from shared.work import Tx, Work, connect
 from shared.worker import run_worker
+
+_DAY_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,7 +141,10 @@ def worker(
         kit.register,
         merged(kit.erasing.handlers(), handlers),
         kit.steps,
-        periodic,
+        [
+            Every(seconds=_DAY_SECONDS, run=lambda now: sweep_keys(kit.work, kit.vault, now=now), name="lost-keys"),
+            *periodic,
+        ],
         # A service that never heard of the case makes no key for it, only to count it as found.
         without_gate=frozenset({consent.STARTED.type}),
     )

@@ -7,19 +7,22 @@ anyone, here or in a backup; reading one raises `KeyGone`, which lists treat as 
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bson.binary import Binary
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient
+from pymongo.client_session import ClientSession
 from pymongo.encryption import ClientEncryption
 from pymongo.errors import DuplicateKeyError, EncryptionError
 
 OFFICE_KEY = "office"
 _ALGORITHM = "AEAD_AES_256_CBC_HMAC_SHA_512-Random"
 _KEY_CACHE_MS = 5_000
+_NAMES_AT_ONCE = 1_000
 _NO_KEY = "not all keys requested were satisfied"
 
 
@@ -53,20 +56,49 @@ class Vault:
         """Make the index that keeps a name to one key."""
         self._keys.create_index("keyAltNames", unique=True, partialFilterExpression={"keyAltNames": {"$exists": True}})
 
-    def create_key(self, name: str) -> None:
-        """Make the key of that name unless it is there."""
+    def create_key(self, name: str, *, again: bool = True) -> bool:
+        """Make the key of that name unless it is there; whether it was made.
+
+        again: whether to try once more where it was there and is gone.
+        """
         try:
             self._encryption.create_data_key(self._current, key_alt_names=[name])
-        except (DuplicateKeyError, EncryptionError) as error:
-            if not self.has_key(name):
-                raise error
+        except (DuplicateKeyError, EncryptionError):
+            if self.has_key(name):
+                return False
+            if not again:
+                raise
+            return self.create_key(name, again=False)
+        return True
 
     def has_key(self, name: str) -> bool:
         return self._keys.count_documents({"keyAltNames": name}, limit=1) > 0
 
+    def names_before(self, when: datetime) -> Iterator[list[str]]:
+        """The names of the keys that were made before then, some at a time."""
+        names: list[str] = []
+        for row in self._keys.find({"creationDate": {"$lt": when}}, {"keyAltNames": 1}):
+            names += row.get("keyAltNames", [])
+            if len(names) >= _NAMES_AT_ONCE:
+                yield names
+                names = []
+        yield names
+
+    def touch_key(self, name: str, session: ClientSession) -> bool:
+        """Write to the key of that name, so that a transaction that destroys it conflicts with this one; whether there
+        is one.
+        """
+        change = {"$currentDate": {"updateDate": True}}
+        return self._keys.update_one({"keyAltNames": name}, change, session=session).matched_count > 0
+
     def destroy_key(self, name: str) -> int:
         """Delete the key of that name; how many there were (0 or 1)."""
         return self._keys.delete_many({"keyAltNames": name}).deleted_count
+
+    def destroy_older_key(self, name: str, when: datetime, session: ClientSession) -> int:
+        """Delete the key of that name if it was made before then; how many there were (0 or 1)."""
+        older = {"keyAltNames": name, "creationDate": {"$lt": when}}
+        return self._keys.delete_many(older, session=session).deleted_count
 
     def seal(self, value: Mapping[str, Any], name: str) -> Binary:
         """The value under the key of that name. Raises KeyGone where there is none."""

@@ -12,26 +12,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-import pymongo
 from pymongo import InsertOne, MongoClient, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
-from pymongo.read_concern import ReadConcern
-from pymongo.write_concern import WriteConcern
 
 from shared.clock import to_millisecond, utc_now
 from shared.events import Event, EventType, write
 from shared.gates import Gates
 from shared.ids import new_id
+from shared.transactions import transact
 
 T = TypeVar("T")
 Row = dict[str, Any]
 Operation = InsertOne[Row] | UpdateOne
-
-# Well under the time a caller waits; a server that is away becomes 503, not a hung request.
-_TIMEOUT_SECONDS = 8
-_JOURNALED = WriteConcern("majority", j=True)
 
 traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 
@@ -136,10 +130,7 @@ class Work:
             tx.finish()
             return result, tx, rows
 
-        with pymongo.timeout(_TIMEOUT_SECONDS), self.client.start_session() as session:
-            result, tx, rows = session.with_transaction(
-                body, read_concern=ReadConcern("snapshot"), write_concern=_JOURNALED
-            )
+        result, tx, rows = transact(self.client, body)
         if rows:
             self.hand_over(rows)
         for hook in tx.after_commit:

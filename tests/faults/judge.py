@@ -165,7 +165,7 @@ class Judge:
                 if count > 1:
                     yield None, f"{service} has {count} keys for {name}"
                 # Who dies between a new case's key and its gate leaves the key: of a case that never was, that nobody
-                # was told of, and for which nothing was sealed. It isn't swept yet.
+                # was told of, and for which nothing was sealed. It is swept, but not before a day has passed.
                 never_was = service == "case" and name not in gates and name not in told
                 if ":" in name:
                     yield None, f"{service} still has the key {name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.xdist_group("killed-intake")
 # under the same key; what was decided is handed on, by the worker where nobody else does.
 _BEFORE_IT_IS_DECIDED = [
     ("case-api", "shell-not-begun"),
+    ("case-api", "key-not-gated"),
+    ("consent-api", "key-not-gated"),
     ("case-api", "shell-not-answered"),
     ("consent-api", "shown-not-decided"),
     ("consent-api", "decided-not-committed"),
@@ -138,3 +141,21 @@ def test_what_was_decided_is_whole_though_nobody_asks_again(mortal: Mortal, proc
     (case_id,) = found(mortal.house, intake)
     assert mortal.is_one_whole_file(intake, case_id)
     assert mortal.house.caseworker.read(f"/cases/{case_id}")["state"] == "open"
+
+
+def test_a_key_whose_maker_died_before_its_gate_is_swept_once_it_is_old(mortal: Mortal) -> None:
+    keys, gates = mortal.inside.mongo[f"{mortal.inside.names}_case_vault"]["keys"], mortal.inside.rows("case", "gates")
+    before = {row["_id"] for row in keys.find()}
+    hit = mortal.running.arm("case-api", "key-not-gated")
+    with pytest.raises(requests.ConnectionError):
+        mortal.house.a_shell()
+    assert hit.exists()
+    (lost,) = keys.find({"_id": {"$nin": list(before)}})
+    assert mortal.inside.rows("case", "gates") == gates
+    # Each life of a worker sweeps when it begins, and then once a day
+    worker = mortal.running.service("case-worker")
+    keys.update_one({"_id": lost["_id"]}, {"$set": {"creationDate": lost["creationDate"] - timedelta(hours=25)}})
+    mortal.running.terminate(worker)
+    mortal.running.wait_well()
+    eventually(lambda: keys.count_documents({"_id": lost["_id"]}) == 0, within_seconds=_SOON_SECONDS)
+    assert {row["_id"] for row in keys.find()} == before

@@ -22,6 +22,7 @@ STEPS = {
     "told-not-committed": ("services.notifier.actions.telling", "tell_of_review", "notifier", "after"),
     "before-transaction": ("shared.work", "Work.run", None, "before"),
     "in-transaction": ("shared.work", "outbox_row", None, "before"),
+    "key-not-gated": ("shared.gates", "Gates._open", None, "before"),
     "in-inbox-transaction": ("shared.inbox", "Inbox._apply", None, "after"),
     "after-transaction": ("shared.outbox", "Outbox.hand_over", None, "before"),
     "before-publish": ("shared.bus.publisher", "Publisher.begin", None, "before"),
