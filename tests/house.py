@@ -29,7 +29,7 @@ _OWNERS = {
 }
 
 
-def eventually(check: Callable[[], T], *, within_seconds: float = 20.0) -> T:
+def eventually(check: Callable[[], T], *, within_seconds: float = 60.0) -> T:
     """What `check` returns once it is true; its last falsehood fails the test."""
     deadline = time.monotonic() + within_seconds
     while True:

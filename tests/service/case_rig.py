@@ -165,7 +165,7 @@ class Rig:
         )
 
     @staticmethod
-    def eventually(holds: Callable[[], bool], within_s: float = 10) -> None:
+    def eventually(holds: Callable[[], bool], within_s: float = 60) -> None:
         deadline = time.monotonic() + within_s
         while not holds():
             assert time.monotonic() < deadline, "it never came to hold"

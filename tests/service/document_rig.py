@@ -244,7 +244,7 @@ class Rig:
             if event["type"].startswith("erasure.receipt.")
         ]
 
-    def eventually(self, check: Callable[[], Any], *, within_seconds: float = 30.0) -> Any:
+    def eventually(self, check: Callable[[], Any], *, within_seconds: float = 60.0) -> Any:
         deadline = time.monotonic() + within_seconds
         while not (found := check()):
             assert time.monotonic() < deadline, f"not within {within_seconds} s"

@@ -231,7 +231,7 @@ def through(url: str, wire: Wire) -> str:
     return url.replace(f":{port_of(url)}/", f":{wire.port}/")
 
 
-def until(happened: Callable[[], object], within: float = 15.0) -> None:
+def until(happened: Callable[[], object], within: float = 60.0) -> None:
     """Wait for something; an AssertionError when it doesn't happen."""
     deadline = time.monotonic() + within
     while not happened():

@@ -154,7 +154,7 @@ def test_a_connection_cut_in_mid_batch_repeats_under_the_same_ids(rig: Rig, send
     wire.cut_after = 40_000
     node.outbox.sweep(utc_now() + timedelta(seconds=2))
     assert wire.cut_after is None, "the cut came in the middle"
-    until(lambda: node.outbox.sweep(utc_now() + timedelta(seconds=4)) == 0 and not node.work.outbox.find_one({}), 30)
+    until(lambda: node.outbox.sweep(utc_now() + timedelta(seconds=4)) == 0 and not node.work.outbox.find_one({}))
     assert set(rig.queued("case")) == {event.id for event in events}
     node.close()
 
@@ -308,7 +308,7 @@ def test_while_the_database_is_away_messages_are_held_in_hand(rig: Rig, sender: 
     time.sleep(3)
     assert after.id not in receiver.seen()
     wire.up = True
-    until(lambda: after.id in receiver.seen(), 20)
+    until(lambda: after.id in receiver.seen())
     assert receiver.seen().count(after.id) == 1
     assert receiver.work.db["trying"].count_documents({}) == 0
     consumer.request_stop()
@@ -360,7 +360,7 @@ def live_until_killed_or_parked(worker: subprocess.Popen[bytes], receiver: Node)
     def parked_and_done() -> bool:
         return bool(receiver.inbox.shelf.parked.rows.find_one({})) and len(receiver.seen()) == 10
 
-    until(lambda: worker.poll() is not None or parked_and_done(), 20)
+    until(lambda: worker.poll() is not None or parked_and_done())
     if worker.poll() is None:
         worker.send_signal(signal.SIGTERM)
         assert worker.wait(10) == 0
@@ -389,7 +389,7 @@ def test_sigterm_finishes_what_is_in_hand_within_five_seconds(
     rig: Rig, sender: Node, receiver: Node, tmp_path: Path
 ) -> None:
     worker = start_worker(rig.config, "case", "slow", tmp_path)
-    until((tmp_path / "ready-case").exists, 20)
+    until((tmp_path / "ready-case").exists)
     events = [an_event(new_id(), consent.PREPARING) for _ in range(8)]
     send(sender, *events)
     time.sleep(0.5)
@@ -397,7 +397,7 @@ def test_sigterm_finishes_what_is_in_hand_within_five_seconds(
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(10) == 0
     assert time.monotonic() - asked < 5
-    until(lambda: len(receiver.seen()) + len(rig.queued("case")) >= 8, 5)
+    until(lambda: len(receiver.seen()) + len(rig.queued("case")) >= 8)
     assert sorted(receiver.seen()) == sorted(event.id for event in events)
 
 
@@ -493,15 +493,15 @@ def test_a_step_whose_process_died_is_run_by_another_within_six_seconds(
 ) -> None:
     ready = tmp_path / "ready-case"
     first = start_worker(rig.config, "case", "plain", tmp_path)
-    until(ready.exists, 20)
+    until(ready.exists)
     ready.unlink()
     second = start_worker(rig.config, "case", "plain", tmp_path)
-    until(ready.exists, 20)
+    until(ready.exists)
     a_step(receiver, "die_once", "key")
-    until(lambda: first.poll() is not None or second.poll() is not None, 20)
+    until(lambda: first.poll() is not None or second.poll() is not None)
     assert -signal.SIGKILL in (first.poll(), second.poll())
     died = time.monotonic()
-    until(lambda: receiver.seen() == ["key"], 10)
+    until(lambda: receiver.seen() == ["key"])
     assert time.monotonic() - died < 6.5
     for worker in (first, second):
         if worker.poll() is None:

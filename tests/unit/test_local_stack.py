@@ -32,7 +32,7 @@ from deploy.ops.token import mint
 from deploy.rabbitmq.definitions import render
 from shared.signing import PublicKeys
 
-_WAIT_S = 10
+_WAIT_S = 30
 
 
 @contextmanager
