@@ -137,12 +137,14 @@ class Erasing:
         self._delete(case_id, looks)
         remaining = self._remaining(case_id)
         late = self._late(case_id)
-        receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late, utc_now())
+        # One reading of the clock: were it put back before the other, a second receipt would be dated before this one.
+        signed_at = utc_now()
+        receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late, signed_at)
 
         def answer(tx: Tx) -> None:
             done = self.rows.update_one(
                 {"_id": request, "attempt": row["attempt"], "receipts": []},
-                {"$set": {"receipts": [receipt], "late": late, "done_at": tx.now}},
+                {"$set": {"receipts": [receipt], "late": late, "done_at": signed_at}},
                 session=tx.session,
             )
             if done.modified_count:

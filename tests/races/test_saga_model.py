@@ -10,7 +10,8 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from typing import ClassVar
 
 import pytest
@@ -266,6 +267,16 @@ def test_p24_what_a_hold_kept_from_beginning_is_said_once_when_its_day_is_over(s
     assert story.r.phase == "begun"
 
 
+def an_erasure_that_has_started(forger: Forger) -> StepRow:
+    """The consent service's part of it, as its worker would take it up."""
+    coordinator, request, now = forger.coordinator, new_id(), utc_now()
+    case_id, erasing = coordinator.a_family(), coordinator.kit.erasing
+    asked = {"request": request, "attempt": 1, "due_at": now.isoformat(), "participants": ["consent"]}
+    started = an_event("consent", consent.STARTED, case_id, **asked)
+    coordinator.kit.work.run(lambda tx: erasing.on_started(tx, started))
+    return StepRow(kind=ERASE_STEP, key=request, case_id=case_id, due=now, attempts=1, now=now)
+
+
 def test_a_second_receipt_is_dated_after_the_first_though_the_clock_was_put_back(story: Story) -> None:
     story.begins(how_far="answered", paper=False, at_once=True, clocks_differ=False)
     story.agrees()
@@ -279,19 +290,34 @@ def test_a_second_receipt_is_dated_after_the_first_though_the_clock_was_put_back
     assert read_receipt(Envelope(event=said, account="consent")).receipt.signed_at > ahead
 
 
+def test_a_second_receipt_is_dated_after_a_first_that_was_signed_before_the_clock_was_put_back(
+    forger: Forger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    coordinator, step = forger.coordinator, an_erasure_that_has_started(forger)
+    erasing = coordinator.kit.erasing
+    # Given a first receipt that was signed by a clock an hour ahead, and stored by one that is right
+    with monkeypatch.context() as clock:
+        clock.setattr("shared.erasing.utc_now", lambda: utc_now() + timedelta(hours=1))
+        erasing.erase(step)
+    # When the second is signed by the clock that is right
+    erasing.send_second(replace(step, kind=SECOND_STEP))
+    # Then it is the last, and what it says counts
+    first, second = (
+        datetime.fromisoformat(claims_of(str(said.data["receipt"]))["signed_at"]) for said in coordinator.said()
+    )
+    assert second > first > utc_now()
+    coordinator.put_away(str(step.case_id))
+
+
 def test_p24_an_attempt_that_comes_late_says_what_was_found_and_not_that_nothing_was(
     forger: Forger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    coordinator, request, now = forger.coordinator, new_id(), utc_now()
-    case_id, erasing = coordinator.a_family(), coordinator.kit.erasing
-    asked = {"request": request, "attempt": 1, "due_at": now.isoformat(), "participants": ["consent"]}
-    started = an_event("consent", consent.STARTED, case_id, **asked)
-    coordinator.kit.work.run(lambda tx: erasing.on_started(tx, started))
-    step = StepRow(kind=ERASE_STEP, key=request, case_id=case_id, due=now, attempts=1, now=now)
+    coordinator, step = forger.coordinator, an_erasure_that_has_started(forger)
+    erasing = coordinator.kit.erasing
     recorded: list[dict[str, int]] = []
 
     def found() -> dict[str, int]:
-        return dict((erasing.rows.find_one({"_id": request}) or {})["found"])
+        return dict((erasing.rows.find_one({"_id": step.key}) or {})["found"])
 
     def dies(case_id: str) -> dict[str, int]:
         raise Died
@@ -316,7 +342,7 @@ def test_p24_an_attempt_that_comes_late_says_what_was_found_and_not_that_nothing
     assert sum(recorded[0].values()) >= 2
     assert {one["store"]: one["found"] for one in receipt["stores"]} == recorded[0] == found()
     assert receipt["outcome"] == "erased"
-    coordinator.put_away(case_id)
+    coordinator.put_away(str(step.case_id))
 
 
 def test_p24_what_comes_between_the_decision_and_the_certificate_is_looked_at_again(story: Story) -> None:
