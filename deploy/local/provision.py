@@ -108,12 +108,15 @@ def draw_ports(places: Places, prefix: str) -> dict[str, int]:
     have them, whether their services run or not. None of those that the system gives to whoever asks for any.
     """
     recorded = private_folder(places.run_of(prefix)) / "ports.json"
-    with (places.run / "ports.lock").open("w") as lock:
+    lock = os.open(places.run / "ports.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         taken = {port for path in places.run.glob("*/ports.json") if path != recorded for port in _ports_in(path)}
         untaken = (port for port in random.sample(_DRAWN_FROM, len(_DRAWN_FROM)) if port not in taken)
         drawn = dict(zip(SERVICES, filter(is_free, untaken), strict=False))
         write_private(recorded, json.dumps(drawn))
+    finally:
+        os.close(lock)
     return drawn
 
 
