@@ -15,7 +15,7 @@ def api_command(service: str, bind: str, temp: str) -> list[str]:
     return [
         sys.executable, "-m", "gunicorn", "--worker-class", "shared.http.server.Worker", "--workers", "1",
         "--threads", str(_API_THREADS), "--bind", bind, "--worker-tmp-dir", temp,
-        "--no-control-socket", "--logger-class", "shared.logs.GunicornLogger", "--graceful-timeout", "4",
+        "--no-control-socket", "--logger-class", "shared.ops.logs.GunicornLogger", "--graceful-timeout", "4",
         "--keep-alive", str(_KEEP_ALIVE_SECONDS),
         # A warning quotes the malformed request it is about, which may hold anything.
         "--log-level", "error",

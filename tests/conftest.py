@@ -22,7 +22,7 @@ from deploy.local.machine import is_free
 from deploy.local.places import Ports, from_environment
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
-from tests.house import House
+from tests.system import System
 
 _WANTED, _READY, _FAILED = "wanted", "ready", "failed"
 _START_SECONDS = 400
@@ -154,7 +154,7 @@ def provided(stack: Stack, worker_id: str) -> Provision:
 
 
 @pytest.fixture(scope="session")
-def house(stack: Stack, provided: Provision) -> House:
+def system(stack: Stack, provided: Provision) -> System:
     """All four services, running, and callers of every role."""
     stack.start_services(provided)
-    return House(stack, provided)
+    return System(stack, provided)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.places import SERVICES, private_folder, write_private
-from shared.signing import make_key
+from shared.security.signing import make_key
 
 _SIGNING = {service: ("token", "receipt") for service in SERVICES} | {
     "consent": ("token", "receipt", "certificate", "consent_receipt", "ledger")

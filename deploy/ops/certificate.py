@@ -17,8 +17,8 @@ from deploy.local.places import from_environment, places
 from deploy.local.provision import names_from_environment
 from services.consent.model.certificates import CERTIFICATE_TYPE, faults
 from services.consent.model.requests import PARTICIPANTS
-from shared.erasing import RECEIPT_TYPE
-from shared.signing import BadSignature, PublicKeys, verify
+from shared.erasure.participant import RECEIPT_TYPE
+from shared.security.signing import BadSignature, PublicKeys, verify
 
 # A thousand paper files fit; what is larger is another kind of file.
 MOST_BYTES = 2 * 2**20

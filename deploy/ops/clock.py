@@ -12,9 +12,9 @@ import typer
 
 from deploy.local.places import Ports, from_environment, places
 from deploy.local.provision import names_from_environment, run_ports
-from shared.auth import service_token
 from shared.fields import Subject
-from shared.signing import Signer
+from shared.security.authentication import service_token
+from shared.security.signing import Signer
 
 _SERVICE = "consent"
 _TIMEOUT_SECONDS = 60

@@ -34,11 +34,11 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Tell the main job's story: a family's case lives, and is forgotten everywhere. Exit 0 if every step held."""
         if against is not None:
-            from deploy.ops.story.against import tell_against
+            from demo.deployment import tell_against
 
             raise typer.Exit(tell_against(against, secrets=secrets, authority=authority, mail_url=mail, scan=scan))
         # What draws pictures and talks to servers is loaded for this command alone.
-        from deploy.ops.story.telling import tell
+        from demo.local import tell
 
         content = None
         if scan is not None:

@@ -11,10 +11,10 @@ import typer
 
 from deploy.local.places import from_environment, places
 from deploy.local.provision import issuer_key, names_from_environment
-from shared.auth import LOCAL_ISSUER, ROLES
 from shared.fields import Subject
 from shared.ids import new_id
-from shared.signing import Signer
+from shared.security.authentication import LOCAL_ISSUER, ROLES
+from shared.security.signing import Signer
 
 AUDIENCE = "forgetmenot"
 LIFE = timedelta(hours=8)

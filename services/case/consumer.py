@@ -9,8 +9,8 @@ from typing import Any
 from services.case.actions.consents import hear_consents
 from services.case.model.consents import Standing
 from services.case.store import CaseStores
+from shared.db.unit_of_work import Tx
 from shared.events import Event, consent
-from shared.work import Tx
 
 Handler = Callable[[Tx, Event], None]
 

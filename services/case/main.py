@@ -13,9 +13,9 @@ from services.case.actions.cases import end_expired_shells
 from services.case.api import blueprints
 from services.case.consumer import handlers
 from services.case.store import CaseStores
-from shared.service import Kit, api, build, worker
-from shared.settings import SettingsError
-from shared.steps import Every, Run, StepRow
+from shared.messaging.steps import Every, Run, StepRow
+from shared.ops.settings import SettingsError
+from shared.service.service import Kit, api, build, worker
 
 _SWEEP_SECONDS: Final = 60.0
 _HOUR_SECONDS: Final = 3600.0

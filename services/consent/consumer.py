@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.consent.actions.consents import LEDGER_STEP
-from services.consent.actions.receipts import letter_sealed, take_receipt
+from services.consent.actions.erasure_receipts import letter_sealed, take_receipt
 from services.consent.actions.reviews import (
     hear_failure,
     hear_hand_over,
@@ -18,9 +18,9 @@ from services.consent.actions.rights import look_at_people
 from services.consent.actions.tasks import call_whom_nothing_reaches
 from services.consent.model.reviews import Windows
 from services.consent.store import Stores
+from shared.db.unit_of_work import Tx
 from shared.events import Event, case, erasure, notification
-from shared.signing import PublicKeys
-from shared.work import Tx
+from shared.security.signing import PublicKeys
 
 
 def handlers(stores: Stores, keys: PublicKeys, windows: Windows) -> dict[str, Callable[[Tx, Event], None]]:

@@ -11,8 +11,8 @@ from flask import Flask
 
 from services.consent.actions.clock import EXPIRE_STEP, expire, run_clock
 from services.consent.actions.consents import LEDGER_STEP
+from services.consent.actions.erasure_receipts import complete, enter_in_ledger
 from services.consent.actions.intake import ABANDON_STEP, DELIVER_STEP, deliver, end_abandoned
-from services.consent.actions.receipts import complete, enter_in_ledger
 from services.consent.actions.requests import drop_key
 from services.consent.actions.reviews import LOOK_STEP, around, clock_time, look
 from services.consent.actions.rights import RECKON_STEP, reckon
@@ -34,13 +34,13 @@ from services.consent.consumer import handlers
 from services.consent.model.reviews import Windows
 from services.consent.store import Stores
 from services.consent.store.ledger import Ledger
-from shared import service
 from shared.errors import ConsentRequired, Erased, Frozen, NotFound
-from shared.logs import log
-from shared.service import Kit
-from shared.settings import SettingsError
-from shared.signing import Signer
-from shared.steps import Every, Run, StepRow
+from shared.messaging.steps import Every, Run, StepRow
+from shared.ops.logs import log
+from shared.ops.settings import SettingsError
+from shared.security.signing import Signer
+from shared.service import service
+from shared.service.service import Kit
 
 _DUE_SECONDS: Final = 60.0
 _WHILE_FROZEN: Final = timedelta(minutes=5)
@@ -52,7 +52,7 @@ def stores(kit: Kit) -> Stores:
         kit.register,
         steps=kit.steps,
         calendar=kit.settings.calendar,
-        ledger_db=kit.work.client[f"{kit.settings.names}_ledger"],
+        ledger_db=kit.unit_of_work.client[f"{kit.settings.names}_ledger"],
     )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from services.document.model.documents import NO_CASEWORK, Casework
 from services.document.store.stores import Stores
+from shared.db.unit_of_work import Tx
 from shared.events import Event, consent
-from shared.work import Tx
 
 Handler = Callable[[Tx, Event], None]
 

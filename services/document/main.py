@@ -13,13 +13,13 @@ from minio.error import MinioException
 from services.document.actions import documents, forgetting, papers, sweep
 from services.document.api import content_routes, document_routes, paper_routes
 from services.document.consumer import handlers
-from services.document.intake.allocator import return_large_blocks
 from services.document.store import Stores
 from services.document.store.files import connect
-from shared import service
+from services.document.upload.allocator import return_large_blocks
 from shared.errors import Invalid
-from shared.service import Kit
-from shared.steps import Every, StepRow
+from shared.messaging.steps import Every, StepRow
+from shared.service import service
+from shared.service.service import Kit
 
 _DEAD_UPLOADS_SECONDS = 5.0
 _ABANDONED_SECONDS = 60.0
@@ -39,7 +39,7 @@ def stores(kit: Kit) -> Stores:
         return decision.get("allowed") is True
 
     opened = Stores.open(
-        work=kit.work,
+        unit_of_work=kit.unit_of_work,
         register=kit.register,
         client=connect(settings),
         bucket=settings.bucket,
@@ -49,8 +49,8 @@ def stores(kit: Kit) -> Stores:
         spool=settings.spool or Path(tempfile.gettempdir()),
         upload_limit=settings.upload_limit_bytes,
     )
-    kit.erasing.before_walk = lambda case_id, request_id: forgetting.before_walk(opened, case_id)
-    kit.erasing.more_claims = lambda case_id, request_id: forgetting.paper_claims(opened, case_id)
+    kit.erasure_participant.before_walk = lambda case_id, request_id: forgetting.before_walk(opened, case_id)
+    kit.erasure_participant.more_claims = lambda case_id, request_id: forgetting.paper_claims(opened, case_id)
     return opened
 
 
@@ -71,7 +71,7 @@ def worker() -> int:
         documents.finish_removal(opened, step)
 
     def settle(step: StepRow) -> None:
-        forgetting.settle_papers(opened, kit.erasing, step)
+        forgetting.settle_papers(opened, kit.erasure_participant, step)
 
     def bury(now: datetime) -> None:
         sweep.bury_dead_uploads(opened)

@@ -8,18 +8,18 @@ from typing import Any
 
 from flask import Flask
 
-from services.notifier.actions import alerts, farewells, last_letters, sending
-from services.notifier.actions.farewells import OVER_STEP
-from services.notifier.actions.hearing import SEND_STEP
+from services.notifier.actions import alerts, last_letter_delivery, last_letters, sending
+from services.notifier.actions.case_changes import SEND_STEP
+from services.notifier.actions.external import Outside
+from services.notifier.actions.last_letter_delivery import OVER_STEP
 from services.notifier.actions.last_letters import KEY_STEP, SEAL_STEP
-from services.notifier.actions.outside import Outside
 from services.notifier.api import alert_routes, notification_routes, pack_routes, template_routes
 from services.notifier.consumer import handlers
 from services.notifier.outways.hand_over import HandOver
 from services.notifier.store import Stores
-from shared.service import Kit, api, build, worker
-from shared.settings import SettingsError
-from shared.steps import Every, Run
+from shared.messaging.steps import Every, Run
+from shared.ops.settings import SettingsError
+from shared.service.service import Kit, api, build, worker
 
 _WATCH_SECONDS = 60.0
 
@@ -51,21 +51,21 @@ def kinds(opened: Stores, beyond: Outside, lead: str | None) -> dict[str, Run]:
         SEAL_STEP: lambda step: last_letters.seal(opened, beyond, step),
         KEY_STEP: lambda step: last_letters.destroy_key(opened, step),
         alerts.ALERT_STEP: lambda step: alerts.send(opened, beyond, lead, step),
-        OVER_STEP: lambda step: farewells.hand_over(opened, beyond, step),
+        OVER_STEP: lambda step: last_letter_delivery.hand_over(opened, beyond, step),
     }
 
 
 def join_erasing(kit: Kit, opened: Stores) -> None:
     """What is particular about an erasure here: hand-overs end first, and the second receipt tells of the letter."""
-    erasing = kit.erasing
+    erasure_participant = kit.erasure_participant
 
     def claims(case_id: str, request: str) -> Mapping[str, Any]:
-        row = erasing.rows.find_one({"_id": request}, {"receipts": 1})
+        row = erasure_participant.rows.find_one({"_id": request}, {"receipts": 1})
         is_second = row is not None and len(row["receipts"]) == 1
-        return farewells.outcome_told(opened, request) if is_second else {}
+        return last_letter_delivery.outcome_told(opened, request) if is_second else {}
 
-    erasing.before_walk = lambda case_id, request: sending.wait_for_hand_overs(opened, case_id)
-    erasing.more_claims = claims
+    erasure_participant.before_walk = lambda case_id, request: sending.wait_for_hand_overs(opened, case_id)
+    erasure_participant.more_claims = claims
 
 
 def create_api() -> Flask:

@@ -3,11 +3,11 @@
 A service's api.py needs what is exported here, and nothing from the modules behind it.
 """
 
-from shared.http.answers import Answer, PageArgs, check_if_match, created, etag_of, ok, page
 from shared.http.app import make_app
 from shared.http.body import BodyReader, body_reader, json_body
-from shared.http.fields import Body, Choice, DayField, Flag, IdField, Line, Moment, Text
+from shared.http.fields import Body, Choice, DayField, FlagField, IdField, Line, Moment, Text
 from shared.http.idempotency import AlreadyMade
+from shared.http.idempotent import claim_upload, forget_answer, id_of_act, idempotent
 from shared.http.kernel import (
     KernelStores,
     audit_as_safeguarding,
@@ -19,22 +19,22 @@ from shared.http.kernel import (
     open_kernel_stores,
     require_room,
 )
-from shared.http.making import claim_upload, forget_answer, id_of_act, making
 from shared.http.pages import JWKS_PATH
+from shared.http.responses import JsonResponse, PageArgs, check_if_match, created, etag_of, ok, page
 from shared.http.routes import Blueprint, Inward, allow
 
 __all__ = [
     "JWKS_PATH",
     "AlreadyMade",
-    "Answer",
     "Blueprint",
     "Body",
     "BodyReader",
     "Choice",
     "DayField",
-    "Flag",
+    "FlagField",
     "IdField",
     "Inward",
+    "JsonResponse",
     "KernelStores",
     "Line",
     "Moment",
@@ -53,10 +53,10 @@ __all__ = [
     "etag_of",
     "forget_answer",
     "id_of_act",
+    "idempotent",
     "json_body",
     "leave_no_trace",
     "make_app",
-    "making",
     "ok",
     "open_kernel_stores",
     "page",

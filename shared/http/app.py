@@ -12,26 +12,26 @@ from flask import Flask, Response, g, request
 from flask_smorest import Api  # type: ignore[import-untyped]
 from pymongo.errors import PyMongoError
 
-from shared.auth import Doorkeeper
 from shared.clock import utc_now
-from shared.disks import Disks
+from shared.db import Register
+from shared.db.unit_of_work import traceparent
 from shared.errors import Forbidden, Invalid, NotFound, Unavailable
-from shared.http.answers import Answer
 from shared.http.audit_trail import audit_routes, audit_row
 from shared.http.body import DropsUnreadBodies
+from shared.http.idempotent import idempotency_key
 from shared.http.kernel import Kernel, KernelStores, install
-from shared.http.making import idempotency_key
 from shared.http.pages import PUBLIC_PATHS, add_pages
 from shared.http.problems import Errors, ProblemSchema, field_errors, problem_response, register_problems
-from shared.http.routes import Blueprint, Door, Inward, door_of, takes_query
+from shared.http.responses import JsonResponse
+from shared.http.routes import AccessRule, Blueprint, Inward, access_rule_of, takes_query
 from shared.http.trace import child_of
 from shared.ids import is_id, new_id
-from shared.logs import log, where
-from shared.metrics import Metrics
-from shared.settings import Settings
-from shared.signing import PublicKeys
-from shared.stores import Register
-from shared.work import traceparent
+from shared.ops.disks import Disks
+from shared.ops.logs import log, where
+from shared.ops.metrics import Metrics
+from shared.ops.settings import Settings
+from shared.security.authentication import Authenticator
+from shared.security.signing import PublicKeys
 
 _AUDIT_SECONDS = 3
 # What failed already, most often because the database is away, is not kept waiting as long again.
@@ -45,7 +45,7 @@ class _App(Flask):
     """Flask, whose views may also return an Answer."""
 
     def make_response(self, rv: Any) -> Response:
-        return super().make_response(rv.response() if isinstance(rv, Answer) else rv)
+        return super().make_response(rv.response() if isinstance(rv, JsonResponse) else rv)
 
 
 class _Api(Api):  # type: ignore[misc]
@@ -91,15 +91,15 @@ def make_app(
     kernel = Kernel(
         service=settings.service,
         settings=settings,
-        work=register.work,
+        unit_of_work=register.unit_of_work,
         stores=stores,
-        doorkeeper=Doorkeeper(settings, PublicKeys.load(settings.public_keys)),
+        authenticator=Authenticator(settings, PublicKeys.load(settings.public_keys)),
         metrics=metrics or Metrics(),
         disks=disks or Disks(0, {}),
     )
     install(app.extensions, kernel)
-    register.work.before_commit = stores.idempotency.before_commit
-    register_problems(app, register.work, away=away)
+    register.unit_of_work.before_commit = stores.idempotency.before_commit
+    register_problems(app, register.unit_of_work, away=away)
     app.before_request(lambda: _arrive(app, kernel))
     app.after_request(lambda answer: _leave(app, kernel, answer))
     app.teardown_request(lambda _: _clear())
@@ -119,20 +119,20 @@ def _refuse_open_routes(app: Flask) -> None:
     for rule in app.url_map.iter_rules():
         if rule.rule in PUBLIC_PATHS:
             continue
-        door = door_of(app.view_functions[rule.endpoint])
-        if door is None:
+        access_rule = access_rule_of(app.view_functions[rule.endpoint])
+        if access_rule is None:
             raise ValueError(f"the route {rule.rule} ({rule.endpoint}) doesn't say whom it serves: add @allow")
         if not rule.rule.startswith("/v1/"):
             raise ValueError(f"the route {rule.rule} ({rule.endpoint}) doesn't lie under /v1")
-        if door.inward is None and (rule.methods or set()) - _READING:
+        if access_rule.inward is None and (rule.methods or set()) - _READING:
             raise ValueError(f"the route {rule.rule} ({rule.endpoint}) doesn't say whether it is inward: tell @allow")
 
 
-def _door(app: Flask) -> Door | None:
+def _access_rule(app: Flask) -> AccessRule | None:
     """The door of the route that was matched; None for a public one, or where nothing matched."""
     if request.url_rule is None or request.url_rule.rule in PUBLIC_PATHS:
         return None
-    return door_of(app.view_functions[request.url_rule.endpoint])
+    return access_rule_of(app.view_functions[request.url_rule.endpoint])
 
 
 def _arrive(app: Flask, kernel: Kernel) -> None:
@@ -141,20 +141,20 @@ def _arrive(app: Flask, kernel: Kernel) -> None:
     g.request_id = new_id()
     traceparent.set(child_of(request.headers.get("traceparent")))
     structlog.contextvars.bind_contextvars(request_id=g.request_id)
-    door = _door(app)
-    if door is None:
+    access_rule = _access_rule(app)
+    if access_rule is None:
         return
     ids = {name: text for name, text in (request.view_args or {}).items() if name.endswith("_id")}
     if is_id(ids.get("case_id")):
         g.case_id = ids["case_id"]
     if others := [text for name, text in ids.items() if name != "case_id" and is_id(text)]:
         g.record_id = others[-1]
-    g.caller = kernel.doorkeeper.admit(request.headers.get("Authorization"), utc_now())
-    if not door.allowed.admits(g.caller):
+    g.caller = kernel.authenticator.admit(request.headers.get("Authorization"), utc_now())
+    if not access_rule.allowed.admits(g.caller):
         raise Forbidden(_WRONG_ROLE)
     if not all(is_id(text) for text in ids.values()):
         raise NotFound("There is no such thing here.")
-    if door.inward is Inward.YES:
+    if access_rule.inward is Inward.YES:
         kernel.disks.require_room()
     if request.method == "POST":
         g.idempotency_key = idempotency_key()
@@ -166,10 +166,10 @@ def _arrive(app: Flask, kernel: Kernel) -> None:
 
 def _leave(app: Flask, kernel: Kernel, answer: Response) -> Response:
     """Audit, then the headers every answer has, then the log and the metrics."""
-    door = _door(app)
+    access_rule = _access_rule(app)
     traceless = g.get("traceless", False) and answer.status_code < 500
-    if door is not None and door.audited and not traceless:
-        answer = _audited(kernel, door, answer)
+    if access_rule is not None and access_rule.audited and not traceless:
+        answer = _audited(kernel, access_rule, answer)
     if answer.status_code == 204:
         # There is nothing that could be of a type.
         answer.headers.pop("Content-Type", None)
@@ -189,11 +189,11 @@ def _leave(app: Flask, kernel: Kernel, answer: Response) -> Response:
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def _audited(kernel: Kernel, door: Door, answer: Response) -> Response:
-    row = audit_row(door, answer.status_code)
+def _audited(kernel: Kernel, access_rule: AccessRule, answer: Response) -> Response:
+    row = audit_row(access_rule, answer.status_code)
     audit = kernel.stores.audit
     with pymongo.timeout(_AUDIT_SECONDS if answer.status_code < 500 else _AUDIT_FAILURE_SECONDS):
-        if door.audit_late or g.get("audit_late", False):
+        if access_rule.audit_late or g.get("audit_late", False):
             if not audit.write_or_keep(row):
                 kernel.metrics.audit_late.inc()
             return answer

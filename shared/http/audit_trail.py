@@ -8,42 +8,42 @@ from typing import Any
 import marshmallow as ma
 from flask import g, request
 
-from shared.audit import ANONYMOUS
-from shared.auth import Caller
 from shared.clock import utc_now
+from shared.db.unit_of_work import traceparent
 from shared.errors import NotFound
-from shared.http.answers import PageArgs, page
 from shared.http.fields import IdField, Moment
 from shared.http.kernel import current_caller, current_kernel
-from shared.http.routes import Blueprint, Door, allow
+from shared.http.responses import PageArgs, page
+from shared.http.routes import AccessRule, Blueprint, allow
 from shared.http.trace import trace_id_of
-from shared.work import traceparent
+from shared.security.audit import ANONYMOUS
+from shared.security.authentication import Caller
 
 _SEES_WHAT_IS_APART = "data_protection"
 
 
-def audit_row(door: Door, status: int) -> dict[str, Any]:
+def audit_row(access_rule: AccessRule, status: int) -> dict[str, Any]:
     """What this request did, in ids, enums and times."""
     caller: Caller | None = g.get("caller")
     unnamed = g.get("traceless", False)
     return {
         "at": utc_now(),
         "sub": ANONYMOUS if caller is None else caller.sub,
-        "role": _role(caller, door),
+        "role": _role(caller, access_rule),
         "action": request.endpoint,
         "case_id": None if unnamed else g.get("case_id"),
         "record_id": None if unnamed else g.get("record_id"),
         "outcome": _outcome(status),
         "status": status,
         "trace_id": trace_id_of(traceparent.get()),
-        "apart": door.audit_apart or g.get("audit_apart", False),
+        "apart": access_rule.audit_apart or g.get("audit_apart", False),
     }
 
 
-def _role(caller: Caller | None, door: Door) -> str:
+def _role(caller: Caller | None, access_rule: AccessRule) -> str:
     if caller is None or not caller.roles:
         return "none"
-    opened = caller.roles & door.allowed.roles
+    opened = caller.roles & access_rule.allowed.roles
     return min(opened or caller.roles)
 
 

@@ -73,7 +73,7 @@ class Choice(ma.fields.String):
         super().__init__(validate=ma.validate.OneOf(words), **more)
 
 
-class Flag(ma.fields.Boolean):
+class FlagField(ma.fields.Boolean):
     """true or false, and nothing that merely looks like it."""
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> bool:

@@ -19,14 +19,14 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pymongo.errors import DuplicateKeyError
 
 from shared.clock import utc_now
+from shared.db import Disposal, Register
+from shared.db.gates import CLOSED, ERASED_SENTENCE
+from shared.db.unit_of_work import Tx
+from shared.db.vault import OFFICE_KEY, KeyGone
 from shared.errors import Conflict, Erased
 from shared.fields import Count, Digest, Field, Id, Optional, Time, one_of
-from shared.gates import CLOSED, ERASED_SENTENCE
-from shared.http.answers import Answer
+from shared.http.responses import JsonResponse
 from shared.ids import new_id
-from shared.stores import Disposal, Register
-from shared.vault import OFFICE_KEY, KeyGone
-from shared.work import Tx
 
 KEPT = timedelta(hours=24)
 # Whoever loses an answer asks again with the same key, and waits no longer than this for a process that died. A request
@@ -59,7 +59,7 @@ class Claim:
     """
 
     row_id: str
-    render: Callable[[Any], Answer]
+    render: Callable[[Any], JsonResponse]
     office: bool
     token: str | None = None
     first: str | None = None
@@ -71,7 +71,7 @@ class Claim:
 class AlreadyMade(Exception):
     """An upload's key turned out to be settled while the body came in: undo, and give the first answer again."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: JsonResponse) -> None:
         super().__init__("already made")
         self.answer = answer
 
@@ -83,7 +83,7 @@ class Idempotency:
     """The rows of one service."""
 
     def __init__(self, register: Register, secret: bytes) -> None:
-        self._work = register.work
+        self._work = register.unit_of_work
         self._vault = register.vault
         self._key = HKDF(SHA256(), 32, salt=None, info=_LABEL).derive(secret)
         self.store = register.collection("idempotency", clear=CLEAR, disposal=Disposal.ERASE, expire_after=KEPT)
@@ -109,7 +109,7 @@ class Idempotency:
             raise Conflict(_IN_USE_SENTENCE)
         return row is not None and row["state"] == _DONE and row["at"] + KEPT > utc_now()
 
-    def claim(self, claim: Claim, body: str) -> Answer | None:
+    def claim(self, claim: Claim, body: str) -> JsonResponse | None:
         """Take the key for this request and this body's digest; or the answer it already had.
 
         Raises Conflict when it is in use or was used with another body, Erased when its case is gone.
@@ -149,7 +149,7 @@ class Idempotency:
             claim.token, claim.first, claim.body = token, str(clear["first"]), body
             return None
 
-    def _repeated(self, row: Mapping[str, Any], body: str) -> Answer | None:
+    def _repeated(self, row: Mapping[str, Any], body: str) -> JsonResponse | None:
         """The first answer; None when it can't be opened or has outlived its day."""
         case_id = row["case_id"]
         if case_id is not None and self._work.gates.state(case_id) == CLOSED:
@@ -163,16 +163,18 @@ class Idempotency:
         if record is None:
             return None
         kept = record.personal
-        return Answer(status=int(kept["status"]), body=kept["body"], headers=kept["headers"], case_id=record.case_id)
+        return JsonResponse(
+            status=int(kept["status"]), body=kept["body"], headers=kept["headers"], case_id=record.case_id
+        )
 
     def before_commit(self, tx: Tx, result: Any) -> None:
         """Settle this request's claim with what the action gave, in its transaction (`Work.before_commit`)."""
         claim = _current.get()
         if claim is None or claim.forgotten or claim.token is None:
             return
-        self._settle(tx, claim, result if isinstance(result, Answer) else claim.render(result))
+        self._settle(tx, claim, result if isinstance(result, JsonResponse) else claim.render(result))
 
-    def settle_after(self, claim: Claim, answer: Answer) -> None:
+    def settle_after(self, claim: Claim, answer: JsonResponse) -> None:
         """Settle a claim whose action ran no transaction that answers (it joined, or found, what was there)."""
         if claim.settled or claim.forgotten or claim.token is None:
             return
@@ -184,7 +186,7 @@ class Idempotency:
 
         self._work.run(settle, answers=False)
 
-    def _settle(self, tx: Tx, claim: Claim, answer: Answer) -> None:
+    def _settle(self, tx: Tx, claim: Claim, answer: JsonResponse) -> None:
         if not 200 <= answer.status < 300:
             return
         if claim.office == (answer.case_id is not None):

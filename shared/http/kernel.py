@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from flask import current_app, g
 
-from shared.audit import Audit
-from shared.auth import Caller, Doorkeeper
-from shared.disks import Disks
+from shared.db import Register
+from shared.db.unit_of_work import UnitOfWork
 from shared.http.idempotency import Idempotency
 from shared.ids import is_id
-from shared.metrics import Metrics
-from shared.settings import Settings
-from shared.stores import Register
-from shared.work import Work
+from shared.ops.disks import Disks
+from shared.ops.metrics import Metrics
+from shared.ops.settings import Settings
+from shared.security.audit import Audit
+from shared.security.authentication import Authenticator, Caller
 
 _EXTENSION = "forgetmenot"
 
@@ -36,9 +36,9 @@ def open_kernel_stores(register: Register, settings: Settings) -> KernelStores:
 class Kernel:
     service: str
     settings: Settings
-    work: Work
+    unit_of_work: UnitOfWork
     stores: KernelStores
-    doorkeeper: Doorkeeper
+    authenticator: Authenticator
     metrics: Metrics
     disks: Disks
 

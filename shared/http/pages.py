@@ -13,8 +13,8 @@ from swagger_ui_bundle import swagger_ui_path
 
 from shared.errors import NotFound
 from shared.http.kernel import Kernel
-from shared.logs import log, where
-from shared.metrics import CONTENT_TYPE
+from shared.ops.logs import log, where
+from shared.ops.metrics import CONTENT_TYPE
 
 JWKS_PATH = "/.well-known/jwks.json"
 PUBLIC_PATHS = frozenset({"/livez", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/<asset>", JWKS_PATH})

@@ -22,12 +22,12 @@ from pymongo.errors import (
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from shared import errors
+from shared.db.gates import CLOSED, ERASED_SENTENCE
+from shared.db.unit_of_work import UnitOfWork
+from shared.db.vault import KeyGone
 from shared.errors import Problem
-from shared.gates import CLOSED, ERASED_SENTENCE
 from shared.ids import new_id
-from shared.logs import log, where
-from shared.vault import KeyGone
-from shared.work import Work
+from shared.ops.logs import log, where
 
 Errors = tuple[type[Exception], ...]
 
@@ -48,7 +48,7 @@ class ProblemSchema(ma.Schema):
     errors = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.List(ma.fields.String()))
 
 
-def register_problems(app: Flask, work: Work, *, away: Errors = ()) -> None:
+def register_problems(app: Flask, unit_of_work: UnitOfWork, *, away: Errors = ()) -> None:
     """Make every error of this app a problem. away: what else means that a server is away."""
 
     def known(problem: Problem) -> Response:
@@ -61,20 +61,20 @@ def register_problems(app: Flask, work: Work, *, away: Errors = ()) -> None:
         return answer
 
     def unexpected(error: Exception) -> Response:
-        return problem_response(problem_of(error, work, (*_AWAY, *away)))
+        return problem_response(problem_of(error, unit_of_work, (*_AWAY, *away)))
 
     app.register_error_handler(Problem, known)
     app.register_error_handler(HTTPException, http_error)
     app.register_error_handler(Exception, unexpected)
 
 
-def problem_of(error: Exception, work: Work, away: Errors) -> Problem:
+def problem_of(error: Exception, unit_of_work: UnitOfWork, away: Errors) -> Problem:
     """The problem that an error amounts to; what nobody foresaw is logged under an id and becomes a 500."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, KeyGone):
         case_id = g.get("case_id")
-        if case_id is not None and work.gates.state(case_id) == CLOSED:
+        if case_id is not None and unit_of_work.gates.state(case_id) == CLOSED:
             return errors.Erased(ERASED_SENTENCE)
         return errors.NotFound("There is no such thing here.")
     if (isinstance(error, away) and not isinstance(error, _BUGS)) or _encryption_away(error):

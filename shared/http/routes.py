@@ -17,14 +17,14 @@ import flask_smorest  # type: ignore[import-untyped]
 import marshmallow as ma
 from webargs.flaskparser import FlaskParser
 
-from shared.auth import ROLES, Allowed
 from shared.errors import Invalid
 from shared.events import SERVICES
-from shared.http.answers import Answer
 from shared.http.body import clean_text, json_body
 from shared.http.kernel import audit_case
 from shared.http.problems import field_errors
+from shared.http.responses import JsonResponse
 from shared.ids import is_id
+from shared.security.authentication import ROLES, Allowed
 
 View = TypeVar("View", bound=Callable[..., Any])
 _DOESNT_FIT = "What was sent doesn't fit the contract. Nothing was stored."
@@ -41,7 +41,7 @@ class Inward(Enum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class AccessRule:
     """Who may use a route, how its use is audited, and whether it takes in something new (None: it doesn't say)."""
 
     allowed: Allowed
@@ -68,7 +68,7 @@ def allow(
     """
     if unknown := (set(roles) - ROLES) | (set(services) - set(SERVICES)):
         raise ValueError(f"no such role or service: {', '.join(sorted(unknown))}")
-    door = Door(
+    access_rule = AccessRule(
         allowed=Allowed(frozenset(roles), frozenset(services)),
         audited=audited,
         audit_late=audit_late,
@@ -77,16 +77,16 @@ def allow(
     )
 
     def mark(view: View) -> View:
-        view.__dict__["door"] = door
+        view.__dict__["access_rule"] = access_rule
         return view
 
     return mark
 
 
-def door_of(view: Callable[..., Any]) -> Door | None:
+def access_rule_of(view: Callable[..., Any]) -> AccessRule | None:
     """The door of a view, None for one that has none: public, or a mistake that `make_app` refuses."""
-    door = getattr(view, "door", None)
-    return door if isinstance(door, Door) else None
+    access_rule = getattr(view, "access_rule", None)
+    return access_rule if isinstance(access_rule, AccessRule) else None
 
 
 def takes_query(view: Callable[..., Any]) -> bool:
@@ -154,7 +154,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             @wraps(view)
             def answered(*args: Any, **kwargs: Any) -> Any:
                 result = view(*args, **kwargs)
-                return result.response() if isinstance(result, Answer) else result
+                return result.response() if isinstance(result, JsonResponse) else result
 
             return wrap(answered)
 

@@ -1,6 +1,6 @@
 """gunicorn as every service runs it: its own errors are problems too, and quote nothing of a malformed request.
 
-Started with `--worker-class shared.http.server.Worker --logger-class shared.logs.GunicornLogger`.
+Started with `--worker-class shared.http.server.Worker --logger-class shared.ops.logs.GunicornLogger`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped
 
 from shared.errors import Invalid, Problem, TooLarge
 from shared.ids import new_id
-from shared.logs import log, where
+from shared.ops.logs import log, where
 
 # gunicorn reads ahead up to a megabyte, and copies what it holds each time that a piece of it is asked for: with as
 # much as one piece (shared/http/body.py) little is left to copy.
@@ -30,7 +30,7 @@ class _HeadersTooLarge(TooLarge):
     name, status, title = "headers-too-large", 431, "The request's line or headers are too large"
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+class GunicornWorker(ThreadWorker):  # type: ignore[misc]
     """The threaded worker. What never became a request for the app is answered, and logged, without its text."""
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:

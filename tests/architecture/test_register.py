@@ -10,10 +10,11 @@ import pytest
 
 from deploy.local.mongo import admin_client
 from deploy.local.provision import Provision
-from shared import fields, service
+from shared import fields
+from shared.db import Disposal
 from shared.events import SERVICES, all_types
-from shared.stores import Disposal
-from tests.house import House
+from shared.service.service import service
+from tests.system import System
 
 CLOSED_TYPES = (
     fields.Id,
@@ -84,22 +85,22 @@ def test_every_event_field_is_of_the_closed_types() -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_collection_in_the_database_is_registered(
-    name: str, house: House, monkeypatch: pytest.MonkeyPatch
+    name: str, system: System, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a case that has used every service
-    case_id = house.an_open_case()
-    house.a_person(case_id)
-    house.a_scan(case_id)
-    for setting, value in house.provided.env[name].items():
+    case_id = system.an_open_case()
+    system.a_person(case_id)
+    system.a_scan(case_id)
+    for setting, value in system.provided.env[name].items():
         monkeypatch.setenv(setting, value)
     kit = service.build(name, "worker")
     importlib.import_module(f"services.{name}.main").stores(kit)
     worker_adds = {"inbox", "outbox", "deferred", "parked", "trying"}
-    with admin_client(house.stack.places, house.stack.ports) as client:
+    with admin_client(system.stack.places, system.stack.ports) as client:
         there: set[str] = set()
         for suffix in ("", "_vault"):
-            there |= set(client[f"{house.provided.prefix}_{name}{suffix}"].list_collection_names())
-        fields_there = _clear_fields(client[f"{house.provided.prefix}_{name}"], kit.register.stores)
+            there |= set(client[f"{system.provided.prefix}_{name}{suffix}"].list_collection_names())
+        fields_there = _clear_fields(client[f"{system.provided.prefix}_{name}"], kit.register.stores)
     # Then each is one that the register knows, and each row has nothing in clear but what its list names
     assert there - NOT_OURS - worker_adds <= set(kit.register.stores)
     assert fields_there == {}
@@ -126,6 +127,6 @@ def test_every_route_says_whom_it_serves(name: str, provided: Provision, monkeyp
     open_routes = [
         rule.rule
         for rule in app.url_map.iter_rules()
-        if rule.rule.startswith("/v1") and not hasattr(app.view_functions[rule.endpoint], "door")
+        if rule.rule.startswith("/v1") and not hasattr(app.view_functions[rule.endpoint], "access_rule")
     ]
     assert open_routes == []

@@ -16,7 +16,7 @@ from deploy.local.machine import require_free
 from deploy.local.places import Ports, from_environment
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
-from tests.house import House
+from tests.system import System
 
 T = TypeVar("T")
 ROUNDS = 5
@@ -34,7 +34,7 @@ class Bench:
         self.say = say
         self._folder: Path | None = None
         self._stack: Stack | None = None
-        self._house: House | None = None
+        self._house: System | None = None
 
     def __enter__(self) -> Bench:
         return self
@@ -73,15 +73,15 @@ class Bench:
     @property
     def provided(self) -> Provision:
         """The names, accounts and secrets that the run's services have."""
-        return self.house().provided
+        return self.system().provided
 
-    def house(self) -> House:
+    def system(self) -> System:
         """All four services, running, and callers of every role: one set for the whole run."""
         if self._house is None:
             provided = self.stack.provision("bench")
             self.say("starting the services")
             self.stack.start_services(provided)
-            self._house = House(self.stack, provided)
+            self._house = System(self.stack, provided)
         return self._house
 
     # Rounds

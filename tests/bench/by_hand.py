@@ -20,13 +20,13 @@ from flask import Flask
 from services.case import schemas
 from services.case.api.callers import WRITERS
 from services.case.model.references import new_reference
-from shared.bus.amqp import EXCHANGE, persistent
 from shared.clock import utc_now
 from shared.events import Event, read, write
 from shared.events import case as events
-from shared.http import Answer, Blueprint, Inward, allow, created, making
+from shared.http import Answer, Blueprint, Inward, allow, created, idempotent
 from shared.ids import new_id
-from shared.service import api, build
+from shared.messaging.bus.amqp import EXCHANGE, persistent
+from shared.service.service import api, build
 
 
 class Hand:
@@ -48,18 +48,18 @@ class Hand:
 def create_api() -> Flask:
     """The case service's api, with this one route."""
     kit = build("case", "api")
-    rows, hand = kit.work.db["cases"], Hand(kit.settings.amqp_url)
+    rows, hand = kit.unit_of_work.db["cases"], Hand(kit.settings.amqp_url)
     blp = Blueprint("cases", description="Cases, by hand.")
 
     @blp.route("/cases", methods=["POST"])
     @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.NewCase)
     @blp.response(201, schemas.CaseOut)
-    @making(lambda answer: answer)
+    @idempotent(lambda answer: answer)
     def start_case(body: Mapping[str, Any]) -> Answer:
         """Insert the row of a shell, then say so."""
         case_id, now = new_id(), utc_now()
-        kit.work.gates.prepare(kit.vault, [case_id])
+        kit.unit_of_work.gates.prepare(kit.vault, [case_id])
         expires = now + timedelta(days=kit.settings.shell_days)
         shell = {"reference": new_reference(), "state": "shell", "channel": body["channel"], "expires_at": expires}
         rows.insert_one({"_id": case_id, "case_id": case_id, "version": 1, "created_at": now, "level": None, **shell})
@@ -75,12 +75,12 @@ def hear() -> None:
     """Write the notifier's row of each new case, and ack the message."""
     kit = build("notifier", "worker")
     kit.register.prepare()
-    rows = kit.work.db["projections"]
+    rows = kit.unit_of_work.db["projections"]
     kept: Mapping[str, Any] = {"people": [], "standing": [], "before": None, "frozen_seq": None, "frozen_at": None}
 
     def on_message(channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         event = read(body)
-        kit.work.gates.prepare(kit.vault, [event.case])
+        kit.unit_of_work.gates.prepare(kit.vault, [event.case])
         said = {"state": event.data["state"], "opened_at": None, **kept}
         rows.insert_one({"_id": event.case, "case_id": event.case, "version": 1, **said})
         channel.basic_ack(method.delivery_tag)

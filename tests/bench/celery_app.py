@@ -12,7 +12,7 @@ from celery import Celery  # type: ignore[import-untyped]
 from kombu import Queue  # type: ignore[attr-defined]
 from pymongo import MongoClient
 
-from shared.work import Row, connect
+from shared.db.unit_of_work import Row, connect
 
 QUEUE = "bench.celery"
 

@@ -29,12 +29,12 @@ from services.consent.actions.saga import ASK_AGAIN_STEP, ask_again
 from services.consent.model.consents import PARENTAL, Consent, Grant
 from services.consent.model.reviews import Windows
 from services.consent.store import Stores
+from shared.db import Register
+from shared.db.unit_of_work import Tx, UnitOfWork, connect
+from shared.db.vault import Vault, master_keys
 from shared.ids import new_id
-from shared.steps import StepRow, Steps
-from shared.stores import Register
-from shared.vault import Vault, master_keys
-from shared.work import Tx, Work, connect
-from shared.working_days import WorkingDays
+from shared.messaging.steps import StepRow, Steps
+from shared.uk.working_days import WorkingDays
 
 _BATCH = 5_000
 # Of how many cases one has an erasure that waits on a hold; and of how many one is a shell that isn't due yet.
@@ -71,8 +71,8 @@ class Crowd:
     def close(self) -> None:
         self._steps.request_stop()
         self._steps.join(5)
-        for work in self._works.values():
-            work.client.close()
+        for unit_of_work in self._works.values():
+            unit_of_work.client.close()
 
     # What the clock does
 
@@ -169,7 +169,7 @@ class Crowd:
             tx.enter(case_id)
             consents.enter_consent(stores, tx, given, [], [])
 
-        stores.work.run(act)
+        stores.unit_of_work.run(act)
         born = (now - timedelta(days=8 * 365)).date().isoformat()
         reckon(stores, case_id=case_id, people=[{"id": new_id(), "role": "child", "date_of_birth": born}], now=now)
 
@@ -217,15 +217,19 @@ class Crowd:
             _copies(db[name], count // _ERASURE_IN, made)
 
 
-def _work(provided: Provision, service: str) -> Work:
+def _work(provided: Provision, service: str) -> UnitOfWork:
     url = (provided.secrets[service] / "mongo-url").read_text()
-    return Work(connect(url), names=provided.prefix, service=service)
+    return UnitOfWork(connect(url), names=provided.prefix, service=service)
 
 
-def _register(provided: Provision, work: Work) -> Register:
-    vault = Vault(work.client, work.vault_db.name, master_keys(provided.secrets[work.service] / "master-keys"))
+def _register(provided: Provision, unit_of_work: UnitOfWork) -> Register:
+    vault = Vault(
+        unit_of_work.client,
+        unit_of_work.vault_db.name,
+        master_keys(provided.secrets[unit_of_work.service] / "master-keys"),
+    )
     vault.prepare()
-    return Register(work, vault)
+    return Register(unit_of_work, vault)
 
 
 def _copies(rows: Collection[_Row], count: int, made: Callable[[_Row, int], _Row]) -> None:

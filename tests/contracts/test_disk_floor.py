@@ -11,14 +11,14 @@ from flask import Flask
 from werkzeug.routing import Rule
 
 from deploy.local.provision import Provision
-from shared.disks import LOW, OK, UNKNOWN, DiskLow, Disks, Room, ask_at
 from shared.events import SERVICES
 from shared.http.app import _READING
 from shared.http.kernel import Kernel
 from shared.http.pages import PUBLIC_PATHS
-from shared.http.routes import Inward, door_of
+from shared.http.routes import Inward, access_rule_of
 from shared.ids import new_id
-from tests.house import House
+from shared.ops.disks import LOW, OK, UNKNOWN, DiskLow, Disks, Room, ask_at
+from tests.system import System
 
 # What takes something new in. A route that isn't named here has chosen, or chooses, to go on.
 INWARD = {
@@ -92,9 +92,9 @@ def writing(app: Flask) -> Iterator[tuple[str, Rule, Inward | None]]:
     """Every route of an app that isn't only read: its name, its rule, and what it chose."""
     for rule in app.url_map.iter_rules():
         for method in (rule.methods or set()) - _READING:
-            door = door_of(app.view_functions[rule.endpoint])
-            assert rule.rule in PUBLIC_PATHS or door is not None
-            yield f"{method} {rule.rule.removeprefix('/v1')}", rule, door.inward if door else None
+            access_rule = access_rule_of(app.view_functions[rule.endpoint])
+            assert rule.rule in PUBLIC_PATHS or access_rule is not None
+            yield f"{method} {rule.rule.removeprefix('/v1')}", rule, access_rule.inward if access_rule else None
 
 
 def test_every_route_that_writes_has_chosen_and_chose_as_is_promised(apps: dict[str, Flask]) -> None:
@@ -106,7 +106,7 @@ def test_every_route_that_writes_has_chosen_and_chose_as_is_promised(apps: dict[
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_below_the_floor_what_is_inward_is_refused_before_its_body_is_read(
-    service: str, apps: dict[str, Flask], house: House
+    service: str, apps: dict[str, Flask], system: System
 ) -> None:
     app = apps[service]
     kernel: Kernel = app.extensions["forgetmenot"]
@@ -114,7 +114,7 @@ def test_below_the_floor_what_is_inward_is_refused_before_its_body_is_read(
     low.look("rabbitmq")
     object.__setattr__(kernel, "disks", low)
     client = app.test_client()
-    headers = {"Authorization": f"Bearer {house.token('caseworker', 'manager', 'data_protection')}"}
+    headers = {"Authorization": f"Bearer {system.token('caseworker', 'manager', 'data_protection')}"}
     for name, rule, inward in writing(app):
         path = str(rule.rule)
         for argument in rule.arguments:
@@ -128,13 +128,13 @@ def test_below_the_floor_what_is_inward_is_refused_before_its_body_is_read(
             assert answer.get_json()["type"] == "urn:fmn:problem:unavailable"
 
 
-def test_a_consent_is_refused_below_the_floor_and_a_no_is_heard(apps: dict[str, Flask], house: House) -> None:
+def test_a_consent_is_refused_below_the_floor_and_a_no_is_heard(apps: dict[str, Flask], system: System) -> None:
     app = apps["consent"]
     low = Disks(0.10, {"mongodb": lambda: FULL})
     low.look("mongodb")
     object.__setattr__(app.extensions["forgetmenot"], "disks", low)
-    client, case_id = app.test_client(), house.a_shell()
-    headers = {"Authorization": f"Bearer {house.token('caseworker')}"}
+    client, case_id = app.test_client(), system.a_shell()
+    headers = {"Authorization": f"Bearer {system.token('caseworker')}"}
     given = {
         "case_id": case_id,
         "decision": "given",
@@ -142,14 +142,14 @@ def test_a_consent_is_refused_below_the_floor_and_a_no_is_heard(apps: dict[str, 
         "channel": "phone",
         "informed_at": "2026-11-20T10:00:00Z",
         "given_at": "2026-11-20T10:05:00Z",
-        "statement_version": house.caseworker.read("/statement")["version"],
+        "statement_version": system.caseworker.read("/statement")["version"],
         "purposes": [{"purpose": "casework"}],
     }
     refused = client.post("/v1/consents", json=given, headers=headers)
     assert (refused.status_code, refused.get_json()["detail"]) == (503, DiskLow().detail)
     heard = client.post("/v1/consents", json={**given, "decision": "declined"}, headers=headers)
     assert heard.status_code == 200, heard.get_json()
-    assert house.caseworker.get(f"/cases/{case_id}").status_code == 410
+    assert system.caseworker.get(f"/cases/{case_id}").status_code == 410
 
 
 def test_unknown_is_not_full_and_a_number_is_believed_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +160,7 @@ def test_unknown_is_not_full_and_a_number_is_believed_for_a_while(monkeypatch: p
             raise OSError("nobody answers")
         return room[0]
 
-    monkeypatch.setattr("shared.disks.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("shared.ops.disks.time.monotonic", lambda: now[0])
     disks = Disks(0.10, {"objects": ask})
     assert disks.shown["objects"] == {"state": UNKNOWN, "free": None}
     assert disks.low == ()

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 
 from shared.events import SERVICES
-from tests.house import House
+from tests.system import System
 
 _QUICKLY = settings(
     max_examples=5, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None
@@ -18,9 +18,9 @@ _QUICKLY = settings(
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_no_request_that_fits_the_description_makes_a_service_fail(service: str, house: House) -> None:
-    schema = schemathesis.openapi.from_url(f"{house.provided.urls[service]}/openapi.json")
-    token = house.token("caseworker", "manager", "auditor", sub="schemathesis")
+def test_no_request_that_fits_the_description_makes_a_service_fail(service: str, system: System) -> None:
+    schema = schemathesis.openapi.from_url(f"{system.provided.urls[service]}/openapi.json")
+    token = system.token("caseworker", "manager", "auditor", sub="schemathesis")
     tried = 0
     for found in schema.get_all_operations():
         tried += 1

@@ -17,14 +17,14 @@ from typing import Any
 import requests
 from pymongo.errors import PyMongoError
 
-from shared.auth import service_token
-from shared.signing import Signer
+from shared.security.authentication import service_token
+from shared.security.signing import Signer
 from tests.faults.chaos import Fault
 from tests.faults.client import Client, until
 from tests.faults.running import Running
-from tests.faults.story import Case, Plan, Teller, Words
-from tests.house import House
+from tests.faults.story import Case, Narrator, Plan, Words
 from tests.races.inside import Inside
+from tests.system import System
 
 SETTINGS = {"FMN_TIME_TRAVEL": "on", "FMN_REVIEW_WINDOW_DAYS": "2", "FMN_REVIEW_REMINDER_DAYS": "1"}
 #: Above the number of any other case of a run.
@@ -48,12 +48,14 @@ _ENDING = {
 class Annual:
     """So many such families, told by one thread; `wait` until each review has ended. failed: what ended it early."""
 
-    def __init__(self, house: House, running: Running, inside: Inside, words: Words, seed: int, families: int) -> None:
-        self._house = house
+    def __init__(
+        self, system: System, running: Running, inside: Inside, words: Words, seed: int, families: int
+    ) -> None:
+        self._house = system
         self._inside = inside
         self._running = running
-        self._teller = Teller(house, words)
-        self._office = Client(house, "caseworker", sub="worker-three")
+        self._teller = Narrator(system, words)
+        self._office = Client(system, "caseworker", sub="worker-three")
         self._rng = random.Random(f"{seed}:annual")
         self._families = families
         self._moved = timedelta()

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import requests
 
 from shared.ids import new_id
-from tests.house import House
+from tests.system import System
 
 T = TypeVar("T")
 _PATIENCE_SECONDS = 150.0
@@ -41,12 +41,12 @@ class StoryFailed(AssertionError):
 class Client:
     """One person at one screen. Not for several threads at once."""
 
-    def __init__(self, house: House, *roles: str, sub: str) -> None:
-        self._house = house
+    def __init__(self, system: System, *roles: str, sub: str) -> None:
+        self._house = system
         self.sub = sub
         self._session = requests.Session()
         self._session.trust_env = False
-        self._session.headers["Authorization"] = f"Bearer {house.token(*roles, sub=sub)}"
+        self._session.headers["Authorization"] = f"Bearer {system.token(*roles, sub=sub)}"
 
     def call(
         self, calls: list[Call], method: str, path: str, *, wait_out: tuple[str, ...] = (), **more: Any

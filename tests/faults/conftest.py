@@ -23,8 +23,8 @@ from tests.conftest import _free_base
 from tests.faults import annual
 from tests.faults.running import Running
 from tests.faults.test_named_steps import ALWAYS
-from tests.house import House
 from tests.races.inside import Inside, an_inside
+from tests.system import System
 
 _HOURS = timedelta(hours=6)
 # What has more forms than eight minutes have room for: how many the seed draws of each. FAULTS=full runs all, and so
@@ -86,7 +86,7 @@ class _Watched(Stack):
         super()._start(program)
 
 
-class _LongHouse(House):
+class _LongHouse(System):
     """Its tokens are good for hours whatever the services' clocks say."""
 
     def token(self, *roles: str, sub: str = "someone", **claims: Any) -> str:
@@ -132,11 +132,11 @@ def running(stack: Stack, provided: Provision) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="session")
-def house(running: Running) -> House:
+def system(running: Running) -> System:
     return _LongHouse(running.stack, running.provided)
 
 
 @pytest.fixture(scope="session")
-def inside(house: House) -> Iterator[Inside]:
-    with an_inside(house) as opened:
+def inside(system: System) -> Iterator[Inside]:
+    with an_inside(system) as opened:
         yield opened

@@ -14,10 +14,10 @@ from shared.events import SERVICES
 from tests.faults.annual import Annual
 from tests.faults.chaos import Chaos, Fault
 from tests.faults.running import Running
-from tests.faults.story import Case, Teller, Words, draw
+from tests.faults.story import Case, Narrator, Words, draw
 from tests.faults.stream import Said, Stream
-from tests.house import House
 from tests.races.inside import Inside
+from tests.system import System
 
 _TELLERS = 5
 _AFTER_CHAOS_SECONDS = 240
@@ -87,15 +87,15 @@ class Told:
 class Driver:
     """One run. `tell` blocks until every case has ended and chaos is over."""
 
-    def __init__(self, house: House, running: Running, inside: Inside, seed: int, size: Size) -> None:
-        self._house = house
+    def __init__(self, system: System, running: Running, inside: Inside, seed: int, size: Size) -> None:
+        self._house = system
         self._inside = inside
         self._size = size
         self._chaos = Chaos(running, seed, size.rounds)
-        self._stream = Stream(house, size.events, size.seconds)
+        self._stream = Stream(system, size.events, size.seconds)
         self.told = Told(seed=seed, begun=time.monotonic(), words=Words(random.Random(seed)))
         self.told.faults = self._chaos.faults
-        self._annual = Annual(house, running, inside, self.told.words, seed, size.annual)
+        self._annual = Annual(system, running, inside, self.told.words, seed, size.annual)
         self._annual.faults = self._chaos.faults
         self._numbers = iter(range(1_000_000))
         self._guard = threading.Lock()
@@ -126,14 +126,14 @@ class Driver:
         return time.monotonic() - self._chaos.faults[-1].ended
 
     def _tell_cases(self) -> None:
-        teller = Teller(self._house, self.told.words)
+        narrator = Narrator(self._house, self.told.words)
         while True:
             with self._guard:
                 number = next(self._numbers)
             if self._chaos.over.is_set() and number >= self._size.families:
                 return
             try:
-                teller.tell(draw(self.told.seed, number), self.told.cases)
+                narrator.tell(draw(self.told.seed, number), self.told.cases)
             except AssertionError:
                 # It stands in the case, and the judge says it with everything else.
                 continue

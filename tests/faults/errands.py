@@ -14,7 +14,7 @@ import requests
 from shared.ids import new_id
 from tests import samples
 from tests.faults.own_stack import OwnStack
-from tests.house import Caller
+from tests.system import Caller
 
 # No caller waits longer than this for an answer, whatever is cut off.
 LONGEST_SECONDS = 12.0
@@ -99,17 +99,17 @@ class Story:
     """What an office does meanwhile: each errand of it once, however often it must be sent."""
 
     def __init__(self, own: OwnStack) -> None:
-        house, inside = own.house, own.inside
+        system, inside = own.system, own.inside
         self.own = own
         self.kept = inside.a_family()
-        self.leaving = house.an_open_case({"purpose": "casework"}, {"purpose": "email"})
-        self.withdrawing = house.an_open_case({"purpose": "casework"}, {"purpose": "email"})
-        consents = house.caseworker.read("/consents", case_id=self.withdrawing)["items"]
-        self.mailed = house.an_open_case({"purpose": "casework"}, {"purpose": "email"})
+        self.leaving = system.an_open_case({"purpose": "casework"}, {"purpose": "email"})
+        self.withdrawing = system.an_open_case({"purpose": "casework"}, {"purpose": "email"})
+        consents = system.caseworker.read("/consents", case_id=self.withdrawing)["items"]
+        self.mailed = system.an_open_case({"purpose": "casework"}, {"purpose": "email"})
         own.seconds_until_drained(within_seconds=20)
         person = {"role": "parent", "given_name": "Ama", "family_name": "Mensah", "preferred_channel": "email",
                   "email": "ama.mensah@family.example", "phone": "07700 900124"}  # fmt: skip
-        worker = house.caseworker
+        worker = system.caseworker
         self.errands = [
             Errand(name="open a case", send=posting(worker, "/cases", {"channel": "phone"})),
             Errand(
@@ -126,7 +126,7 @@ class Story:
         ]
 
     def _upload(self, headers: Mapping[str, str]) -> requests.Response:
-        return self.own.house.caseworker.call(
+        return self.own.system.caseworker.call(
             "POST",
             f"/cases/{self.kept}/documents",
             data={"kind": "ehc_plan", "source": "family"},
@@ -144,30 +144,30 @@ class Story:
 
     def ends(self) -> None:
         """The family that asked is forgotten, everybody else has exactly what was sent."""
-        own, house, inside = self.own, self.own.house, self.own.inside
+        own, system, inside = self.own, self.own.system, self.own.inside
         made = {errand.name: errand.made for errand in self.errands}
         request = made["ask to be forgotten"]["id"]
-        house.confirm(request)
+        system.confirm(request)
         inside.completes(request, within_seconds=30)
         assert inside.left_of(self.leaving) == []
         own.seconds_until_drained(within_seconds=10)
-        assert house.caseworker.read(f"/cases/{made['open a case']['id']}")["state"] == "shell"
-        entries = house.caseworker.read(f"/cases/{self.kept}/entries")["items"]
+        assert system.caseworker.read(f"/cases/{made['open a case']['id']}")["state"] == "shell"
+        entries = system.caseworker.read(f"/cases/{self.kept}/entries")["items"]
         assert sorted(entry["text"] for entry in entries) == ["a place at the school nearby", "a place nearby"]
-        documents = house.caseworker.read(f"/cases/{self.kept}/documents")["items"]
+        documents = system.caseworker.read(f"/cases/{self.kept}/documents")["items"]
         assert len(documents) == 2
-        kept = {document["id"]: house.caseworker.get(f"/documents/{document['id']}/content") for document in documents}
+        kept = {document["id"]: system.caseworker.get(f"/documents/{document['id']}/content") for document in documents}
         assert all(answer.status_code == 200 and answer.content.startswith(b"%PDF") for answer in kept.values())
-        allowed = house.caseworker.read("/decisions", case_id=self.withdrawing, purpose="email")["allowed"]
+        allowed = system.caseworker.read("/decisions", case_id=self.withdrawing, purpose="email")["allowed"]
         assert allowed is False
         assert len(inside.rows("consent", "endings", case_id=self.withdrawing, kind="withdrawn")) <= 1
-        people = house.caseworker.read(f"/cases/{self.mailed}")["people"]
+        people = system.caseworker.read(f"/cases/{self.mailed}")["people"]
         assert [person["email"] for person in people] == ["ama.mensah@family.example"]
         self._mail_went_once()
         assert own.parked == []
 
     def _mail_went_once(self) -> None:
-        notifications = self.own.house.caseworker.read("/notifications", case_id=self.mailed)["items"]
+        notifications = self.own.system.caseworker.read("/notifications", case_id=self.mailed)["items"]
         assert len(notifications) == 1
         (mail,) = notifications
         went = [p for p in self.own.provided.mail.glob("*.eml") if mail["id"] in p.read_text(errors="replace")]

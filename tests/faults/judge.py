@@ -103,7 +103,7 @@ class Judge:
 
     def _forgotten_cases(self) -> Iterator[Complaint]:
         # As they were installed, and not as the service that is judged publishes them.
-        keys = KeySet.import_key_set(json.loads(self._inside.house.provided.public_keys.read_text()))
+        keys = KeySet.import_key_set(json.loads(self._inside.system.provided.public_keys.read_text()))
         for case in self._told.cases:
             if case.failure is None and case.ending == "forgotten":
                 yield from ((case.number, words) for words in self._wrong_in_forgotten(case, keys))
@@ -176,7 +176,7 @@ class Judge:
                     yield self._number(case_id), f"{service} has a gate that is {state} and no key"
 
     def _objects_and_records(self) -> Iterator[Complaint]:
-        store = objects.admin(self._inside.house.stack.places, self._inside.house.stack.ports).s3
+        store = objects.admin(self._inside.system.stack.places, self._inside.system.stack.ports).s3
         bucket = f"{self._inside.names}-document"
         there = Counter(str(o.object_name) for o in store.list_objects(bucket, recursive=True, include_version=True))
         versions = self._inside.rows("document", "versions")
@@ -199,16 +199,16 @@ class Judge:
     # Audit and ledger agree with what was done
 
     def _audit(self) -> Iterator[Complaint]:
-        house = self._inside.house
+        system = self._inside.system
         done = {
-            house.provided.urls[service]: {
+            system.provided.urls[service]: {
                 (row["sub"], row["record_id"]) for row in self._inside.rows(service, "audit", outcome="done")
             }
             for service in SERVICES
         }
         for case in self._told.cases:
             for call in case.calls:
-                owner = house.url(call.what.partition(" ")[2]).partition("/v1")[0]
+                owner = system.url(call.what.partition(" ")[2]).partition("/v1")[0]
                 if call.made is not None and call.status and (call.sub, call.made) not in done[owner]:
                     yield case.number, f"accepted and never audited: {call.what} made {call.made}"
 
@@ -229,7 +229,7 @@ class Judge:
             yield None, f"in the ledger and not completed: {strangers}"
         if unwritten := completed - set(entries):
             yield None, f"completed and not in the ledger: {unwritten}"
-        copy = Path(self._inside.house.provided.env["consent"]["FMN_LEDGER_COPY"]) / "ledger.jsonl"
+        copy = Path(self._inside.system.provided.env["consent"]["FMN_LEDGER_COPY"]) / "ledger.jsonl"
         copied = [json.loads(line)["hash"] for line in copy.read_text().splitlines()] if copy.exists() else []
         if copied != [row["hash"] for row in rows]:
             yield None, f"the ledger's copy has {len(copied)} entries, the ledger {len(rows)}"

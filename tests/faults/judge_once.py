@@ -84,7 +84,7 @@ class Once:
 
     def _files(self) -> Iterator[Complaint]:
         """What was filed comes back byte for byte."""
-        told, caseworker = self._told.words, self._inside.house.caseworker
+        told, caseworker = self._told.words, self._inside.system.caseworker
         for case in self._told.cases:
             for document in case.documents if case.failure is None and case.ending != "forgotten" else ():
                 answer = caseworker.get(f"/documents/{document}/content")

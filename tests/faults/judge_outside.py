@@ -40,7 +40,7 @@ class Outside:
 
     def _went_out(self) -> Counter[tuple[str, str]]:
         """Letters and emails by (the recipient's name, template)."""
-        provided = self._inside.house.provided
+        provided = self._inside.system.provided
         gone: Counter[tuple[str, str]] = Counter()
         for path in provided.post.glob("*.pdf"):
             gone.update(self._about("".join(words_of(path.read_bytes()))))
@@ -104,8 +104,8 @@ class Outside:
 
     def _readable(self) -> Iterator[Complaint]:
         """The raw search: no word of any family, in no file of the servers, logs, settings or scratch folders."""
-        places = self._inside.house.stack.places
-        with mongo.admin_client(places, self._inside.house.stack.ports) as client:
+        places = self._inside.system.stack.places
+        with mongo.admin_client(places, self._inside.system.stack.ports) as client:
             client.admin.command("fsync")
         words, begun = self._told.words, time.time()
         wanted = [

@@ -16,8 +16,8 @@ from deploy.local.places import SERVICES, from_environment
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from tests.conftest import _free_base
-from tests.house import House
 from tests.races.inside import Inside, an_inside
+from tests.system import System
 
 WAITING = ("outbox", "deferred")
 
@@ -28,7 +28,7 @@ class OwnStack:
 
     stack: Stack
     provided: Provision
-    house: House
+    system: System
     inside: Inside
     restarts: dict[str, int] = field(default_factory=dict)
 
@@ -92,9 +92,9 @@ def own_stack(
         stack.start_servers()
         provided = stack.provision(prefix)
         stack.start_services(provided, extra_env={**rewire(stack, provided), **(settings or {})})
-        house = House(stack, provided)
-        with an_inside(house) as inside:
-            own = OwnStack(stack=stack, provided=provided, house=house, inside=inside)
+        system = System(stack, provided)
+        with an_inside(system) as inside:
+            own = OwnStack(stack=stack, provided=provided, system=system, inside=inside)
             keeping = threading.Thread(target=_keep, args=(own, over), name="keeping")
             keeping.start()
             try:

@@ -156,8 +156,8 @@ class Proxy:
                 if not link.forgotten:
                     self._forget(link)
 
-    def _spawn(self, work: Coroutine[object, None, None], tasks: set[asyncio.Task[None]]) -> None:
-        task = self._loop.create_task(work)
+    def _spawn(self, unit_of_work: Coroutine[object, None, None], tasks: set[asyncio.Task[None]]) -> None:
+        task = self._loop.create_task(unit_of_work)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 

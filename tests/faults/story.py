@@ -13,7 +13,7 @@ from typing import Any
 
 from tests import samples
 from tests.faults.client import Call, Client, StoryFailed, until
-from tests.house import House
+from tests.system import System
 
 CHECKED = {"checked": ["family", "authority", "safeguarding"]}
 # How a case ends, and how often: most are forgotten.
@@ -109,14 +109,14 @@ class Words:
         return [scan[len(scan) // 2 : len(scan) // 2 + 48] for scan in (self.small, self.large)]
 
 
-class Teller:
+class Narrator:
     """The people of the office, as one thread has them."""
 
-    def __init__(self, house: House, words: Words) -> None:
+    def __init__(self, system: System, words: Words) -> None:
         self.words = words
-        self._one = Client(house, "caseworker", sub="worker-one")
-        self._two = Client(house, "caseworker", sub="worker-two")
-        self._auditor = Client(house, "auditor", sub="auditor-one")
+        self._one = Client(system, "caseworker", sub="worker-one")
+        self._two = Client(system, "caseworker", sub="worker-two")
+        self._auditor = Client(system, "auditor", sub="auditor-one")
 
     def tell(self, plan: Plan, into: list[Case]) -> Case:
         """The whole story of a case. Raises StoryFailed; what was accepted so far stands in `into`."""

@@ -16,12 +16,12 @@ from typing import Any
 
 from pymongo.errors import PyMongoError
 
-from shared import service as wiring
+from shared.db.unit_of_work import Tx
 from shared.events import case as events
-from shared.service import Kit
-from shared.work import Tx
+from shared.service.service import Kit
+from shared.service.service import service as wiring
 from tests.faults.client import Call, Client
-from tests.house import House
+from tests.system import System
 
 _CASES = 8
 _BATCH = 48
@@ -41,8 +41,8 @@ class Said:
 class Stream:
     """Says so many events, spread over so many seconds; `wait` until the last is committed."""
 
-    def __init__(self, house: House, events_wanted: int, seconds: float) -> None:
-        self._house = house
+    def __init__(self, system: System, events_wanted: int, seconds: float) -> None:
+        self._house = system
         self._wanted = events_wanted
         self._pause = seconds / max(1, events_wanted / _BATCH)
         self.said: list[Said] = []
@@ -95,7 +95,7 @@ def say(kit: Kit, about: list[Said], count: int, number: int = 0) -> bool:
             said.append((one, event.id, people))
 
     try:
-        kit.work.run(act, answers=False)
+        kit.unit_of_work.run(act, answers=False)
     except PyMongoError:
         # Perhaps it was committed; whatever is said next is newer.
         return False
@@ -105,17 +105,17 @@ def say(kit: Kit, about: list[Said], count: int, number: int = 0) -> bool:
     return True
 
 
-def a_case(house: House) -> Said:
+def a_case(system: System) -> Said:
     """A shell, about which events can be said."""
-    client, calls = Client(house, "caseworker", sub="worker-stream"), list[Call]()
+    client, calls = Client(system, "caseworker", sub="worker-stream"), list[Call]()
     case_id = client.made(calls, "/cases", {"channel": "phone"})
     return Said(case_id=case_id, person=case_id)
 
 
 @contextmanager
-def a_kit(house: House, service: str) -> Iterator[Kit]:
+def a_kit(system: System, service: str) -> Iterator[Kit]:
     """What a process of this service is put together from, in this one."""
-    wanted = house.provided.env[service]
+    wanted = system.provided.env[service]
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
@@ -129,4 +129,4 @@ def a_kit(house: House, service: str) -> Iterator[Kit]:
     try:
         yield kit
     finally:
-        kit.work.client.close()
+        kit.unit_of_work.client.close()

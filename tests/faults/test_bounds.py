@@ -13,8 +13,8 @@ from tests.faults.chaos import LONG_STOP_SECONDS
 from tests.faults.driver import drained
 from tests.faults.running import Running
 from tests.faults.stream import a_case, a_kit, say
-from tests.house import House, eventually
 from tests.races.inside import Inside
+from tests.system import System, eventually
 
 DRAINED_SECONDS = 5
 AGAIN_SECONDS = 5
@@ -60,12 +60,12 @@ _STOPS = [name for name in FAULTS if name.endswith("stopped")]
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_all_is_drained_within_5_s_of_a_fault(
-    house: House, running: Running, inside: Inside, faults_seed: int, is_full: bool, fault: str
+    system: System, running: Running, inside: Inside, faults_seed: int, is_full: bool, fault: str
 ) -> None:
     """Counted from when the servers and services answer again. One server in turn, or all, are stopped for 20 s."""
     is_long = is_full or fault == _STOPS[faults_seed % len(_STOPS)]
     seconds = LONG_STOP_SECONDS if is_long else _SHORT_STOP_SECONDS
-    _within(DRAINED_SECONDS, lambda: _seconds_to_drain(house, running, inside, fault, seconds))
+    _within(DRAINED_SECONDS, lambda: _seconds_to_drain(system, running, inside, fault, seconds))
 
 
 def _within(bound: float, attempt: Callable[[], float]) -> None:
@@ -76,13 +76,13 @@ def _within(bound: float, attempt: Callable[[], float]) -> None:
         took.append(attempt())
 
 
-def _seconds_to_drain(house: House, running: Running, inside: Inside, fault: str, seconds: float) -> float:
-    about = [a_case(house) for _ in range(4)]
+def _seconds_to_drain(system: System, running: Running, inside: Inside, fault: str, seconds: float) -> float:
+    about = [a_case(system) for _ in range(4)]
     case_id = inside.a_family()
-    request = house.an_erasure(case_id)["id"]
-    with a_kit(house, "case") as kit:
+    request = system.an_erasure(case_id)["id"]
+    with a_kit(system, "case") as kit:
         assert say(kit, about, _EVENTS)
-    house.confirm(request)
+    system.confirm(request)
     FAULTS[fault](running, seconds)
     running.wait_well()
     took = drained(inside, _AT_MOST_SECONDS, said=about)
@@ -98,13 +98,13 @@ def _seconds_to_drain(house: House, running: Running, inside: Inside, fault: str
 
 @pytest.mark.parametrize("service", ["consent", "notifier"])
 def test_the_same_message_is_processed_within_5_s_of_a_kill_in_its_transaction(
-    house: House, running: Running, inside: Inside, service: str
+    system: System, running: Running, inside: Inside, service: str
 ) -> None:
-    _within(AGAIN_SECONDS, lambda: _seconds_to_come_again(house, running, inside, service))
+    _within(AGAIN_SECONDS, lambda: _seconds_to_come_again(system, running, inside, service))
 
 
-def _seconds_to_come_again(house: House, running: Running, inside: Inside, service: str) -> float:
-    about = a_case(house)
+def _seconds_to_come_again(system: System, running: Running, inside: Inside, service: str) -> float:
+    about = a_case(system)
     eventually(lambda: inside.gate("notifier", about.case_id))
     hit = running.arm(f"{service}-worker", "in-inbox-transaction")
     event = inside.say("case", case.PEOPLE, about.case_id, people=[])
@@ -117,12 +117,14 @@ def _seconds_to_come_again(house: House, running: Running, inside: Inside, servi
     return took
 
 
-def test_one_killing_message_among_a_thousand_parks_itself_only(house: House, running: Running, inside: Inside) -> None:
-    about = [a_case(house) for _ in range(5)]
+def test_one_killing_message_among_a_thousand_parks_itself_only(
+    system: System, running: Running, inside: Inside
+) -> None:
+    about = [a_case(system) for _ in range(5)]
     for one in about:
         eventually(lambda one=one: inside.gate("notifier", one.case_id))
     # Nothing is delivered before it is known which one kills.
-    with a_kit(house, "case") as kit, running.frozen(running.server("rabbitmq")):
+    with a_kit(system, "case") as kit, running.frozen(running.server("rabbitmq")):
         assert say(kit, about, 1_000)
         deadly = about[2].ids[len(about[2].ids) // 2]
         running.make_deadly(deadly)

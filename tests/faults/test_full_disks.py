@@ -75,11 +75,11 @@ def test_a_disk_fills_up_and_has_room_again(server: str, on_small_disks: tuple[O
         story.tell()
         for errand in story.errands:
             assert errand.taken == (errand.name not in INWARD), (errand.name, errand.statuses)
-        assert own.house.caseworker.get(f"/cases/{story.kept}").status_code == 200
-        told = own.house.caseworker.post(f"/cases/{story.kept}/disclosures", SAFEGUARDING)
+        assert own.system.caseworker.get(f"/cases/{story.kept}").status_code == 200
+        told = own.system.caseworker.post(f"/cases/{story.kept}/disclosures", SAFEGUARDING)
         assert told.status_code == 201, told.text
-        request = own.house.an_erasure(forgotten)["id"]
-        own.house.confirm(request)
+        request = own.system.an_erasure(forgotten)["id"]
+        own.system.confirm(request)
         own.inside.completes(request)
         assert own.inside.left_of(forgotten) == []
 

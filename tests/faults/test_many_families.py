@@ -10,17 +10,17 @@ from tests.faults.judge_once import Once, there_already
 from tests.faults.judge_outside import Outside
 from tests.faults.judge_reviews import Reviews
 from tests.faults.running import Running
-from tests.house import House
 from tests.races.inside import Inside
+from tests.system import System
 
 _DRAINED_SECONDS = 5
 
 
 def test_whatever_dies_every_accepted_request_has_its_effects_once(
-    house: House, running: Running, inside: Inside, faults_seed: int, is_full: bool
+    system: System, running: Running, inside: Inside, faults_seed: int, is_full: bool
 ) -> None:
     before, made_before = messages_consumed(inside), there_already(inside)
-    told = Driver(house, running, inside, faults_seed, FULL if is_full else CI).tell()
+    told = Driver(system, running, inside, faults_seed, FULL if is_full else CI).tell()
     running.wait_well()
     quiet = drained(inside, 60)
     consumed = messages_consumed(inside) - before

@@ -13,15 +13,15 @@ from shared.events import SERVICES, Event, case, consent, write
 from shared.ids import new_id
 from tests.faults.driver import drained
 from tests.faults.stream import Said, a_case
-from tests.house import House, eventually
 from tests.races.inside import Inside, Row
+from tests.system import System, eventually
 
 
 @pytest.fixture
-def about(house: House, inside: Inside) -> Iterator[Said]:
+def about(system: System, inside: Inside) -> Iterator[Said]:
     """A case to say something about; what was put aside meanwhile is taken away afterwards."""
     before = {(service, row["_id"]) for service in SERVICES for row in _aside(inside, service)}
-    yield a_case(house)
+    yield a_case(system)
     for service in SERVICES:
         for row in _aside(inside, service):
             if (service, row["_id"]) not in before:
@@ -66,7 +66,7 @@ def _spoilt(about: Said) -> dict[str, tuple[bytes, str]]:
 
 
 def test_malformed_messages_are_parked_with_their_reason_and_others_go_on(
-    house: House, inside: Inside, about: Said
+    system: System, inside: Inside, about: Said
 ) -> None:
     spoilt = _spoilt(about)
     for body, _reason in spoilt.values():

@@ -13,9 +13,9 @@ from tests.faults.driver import Told, drained
 from tests.faults.judge import Judge
 from tests.faults.judge_outside import Outside
 from tests.faults.running import Running
-from tests.faults.story import Plan, Teller, Words
-from tests.house import House, eventually
+from tests.faults.story import Narrator, Plan, Words
 from tests.races.inside import Inside
+from tests.system import System, eventually
 
 # One story each; in every column a process that dies there, once. The first two have all the kinds of step between
 # them (around a transaction, publish, confirm, ack, hand-over, read-back, receipt) and are in every run.
@@ -63,7 +63,7 @@ _BY_EMAIL = {"sending-not-mailed", "mailed-not-said"}
 
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_every_process_dies_at_a_named_step(
-    house: House, running: Running, inside: Inside, faults_seed: int, moment: str
+    system: System, running: Running, inside: Inside, faults_seed: int, moment: str
 ) -> None:
     steps = MOMENTS[moment]
     told = Told(seed=faults_seed, begun=time.monotonic(), words=Words(random.Random(moment)))
@@ -78,7 +78,7 @@ def test_every_process_dies_at_a_named_step(
         on_purpose=False,
     )
     hits = {process: running.arm(process, step) for process, step in steps.items()}
-    Teller(house, told.words).tell(plan, told.cases)
+    Narrator(system, told.words).tell(plan, told.cases)
     missed = [f"{process} at {steps[process]}" for process, hit in hits.items() if not hit.exists()]
     for process, step in steps.items():
         running.disarm(process, step)
@@ -91,7 +91,7 @@ def test_every_process_dies_at_a_named_step(
 
 @pytest.mark.parametrize("seconds", [3600.0, -3600.0])
 def test_the_clocks_jump_an_hour_and_back(
-    house: House, running: Running, inside: Inside, faults_seed: int, seconds: float
+    system: System, running: Running, inside: Inside, faults_seed: int, seconds: float
 ) -> None:
     told = Told(seed=faults_seed, begun=time.monotonic(), words=Words(random.Random(seconds)))
     plan = Plan(
@@ -106,15 +106,15 @@ def test_the_clocks_jump_an_hour_and_back(
     )
     before = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
     with running.wrong_clock(seconds):
-        Teller(house, told.words).tell(plan, told.cases)
+        Narrator(system, told.words).tell(plan, told.cases)
         # What is said now can't go before the clock is put right again, and its process is another by then.
-        kept = house.a_shell()
+        kept = system.a_shell()
         with running.frozen(running.server("rabbitmq")):
-            house.a_consent(kept, informed_at=before, given_at=before)
+            system.a_consent(kept, informed_at=before, given_at=before)
             running.kill(running.service("consent-api"))
             running.wrong_clock_ends()
     running.wait_well()
-    eventually(lambda: house.caseworker.read(f"/cases/{kept}")["state"] == "open", within_seconds=10)
+    eventually(lambda: system.caseworker.read(f"/cases/{kept}")["state"] == "open", within_seconds=10)
     drained(inside, 10)
     complaints = [*Judge(inside, told).of_cases(), *Outside(inside, told).of_letters()]
     assert complaints == [], told.shortest(complaints)

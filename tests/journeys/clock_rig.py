@@ -13,23 +13,23 @@ from typer.testing import CliRunner, Result
 from deploy.local.processes import stop_all
 from deploy.local.stack import Stack
 from deploy.ops.main import app
-from tests.house import House, eventually
 from tests.races.inside import an_inside
+from tests.system import System, eventually
 
 
 @dataclass(kw_only=True)
 class Clock:
     """The clock of one house, always moved on from where it was."""
 
-    house: House
+    system: System
     now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
 
     def run(self, *arguments: str) -> Result:
         """`forgetmenot clock run`, as an operator types it."""
         where = {
-            "FMN_LOCAL": str(self.house.stack.places.root),
-            "FMN_PORT_BASE": str(self.house.stack.ports.base),
-            "FMN_NAMES": self.house.provided.prefix,
+            "FMN_LOCAL": str(self.system.stack.places.root),
+            "FMN_PORT_BASE": str(self.system.stack.ports.base),
+            "FMN_NAMES": self.system.provided.prefix,
         }
         return CliRunner().invoke(app, ["clock", "run", *arguments], env=where)
 
@@ -50,7 +50,7 @@ class Clock:
         self.ahead(days=366)
 
     def reviews(self, case_id: str) -> list[dict[str, Any]]:
-        return list(self.house.caseworker.read("/reviews", case_id=case_id)["items"])
+        return list(self.system.caseworker.read("/reviews", case_id=case_id)["items"])
 
     def the_review(self, case_id: str, **more: Any) -> dict[str, Any]:
         """The case's first review, once it says so much."""
@@ -65,7 +65,7 @@ class Clock:
         """The letters of that kind about this case, once there are so many, all gone and heard of."""
 
         def gone() -> list[dict[str, Any]]:
-            items = self.house.caseworker.read("/notifications", case_id=case_id)["items"]
+            items = self.system.caseworker.read("/notifications", case_id=case_id)["items"]
             sent = [one for one in items if one["template"] == template]
             assert len(sent) <= letters, "something was sent twice"
             return sent if len(sent) == letters and all(one["status"] == "delivered" for one in sent) else []
@@ -76,21 +76,21 @@ class Clock:
         return sent
 
     def tasks(self, case_id: str) -> list[str]:
-        return [t["kind"] for t in self.house.caseworker.read("/tasks", case_id=case_id, state="open")["items"]]
+        return [t["kind"] for t in self.system.caseworker.read("/tasks", case_id=case_id, state="open")["items"]]
 
     def settled(self, case_id: str) -> None:
         """Wait until everything is done that the clock took up about this case."""
-        with an_inside(self.house) as inside:
+        with an_inside(self.system) as inside:
             eventually(lambda: inside.rows("consent", "steps", case_id=case_id) == [])
 
     def stays_open(self, case_id: str) -> None:
         """Nothing that the clock took up has asked for this file to be erased."""
         self.settled(case_id)
-        assert self.house.caseworker.read("/requests", case_id=case_id)["items"] == []
+        assert self.system.caseworker.read("/requests", case_id=case_id)["items"] == []
         assert not self.is_frozen(case_id)
 
     def is_frozen(self, case_id: str) -> bool:
-        return bool(self.house.caseworker.read(f"/cases/{case_id}")["frozen"])
+        return bool(self.system.caseworker.read(f"/cases/{case_id}")["frozen"])
 
 
 @contextmanager
@@ -99,7 +99,7 @@ def a_clock(stack: Stack, names: str, **env: str) -> Iterator[Clock]:
     provided = stack.provision(names)
     started = stack.start_services(provided, extra_env={"FMN_TIME_TRAVEL": "on", **env})
     try:
-        yield Clock(house=House(stack, provided))
+        yield Clock(system=System(stack, provided))
     finally:
         stop_all(started.values())
         for process in started.values():

@@ -14,19 +14,19 @@ from bson import encode
 
 from shared.events import SERVICES
 from shared.ids import new_id
-from tests.house import House, eventually
 from tests.races.inside import Inside, an_inside, kill
+from tests.system import System, eventually
 
 _WISH = "Somebody to come with us to the meeting about the plan"
 
 
 @pytest.fixture(scope="module")
-def inside(house: House) -> Iterator[Inside]:
-    with an_inside(house) as found:
+def inside(system: System) -> Iterator[Inside]:
+    with an_inside(system) as found:
         yield found
 
 
-def an_intake(house: House, *purposes: dict[str, Any], **more: Any) -> dict[str, Any]:
+def an_intake(system: System, *purposes: dict[str, Any], **more: Any) -> dict[str, Any]:
     """What is said on the phone. Its names occur nowhere else: (family name, email) are new each time."""
     now, surname = datetime.now(UTC), f"Quennell-{new_id()[-6:]}"
     return {
@@ -37,7 +37,7 @@ def an_intake(house: House, *purposes: dict[str, Any], **more: Any) -> dict[str,
             "channel": "phone",
             "informed_at": (now - timedelta(minutes=5)).isoformat(),
             "given_at": now.isoformat(),
-            "statement_version": house.caseworker.read("/statement")["version"],
+            "statement_version": system.caseworker.read("/statement")["version"],
             "purposes": list(purposes) or [{"purpose": "casework"}, {"purpose": "email"}],
         },
         "people": [
@@ -60,14 +60,14 @@ def surname_of(intake: dict[str, Any]) -> str:
     return str(intake["people"][0]["family_name"])
 
 
-def found(house: House, intake: dict[str, Any]) -> list[str]:
+def found(system: System, intake: dict[str, Any]) -> list[str]:
     """The cases that its people are found in."""
-    answer = house.caseworker.post("/cases/search", {"email": intake["people"][0]["email"]})
+    answer = system.caseworker.post("/cases/search", {"email": intake["people"][0]["email"]})
     return [item["case_id"] for item in answer.json()["items"]]
 
 
-def wishes_of(house: House, case_id: str) -> list[str]:
-    return [entry["text"] for entry in house.caseworker.read(f"/cases/{case_id}/entries")["items"]]
+def wishes_of(system: System, case_id: str) -> list[str]:
+    return [entry["text"] for entry in system.caseworker.read(f"/cases/{case_id}/entries")["items"]]
 
 
 def cases_there_are(inside: Inside) -> set[str]:
@@ -84,7 +84,7 @@ def counted(inside: Inside) -> dict[str, int]:
 
 def is_stored(inside: Inside, name: str) -> list[str]:
     """Where a name is to be read: in any document of any database, or in any line of any log."""
-    logs = [process.log for process in inside.house.stack.services.values()]
+    logs = [process.log for process in inside.system.stack.services.values()]
     read = [str(log) for log in logs if name.casefold() in log.read_text(encoding="utf-8").casefold()]
     for service in SERVICES:
         for database in (f"{inside.names}_{service}", f"{inside.names}_{service}_vault"):
@@ -100,67 +100,67 @@ def problem(answer: requests.Response) -> tuple[int, str]:
     return answer.status_code, str(answer.json()["type"]).removeprefix("urn:fmn:problem:")
 
 
-def test_one_call_makes_the_shell_the_consent_the_people_and_their_wishes(house: House, inside: Inside) -> None:
+def test_one_call_makes_the_shell_the_consent_the_people_and_their_wishes(system: System, inside: Inside) -> None:
     # When a caseworker takes down, in one call, what a parent says
-    intake = an_intake(house)
-    answer = house.caseworker.post("/intake", intake)
+    intake = an_intake(system)
+    answer = system.caseworker.post("/intake", intake)
     assert answer.status_code == 201, answer.text
     made = answer.json()
     case_id = made["id"]
     assert answer.headers["Location"] == f"/v1/cases/{case_id}"
     # Then the case is open at once, with everybody in it, and the answer said it as its own routes do
-    shown = house.caseworker.get(f"/cases/{case_id}")
+    shown = system.caseworker.get(f"/cases/{case_id}")
     assert shown.json() == made["case"]
     assert (shown.headers["ETag"], shown.json()["state"]) == (answer.headers["ETag"], "open")
-    assert house.caseworker.read(f"/cases/{case_id}/people")["items"] == made["people"] == made["case"]["people"]
+    assert system.caseworker.read(f"/cases/{case_id}/people")["items"] == made["people"] == made["case"]["people"]
     assert [person["role"] for person in made["people"]] == ["parent", "child"]
-    assert house.caseworker.read(f"/cases/{case_id}/entries")["items"] == made["wishes"]
+    assert system.caseworker.read(f"/cases/{case_id}/entries")["items"] == made["wishes"]
     assert (made["wishes"][0]["kind"], made["wishes"][0]["text"]) == ("wish", _WISH)
     assert {wish["recorded_by"] for wish in made["wishes"]} == {"worker-one"}
     # And the consent names who gave it, by the id that the person has now
-    (consent,) = house.caseworker.read("/consents", case_id=case_id)["items"]
+    (consent,) = system.caseworker.read("/consents", case_id=case_id)["items"]
     assert (consent["id"], consent["given_by"]["person_id"]) == (made["consent"]["id"], made["people"][0]["id"])
     assert {one["purpose"] for one in consent["standing"]} == {"casework", "email"}
     # And they are found, written to, and reviewed like any other family
-    assert found(house, intake) == [case_id]
-    eventually(lambda: house.caseworker.read("/notifications", case_id=case_id)["items"])
-    assert house.caseworker.read("/decisions", case_id=case_id, purpose="casework")["allowed"]
-    (review,) = house.caseworker.read("/reviews", case_id=case_id)["items"]
+    assert found(system, intake) == [case_id]
+    eventually(lambda: system.caseworker.read("/notifications", case_id=case_id)["items"])
+    assert system.caseworker.read("/decisions", case_id=case_id, purpose="casework")["allowed"]
+    (review,) = system.caseworker.read("/reviews", case_id=case_id)["items"]
     assert review["person_id"] == made["people"][0]["id"]
     # And whoever looks into the servers reads no name, and finds nobody who still waits to be handed on
     assert is_stored(inside, surname_of(intake)) == []
     assert inside.rows("consent", "intakes") == inside.rows("case", "intakes") == []
 
 
-def test_a_young_person_speaks_for_themselves(house: House) -> None:
-    intake = an_intake(house)
+def test_a_young_person_speaks_for_themselves(system: System) -> None:
+    intake = an_intake(system)
     intake["people"][1] |= {"role": "young_person", "date_of_birth": "2007-03-04"}
     # On a parent's authority it is refused once that has passed
-    assert problem(house.caseworker.post("/intake", intake)) == (409, "conflict")
+    assert problem(system.caseworker.post("/intake", intake)) == (409, "conflict")
     intake["consent"]["given_by"] |= {"capacity": "young_person", "person": 1}
-    made = house.caseworker.made("/intake", intake)
+    made = system.caseworker.made("/intake", intake)
     assert made["consent"]["given_by"]["person_id"] == made["people"][1]["id"]
 
 
-def test_the_answer_is_repeated_and_the_key_stands_for_this_family_alone(house: House, inside: Inside) -> None:
-    intake, key = an_intake(house), new_id()
-    first = house.caseworker.post("/intake", intake, Idempotency_Key=key)
+def test_the_answer_is_repeated_and_the_key_stands_for_this_family_alone(system: System, inside: Inside) -> None:
+    intake, key = an_intake(system), new_id()
+    first = system.caseworker.post("/intake", intake, Idempotency_Key=key)
     before = counted(inside)
-    again = house.caseworker.post("/intake", intake, Idempotency_Key=key)
+    again = system.caseworker.post("/intake", intake, Idempotency_Key=key)
     assert (first.status_code, first.json()) == (again.status_code, again.json())
     assert {h: first.headers[h] for h in ("Location", "ETag")} == {h: again.headers[h] for h in ("Location", "ETag")}
-    assert problem(house.caseworker.post("/intake", an_intake(house), Idempotency_Key=key)) == (409, "conflict")
+    assert problem(system.caseworker.post("/intake", an_intake(system), Idempotency_Key=key)) == (409, "conflict")
     assert counted(inside) == before
-    assert found(house, intake) == [first.json()["id"]]
+    assert found(system, intake) == [first.json()["id"]]
     eventually(lambda: len(inside.rows("notifier", "notifications", case_id=first.json()["id"])) == 1)
 
 
-def test_two_calls_with_one_key_at_once_make_one_file(house: House, inside: Inside) -> None:
-    intake, key, before = an_intake(house), new_id(), cases_there_are(inside)
+def test_two_calls_with_one_key_at_once_make_one_file(system: System, inside: Inside) -> None:
+    intake, key, before = an_intake(system), new_id(), cases_there_are(inside)
     answers: list[requests.Response] = []
 
     def send() -> None:
-        caller = house.caller("caseworker", sub="worker-one")
+        caller = system.caller("caseworker", sub="worker-one")
         answers.append(caller.post("/intake", intake, Idempotency_Key=key))
 
     threads = [threading.Thread(target=send) for _ in range(4)]
@@ -169,10 +169,10 @@ def test_two_calls_with_one_key_at_once_make_one_file(house: House, inside: Insi
     for thread in threads:
         thread.join()
     assert {answer.status_code for answer in answers} <= {201, 409}
-    made = house.caseworker.post("/intake", intake, Idempotency_Key=key).json()
+    made = system.caseworker.post("/intake", intake, Idempotency_Key=key).json()
     assert cases_there_are(inside) - before == {made["id"]}
-    assert found(house, intake) == [made["id"]]
-    assert len(wishes_of(house, made["id"])) == 2
+    assert found(system, intake) == [made["id"]]
+    assert len(wishes_of(system, made["id"])) == 2
 
 
 def _without_casework(intake: dict[str, Any]) -> None:
@@ -256,68 +256,68 @@ def _for_a_case(intake: dict[str, Any]) -> None:
     ],
 )
 def test_whatever_is_wrong_with_any_part_nothing_is_made(
-    house: House, inside: Inside, change: Any, status: int, name: str, field: str | None
+    system: System, inside: Inside, change: Any, status: int, name: str, field: str | None
 ) -> None:
-    intake = an_intake(house)
+    intake = an_intake(system)
     change(intake)
     before, cases = counted(inside), cases_there_are(inside)
-    answer = house.caseworker.post("/intake", intake, Idempotency_Key=new_id())
+    answer = system.caseworker.post("/intake", intake, Idempotency_Key=new_id())
     assert problem(answer) == (status, name)
     assert field is None or list(answer.json()["errors"]) == [field]
     assert surname_of(intake) not in answer.text
     # No case, consent, person, entry or letter is left, and nothing reads as a name
     assert (counted(inside), cases_there_are(inside)) == (before, cases)
     assert {row["case_id"] for row in inside.rows("notifier", "notifications")} <= cases
-    assert found(house, intake) == []
+    assert found(system, intake) == []
     assert is_stored(inside, surname_of(intake)) == []
 
 
-def test_a_key_whose_intake_was_refused_serves_for_the_one_put_right(house: House) -> None:
-    key, intake = new_id(), an_intake(house)
+def test_a_key_whose_intake_was_refused_serves_for_the_one_put_right(system: System) -> None:
+    key, intake = new_id(), an_intake(system)
     wrong = copy.deepcopy(intake)
     _no_email(wrong)
-    assert problem(house.caseworker.post("/intake", wrong, Idempotency_Key=key)) == (400, "invalid")
-    made = house.caseworker.post("/intake", intake, Idempotency_Key=key)
+    assert problem(system.caseworker.post("/intake", wrong, Idempotency_Key=key)) == (400, "invalid")
+    made = system.caseworker.post("/intake", intake, Idempotency_Key=key)
     assert made.status_code == 201
-    assert found(house, intake) == [made.json()["id"]]
+    assert found(system, intake) == [made.json()["id"]]
 
 
 @pytest.mark.parametrize("role", ["auditor", "data_protection", "safeguarding_lead"])
-def test_only_who_does_casework_takes_anyone_in(house: House, role: str) -> None:
-    assert problem(house.caller(role).post("/intake", an_intake(house))) == (403, "forbidden")
+def test_only_who_does_casework_takes_anyone_in(system: System, role: str) -> None:
+    assert problem(system.caller(role).post("/intake", an_intake(system))) == (403, "forbidden")
 
 
-def test_its_parts_in_the_case_service_are_nobodys_but_the_consent_services(house: House) -> None:
-    case_id = house.a_shell()
+def test_its_parts_in_the_case_service_are_nobodys_but_the_consent_services(system: System) -> None:
+    case_id = system.a_shell()
     for path in (f"/cases/{case_id}/intake/shell", f"/cases/{case_id}/intake"):
-        assert problem(house.manager.post(path, {})) == (403, "forbidden")
+        assert problem(system.manager.post(path, {})) == (403, "forbidden")
 
 
-def test_it_is_audited_in_the_callers_name(house: House) -> None:
-    made = house.caseworker.made("/intake", an_intake(house))
+def test_it_is_audited_in_the_callers_name(system: System) -> None:
+    made = system.caseworker.made("/intake", an_intake(system))
     (row,) = [
         row
-        for row in house.auditor.read("/audit/consent", case_id=made["id"], limit=200)["items"]
+        for row in system.auditor.read("/audit/consent", case_id=made["id"], limit=200)["items"]
         if row["action"] == "intake.take_in"
     ]
     assert (row["sub"], row["outcome"], row["status"]) == ("worker-one", "done", 201)
 
 
 def test_nothing_is_made_while_the_case_service_is_away_and_the_same_key_serves_afterwards(
-    house: House, inside: Inside
+    system: System, inside: Inside
 ) -> None:
-    intake, key = an_intake(house), new_id()
+    intake, key = an_intake(system), new_id()
     before, cases = counted(inside), cases_there_are(inside)
-    api = house.process("case-api")
+    api = system.process("case-api")
     kill([api])
     try:
-        assert problem(house.caseworker.post("/intake", intake, Idempotency_Key=key)) == (503, "unavailable")
+        assert problem(system.caseworker.post("/intake", intake, Idempotency_Key=key)) == (503, "unavailable")
         assert (counted(inside), cases_there_are(inside)) == (before, cases)
         assert is_stored(inside, surname_of(intake)) == []
     finally:
         api.start()
         api.wait_ready()
-    made = house.caseworker.post("/intake", intake, Idempotency_Key=key)
+    made = system.caseworker.post("/intake", intake, Idempotency_Key=key)
     assert made.status_code == 201, made.text
-    assert found(house, intake) == [made.json()["id"]]
+    assert found(system, intake) == [made.json()["id"]]
     eventually(lambda: cases_there_are(inside) - cases == {made.json()["id"]})

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from deploy.local.stack import Stack
-from tests.house import eventually
 from tests.journeys.clock_rig import Clock, a_clock
 from tests.journeys.test_p9_what_came_of_it import put_state
+from tests.system import eventually
 
 pytestmark = pytest.mark.xdist_group("clock-p20")
 
@@ -28,26 +28,26 @@ def clock(stack: Stack, worker_id: str) -> Iterator[Clock]:
 
 
 def a_family(clock: Clock) -> str:
-    case_id = clock.house.an_open_case()
-    clock.house.a_person(case_id, email=None)
+    case_id = clock.system.an_open_case()
+    clock.system.a_person(case_id, email=None)
     return case_id
 
 
 def letters(clock: Clock, case_id: str) -> list[dict[str, Any]]:
     """What has gone, or is to go, to this family about its review."""
-    items = clock.house.caseworker.read("/notifications", case_id=case_id)["items"]
+    items = clock.system.caseworker.read("/notifications", case_id=case_id)["items"]
     return [one for one in items if one["template"] != "opening"]
 
 
 def an_entry(clock: Clock, case_id: str, kind: str = "note") -> None:
-    clock.house.caseworker.made(f"/cases/{case_id}/entries", {"kind": kind, "text": "Not known."})
+    clock.system.caseworker.made(f"/cases/{case_id}/entries", {"kind": kind, "text": "Not known."})
 
 
 def test_p20_a_file_that_rests_and_one_that_is_closed_are_still_asked_about(clock: Clock) -> None:
-    house, resting, closed = clock.house, a_family(clock), a_family(clock)
+    system, resting, closed = clock.system, a_family(clock), a_family(clock)
     an_entry(clock, closed, "outcome")
     for case_id, state in ((resting, "inactive"), (closed, "closed")):
-        assert put_state(house, case_id, state).status_code == 200
+        assert put_state(system, case_id, state).status_code == 200
     # When a year has passed, each is written to
     clock.a_year_passes()
     for case_id in (resting, closed):
@@ -55,12 +55,12 @@ def test_p20_a_file_that_rests_and_one_that_is_closed_are_still_asked_about(cloc
     # And neither the letter nor a yes to it opens or closes anything
     for case_id, state in ((resting, "inactive"), (closed, "closed")):
         review = clock.the_review(case_id, state="asked")
-        said = house.caseworker.post(f"/reviews/{review['id']}/answer", {"decision": "renew", **BY_PHONE})
+        said = system.caseworker.post(f"/reviews/{review['id']}/answer", {"decision": "renew", **BY_PHONE})
         assert said.status_code == 200, said.text
-        assert house.caseworker.read(f"/cases/{case_id}")["state"] == state
+        assert system.caseworker.read(f"/cases/{case_id}")["state"] == state
     # And the resting one is dipped into again
     an_entry(clock, resting)
-    assert put_state(house, resting, "open").status_code == 200
+    assert put_state(system, resting, "open").status_code == 200
 
 
 def test_p21_an_outage_of_a_week_is_caught_up_and_nothing_is_sent_twice(clock: Clock) -> None:
@@ -79,7 +79,7 @@ def test_p21_an_outage_of_a_week_is_caught_up_and_nothing_is_sent_twice(clock: C
     clock.stays_open(case_id)
     clock.ahead(days=2)
     eventually(lambda: clock.is_frozen(case_id))
-    assert len(clock.house.caseworker.read("/requests", case_id=case_id)["items"]) == 1
+    assert len(clock.system.caseworker.read("/requests", case_id=case_id)["items"]) == 1
     assert len(letters(clock, case_id)) == 2
 
 
@@ -91,7 +91,7 @@ def test_p22_post_that_came_back_gives_28_more_days_where_no_second_address_is_f
     clock.written_to(case_id, template="review_reminder")
     # When the letter comes back after 20 days
     clock.ahead(days=6)
-    assert clock.house.caseworker.post(f"/notifications/{letter['id']}/returned").status_code == 200
+    assert clock.system.caseworker.post(f"/notifications/{letter['id']}/returned").status_code == 200
     eventually(lambda: clock.tasks(case_id) == ["returned_post"])
     # Then there is something to do, and nothing is counted from the day it was sent
     clock.ahead(days=9)
@@ -122,7 +122,7 @@ def test_p22_a_file_that_is_worked_on_is_asked_by_phone_before_it_is_frozen(cloc
         clock.stays_open(case_id)
     # When they say yes, there is nothing left to do
     review = clock.the_review(answering)
-    said = clock.house.caseworker.post(f"/reviews/{review['id']}/answer", {"decision": "renew", **BY_PHONE})
+    said = clock.system.caseworker.post(f"/reviews/{review['id']}/answer", {"decision": "renew", **BY_PHONE})
     assert said.status_code == 200, said.text
     assert clock.tasks(answering) == []
     # When nobody has an answer, 28 more quiet days end the other file
@@ -134,13 +134,13 @@ def test_p22_a_file_that_is_worked_on_is_asked_by_phone_before_it_is_frozen(cloc
 
 
 def test_p22_while_all_contact_is_stopped_silence_is_paused(clock: Clock) -> None:
-    house, case_id = clock.house, a_family(clock)
+    system, case_id = clock.system, a_family(clock)
     clock.a_year_passes()
     clock.written_to(case_id)
     clock.ahead(days=14)
     clock.written_to(case_id, template="review_reminder")
     # Given a death in the family, and everything stopped
-    stopped = house.caseworker.call("PUT", f"/cases/{case_id}/stop-all", json={"reason": "death"})
+    stopped = system.caseworker.call("PUT", f"/cases/{case_id}/stop-all", json={"reason": "death"})
     assert stopped.status_code == 200, stopped.text
     # When their time goes by, and as much again, nothing is ended and nothing is sent
     clock.ahead(days=60)
@@ -148,7 +148,7 @@ def test_p22_while_all_contact_is_stopped_silence_is_paused(clock: Clock) -> Non
     clock.stays_open(case_id)
     assert len(letters(clock, case_id)) == 2
     # When contact may go on they are asked anew, and have all the time that anyone has
-    assert house.manager.call("DELETE", f"/cases/{case_id}/stop-all").status_code == 204
+    assert system.manager.call("DELETE", f"/cases/{case_id}/stop-all").status_code == 204
     eventually(lambda: clock.the_review(case_id)["state"] == "scheduled")
     clock.ahead(days=1)
     clock.written_to(case_id, letters=2)

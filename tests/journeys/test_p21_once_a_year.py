@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from deploy.local.stack import Stack
-from tests.house import House, eventually
 from tests.journeys.clock_rig import Clock, a_clock
 from tests.races.inside import kill, start
+from tests.system import System, eventually
 
 pytestmark = pytest.mark.xdist_group("clock-p21")
 
@@ -21,8 +21,8 @@ def clock(stack: Stack, worker_id: str) -> Iterator[Clock]:
         yield opened
 
 
-def test_without_time_travel_the_clock_is_run_now_or_not_at_all(house: House) -> None:
-    clock = Clock(house=house)
+def test_without_time_travel_the_clock_is_run_now_or_not_at_all(system: System) -> None:
+    clock = Clock(system=system)
     refused = clock.run("--now", clock.now.isoformat(), "--confirm", "manager-1")
     assert refused.exit_code == 1
     assert "FMN_TIME_TRAVEL" in refused.output
@@ -30,13 +30,13 @@ def test_without_time_travel_the_clock_is_run_now_or_not_at_all(house: House) ->
     assert done.exit_code == 0, done.output
     assert "0 reviews that nobody answered" in done.output
     # Nobody but an operator's own program runs it
-    assert house.manager.post("/clock", {"dry_run": True}).status_code == 403
+    assert system.manager.post("/clock", {"dry_run": True}).status_code == 403
 
 
 def test_p21_whatever_dies_on_the_way_one_letter_goes(clock: Clock) -> None:
-    house, case_id = clock.house, clock.house.an_open_case()
-    house.a_person(case_id, email=None)
-    workers = [house.process(f"{house.provided.prefix}-consent-worker")]
+    system, case_id = clock.system, clock.system.an_open_case()
+    system.a_person(case_id, email=None)
+    workers = [system.process(f"{system.provided.prefix}-consent-worker")]
     # Given that whoever works it off dies, again and again, from when the clock has found what is due
     clock.a_year_passes()
     for _ in range(3):
@@ -49,21 +49,21 @@ def test_p21_whatever_dies_on_the_way_one_letter_goes(clock: Clock) -> None:
     start(workers)
     clock.written_to(case_id, template="review_reminder")
     # And none of the letters that left the office is there twice
-    post = list(house.provided.post.glob("*.pdf"))
-    assert len(post) == len(house.caseworker.read("/notifications", case_id=case_id)["items"])
+    post = list(system.provided.post.glob("*.pdf"))
+    assert len(post) == len(system.caseworker.read("/notifications", case_id=case_id)["items"])
     # When they die at its end, one erasure is asked for
     clock.ahead(days=15)
     kill(workers)
     start(workers)
     eventually(lambda: clock.is_frozen(case_id))
-    assert len(house.caseworker.read("/requests", case_id=case_id)["items"]) == 1
+    assert len(system.caseworker.read("/requests", case_id=case_id)["items"]) == 1
 
 
 def test_a_run_that_would_end_too_many_files_asks_for_a_name(clock: Clock) -> None:
-    house = clock.house
-    cases = [house.an_open_case() for _ in range(3)]
+    system = clock.system
+    cases = [system.an_open_case() for _ in range(3)]
     for case_id in cases:
-        house.a_person(case_id, email=None)
+        system.a_person(case_id, email=None)
     # Given three families who were all written to and reminded
     clock.a_year_passes()
     for case_id in cases:

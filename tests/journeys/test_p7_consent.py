@@ -12,22 +12,22 @@ import requests
 from services.consent.actions import clock
 from services.consent.main import stores as consent_stores
 from services.consent.store import Stores
-from shared import service as wiring
 from shared.ids import new_id
-from tests.house import House, eventually
+from shared.service.service import service as wiring
 from tests.races.inside import Inside, an_inside
+from tests.system import System, eventually
 
 
 @pytest.fixture(scope="module")
-def inside(house: House) -> Iterator[Inside]:
-    with an_inside(house) as opened:
+def inside(system: System) -> Iterator[Inside]:
+    with an_inside(system) as opened:
         yield opened
 
 
 @pytest.fixture
-def opened(house: House, monkeypatch: pytest.MonkeyPatch) -> Stores:
+def opened(system: System, monkeypatch: pytest.MonkeyPatch) -> Stores:
     """The consent service's own stores, for what the clock does at a day that has not come."""
-    for name, value in house.provided.env["consent"].items():
+    for name, value in system.provided.env["consent"].items():
         monkeypatch.setenv(name, value)
     return consent_stores(wiring.build("consent", "worker"))
 
@@ -37,7 +37,7 @@ ANN = {"name": "Ann Okonkwo", "capacity": "parental_responsibility"}
 FILE = {"purpose": "casework"}
 
 
-def said(house: House, case_id: str, *purposes: dict[str, Any], **more: Any) -> dict[str, Any]:
+def said(system: System, case_id: str, *purposes: dict[str, Any], **more: Any) -> dict[str, Any]:
     """The body of a consent, given just now."""
     now = datetime.now(UTC)
     return {
@@ -47,22 +47,22 @@ def said(house: House, case_id: str, *purposes: dict[str, Any], **more: Any) -> 
         "channel": "phone",
         "informed_at": (now - timedelta(minutes=5)).isoformat(),
         "given_at": now.isoformat(),
-        "statement_version": house.caseworker.read("/statement")["version"],
+        "statement_version": system.caseworker.read("/statement")["version"],
         "purposes": list(purposes) or [FILE],
         **more,
     }
 
 
-def a_council(house: House) -> str:
-    return str(house.caseworker.made("/organisations", {"name": "Marlow Council", "kind": "local_authority"})["id"])
+def a_council(system: System) -> str:
+    return str(system.caseworker.made("/organisations", {"name": "Marlow Council", "kind": "local_authority"})["id"])
 
 
-def consents(house: House, case_id: str) -> list[dict[str, Any]]:
-    return list(house.caseworker.read("/consents", case_id=case_id)["items"])
+def consents(system: System, case_id: str) -> list[dict[str, Any]]:
+    return list(system.caseworker.read("/consents", case_id=case_id)["items"])
 
 
-def decided(house: House, case_id: str, purpose: str = "casework", **more: str) -> dict[str, Any]:
-    return house.caseworker.read("/decisions", case_id=case_id, purpose=purpose, **more)
+def decided(system: System, case_id: str, purpose: str = "casework", **more: str) -> dict[str, Any]:
+    return system.caseworker.read("/decisions", case_id=case_id, purpose=purpose, **more)
 
 
 def refused(answer: requests.Response, status: int, name: str, field: str | None = None) -> None:
@@ -72,49 +72,51 @@ def refused(answer: requests.Response, status: int, name: str, field: str | None
         assert field in answer.json()["errors"], answer.text
 
 
-def test_p7_a_consent_keeps_who_gave_it_as_what_to_what_and_on_what_evidence(house: House) -> None:
+def test_p7_a_consent_keeps_who_gave_it_as_what_to_what_and_on_what_evidence(system: System) -> None:
     # Given a file, and a form signed at the office and scanned
-    case_id, council = house.an_open_case(), a_council(house)
-    ann = house.a_person(case_id)["id"]
-    form = house.a_scan(case_id, kind="form").json()["id"]
+    case_id, council = system.an_open_case(), a_council(system)
+    ann = system.a_person(case_id)["id"]
+    form = system.a_scan(case_id, kind="form").json()["id"]
     # When it is recorded
     contact = {"purpose": "contact", "party": council}
     plans = {"purpose": "obtain_documents", "party": council, "document_kind": "ehc_plan"}
-    body = said(house, case_id, FILE, contact, plans, given_by={**ANN, "person_id": ann}, channel="form", evidence=form)
-    made = house.caseworker.made("/consents", body)
+    body = said(
+        system, case_id, FILE, contact, plans, given_by={**ANN, "person_id": ann}, channel="form", evidence=form
+    )
+    made = system.caseworker.made("/consents", body)
     # Then every word of it is there
-    kept = house.caseworker.read(f"/consents/{made['id']}")
+    kept = system.caseworker.read(f"/consents/{made['id']}")
     assert (kept["given_by"]["name"], kept["given_by"]["person_id"]) == ("Ann Okonkwo", ann)
     assert (kept["channel"], kept["evidence"]) == ("form", form)
     assert [p["purpose"] for p in kept["purposes"]] == ["casework", "contact", "obtain_documents"]
-    assert kept["statement_sha256"] == house.caseworker.read("/statement")["sha256"]
+    assert kept["statement_sha256"] == system.caseworker.read("/statement")["sha256"]
     assert [h["event"] for h in kept["history"]] == ["given"]
-    assert decided(house, case_id, "contact", party=council)["consent_id"] == made["id"]
+    assert decided(system, case_id, "contact", party=council)["consent_id"] == made["id"]
     # And evidence that isn't the case's is none
-    other = house.an_open_case()
-    for evidence in (new_id(), house.a_scan(other).json()["id"], "she said so"):
-        answer = house.caseworker.post("/consents", said(house, case_id, evidence=evidence))
+    other = system.an_open_case()
+    for evidence in (new_id(), system.a_scan(other).json()["id"], "she said so"):
+        answer = system.caseworker.post("/consents", said(system, case_id, evidence=evidence))
         refused(answer, 400, "invalid", "evidence")
 
 
-def test_p7_evidence_can_t_be_checked_while_the_documents_are_away(house: House) -> None:
-    case_id = house.an_open_case()
-    form = house.a_scan(case_id, kind="form").json()["id"]
-    away = house.process("document-api")
+def test_p7_evidence_can_t_be_checked_while_the_documents_are_away(system: System) -> None:
+    case_id = system.an_open_case()
+    form = system.a_scan(case_id, kind="form").json()["id"]
+    away = system.process("document-api")
     away.stop()
     try:
-        refused(house.caseworker.post("/consents", said(house, case_id, evidence=form)), 503, "unavailable")
+        refused(system.caseworker.post("/consents", said(system, case_id, evidence=form)), 503, "unavailable")
     finally:
         away.start()
         away.wait_ready()
-    assert len(consents(house, case_id)) == 1
+    assert len(consents(system, case_id)) == 1
 
 
-def test_p7_what_can_t_be_so_changes_nothing(house: House) -> None:
-    case_id, council = house.an_open_case(), a_council(house)
-    child = house.a_person(case_id, role="child", date_of_birth="2016-05-05", address=None, email=None, phone=None)
-    parent = house.a_person(case_id)
-    before, soon = consents(house, case_id), (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+def test_p7_what_can_t_be_so_changes_nothing(system: System) -> None:
+    case_id, council = system.an_open_case(), a_council(system)
+    child = system.a_person(case_id, role="child", date_of_birth="2016-05-05", address=None, email=None, phone=None)
+    parent = system.a_person(case_id)
+    before, soon = consents(system, case_id), (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     hour_ago = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
     incapable = {"represented_by": "deputy", "how_judged": "by a doctor", "judged_by": "Dr Bo"}
@@ -139,37 +141,37 @@ def test_p7_what_can_t_be_so_changes_nothing(house: House) -> None:
         ),
     ]
     for more, field in wrong:
-        refused(house.caseworker.post("/consents", said(house, case_id, **more)), 400, "invalid", field)
-    given = house.caseworker.made(
-        "/consents", body := said(house, case_id, FILE, {"purpose": "contact", "party": council})
+        refused(system.caseworker.post("/consents", said(system, case_id, **more)), 400, "invalid", field)
+    given = system.caseworker.made(
+        "/consents", body := said(system, case_id, FILE, {"purpose": "contact", "party": council})
     )
     # Said again it is the same consent; sent again under its key it is the same answer
-    refused(house.caseworker.post("/consents", body), 409, "conflict")
-    refused(house.caseworker.post("/consents", body, Idempotency_Key=new_id()), 409, "conflict")
+    refused(system.caseworker.post("/consents", body), 409, "conflict")
+    refused(system.caseworker.post("/consents", body, Idempotency_Key=new_id()), 409, "conflict")
     key = new_id()
-    again = said(house, case_id, {"purpose": "email"})
-    first, second = (house.caseworker.post("/consents", again, Idempotency_Key=key) for _ in range(2))
+    again = said(system, case_id, {"purpose": "email"})
+    first, second = (system.caseworker.post("/consents", again, Idempotency_Key=key) for _ in range(2))
     assert (first.status_code, first.json()) == (second.status_code, second.json()) == (201, first.json())
-    assert len(consents(house, case_id)) == len(before) + 2
+    assert len(consents(system, case_id)) == len(before) + 2
     # A purpose that was never given can't be withdrawn
     end = {"channel": "phone", "by": "Ann", "purposes": [{"purpose": "share", "party": council}]}
-    refused(house.caseworker.post(f"/consents/{given['id']}/withdrawal", end), 400, "invalid", "purposes")
-    assert decided(house, case_id, "contact", party=council)["allowed"] is True
+    refused(system.caseworker.post(f"/consents/{given['id']}/withdrawal", end), 400, "invalid", "purposes")
+    assert decided(system, case_id, "contact", party=council)["allowed"] is True
 
 
-def test_p13_withdrawing_one_purpose_stops_only_what_rested_on_it(house: House) -> None:
-    case_id, council = house.an_open_case(), a_council(house)
+def test_p13_withdrawing_one_purpose_stops_only_what_rested_on_it(system: System) -> None:
+    case_id, council = system.an_open_case(), a_council(system)
     contact, email = {"purpose": "contact", "party": council}, {"purpose": "email"}
-    made = house.caseworker.made("/consents", said(house, case_id, contact, email))
-    end = house.caseworker.made(
+    made = system.caseworker.made("/consents", said(system, case_id, contact, email))
+    end = system.caseworker.made(
         f"/consents/{made['id']}/withdrawal", {"channel": "phone", "by": "Ann", "purposes": [contact]}
     )
     assert end["request_id"] is None
-    assert decided(house, case_id, "contact", party=council) == {"allowed": False, "reason": "no-consent-for-this"}
-    assert decided(house, case_id, "email")["allowed"] is True
-    assert decided(house, case_id)["allowed"] is True
-    assert house.caseworker.read(f"/cases/{case_id}")["frozen"] is False
-    shown = house.caseworker.read(f"/consents/{made['id']}")
+    assert decided(system, case_id, "contact", party=council) == {"allowed": False, "reason": "no-consent-for-this"}
+    assert decided(system, case_id, "email")["allowed"] is True
+    assert decided(system, case_id)["allowed"] is True
+    assert system.caseworker.read(f"/cases/{case_id}")["frozen"] is False
+    shown = system.caseworker.read(f"/consents/{made['id']}")
     assert [p["purpose"] for p in shown["standing"]] == ["email"]
     assert [(h["event"], h["purposes"] and h["purposes"][0]["party"]) for h in shown["history"]] == [
         ("given", None),
@@ -177,7 +179,7 @@ def test_p13_withdrawing_one_purpose_stops_only_what_rested_on_it(house: House) 
     ]
     # A second time there is nothing to withdraw
     refused(
-        house.caseworker.post(
+        system.caseworker.post(
             f"/consents/{made['id']}/withdrawal", {"channel": "phone", "by": "Ann", "purposes": [contact]}
         ),
         409,
@@ -185,30 +187,30 @@ def test_p13_withdrawing_one_purpose_stops_only_what_rested_on_it(house: House) 
     )
 
 
-def test_p7_the_last_one_to_withdraw_from_the_file_asks_for_it_to_be_erased(house: House, inside: Inside) -> None:
+def test_p7_the_last_one_to_withdraw_from_the_file_asks_for_it_to_be_erased(system: System, inside: Inside) -> None:
     # Given a file that two people agreed to
-    case_id = house.an_open_case()
-    ann = house.a_person(case_id)["id"]
-    first = consents(house, case_id)[0]["id"]
-    bob = house.caseworker.made("/consents", said(house, case_id, given_by={**ANN, "name": "Bob", "person_id": ann}))
+    case_id = system.an_open_case()
+    ann = system.a_person(case_id)["id"]
+    first = consents(system, case_id)[0]["id"]
+    bob = system.caseworker.made("/consents", said(system, case_id, given_by={**ANN, "name": "Bob", "person_id": ann}))
     leaves = {"channel": "phone", "by": "on the phone"}
     # When one of them withdraws, the other's consent carries it
-    assert house.caseworker.made(f"/consents/{first}/withdrawal", leaves)["request_id"] is None
-    assert decided(house, case_id)["consent_id"] == bob["id"]
+    assert system.caseworker.made(f"/consents/{first}/withdrawal", leaves)["request_id"] is None
+    assert decided(system, case_id)["consent_id"] == bob["id"]
     # When the other does too, an erasure is asked for in their name
-    asked = house.caseworker.made(f"/consents/{bob['id']}/withdrawal", leaves)["request_id"]
-    request = house.caseworker.read(f"/requests/{asked}")
+    asked = system.caseworker.made(f"/consents/{bob['id']}/withdrawal", leaves)["request_id"]
+    request = system.caseworker.read(f"/requests/{asked}")
     assert (request["kind"], request["case_id"], request["waiting_on"]) == ("erasure", case_id, ["confirmation"])
     row = inside.row("consent", "requests", _id=asked)
     assert row is not None
     assert row["logged_by"] == "system"
-    eventually(lambda: house.caseworker.read(f"/cases/{case_id}")["frozen"])
+    eventually(lambda: system.caseworker.read(f"/cases/{case_id}")["frozen"])
     # And it waits for somebody else than whoever recorded it, as any other does
     checked = {"checked": ["family", "authority", "safeguarding"]}
-    refused(house.caseworker.post(f"/requests/{asked}/confirmation", checked), 403, "forbidden")
-    house.confirm(asked)
+    refused(system.caseworker.post(f"/requests/{asked}/confirmation", checked), 403, "forbidden")
+    system.confirm(asked)
     inside.completes(asked)
-    assert house.caseworker.get(f"/cases/{case_id}").status_code == 410
+    assert system.caseworker.get(f"/cases/{case_id}").status_code == 410
     assert inside.left_of(case_id) == []
     # Then they had their last letter, as their consent stood before they withdrew
     answers = inside.mongo[f"{inside.names}_consent"]["receipts"].find({"request": asked, "service": "notifier"})
@@ -216,23 +218,23 @@ def test_p7_the_last_one_to_withdraw_from_the_file_asks_for_it_to_be_erased(hous
     assert last[-1] == "sent"
 
 
-def test_p7_a_withdrawal_beside_an_open_erasure_asks_for_no_second_one(house: House) -> None:
-    case_id = house.an_open_case()
-    open_one = house.an_erasure(case_id)["id"]
-    made = house.caseworker.made(
-        f"/consents/{consents(house, case_id)[0]['id']}/withdrawal", {"channel": "phone", "by": "Ann"}
+def test_p7_a_withdrawal_beside_an_open_erasure_asks_for_no_second_one(system: System) -> None:
+    case_id = system.an_open_case()
+    open_one = system.an_erasure(case_id)["id"]
+    made = system.caseworker.made(
+        f"/consents/{consents(system, case_id)[0]['id']}/withdrawal", {"channel": "phone", "by": "Ann"}
     )
     assert made["request_id"] == open_one
-    assert len(house.caseworker.read("/requests", case_id=case_id)["items"]) == 1
+    assert len(system.caseworker.read("/requests", case_id=case_id)["items"]) == 1
 
 
-def test_p7_a_newer_word_of_the_same_person_takes_the_older_one_s_place(house: House) -> None:
-    case_id, council = house.a_shell(), a_council(house)
+def test_p7_a_newer_word_of_the_same_person_takes_the_older_one_s_place(system: System) -> None:
+    case_id, council = system.a_shell(), a_council(system)
     contact = {"purpose": "contact", "party": council}
-    old = house.caseworker.made("/consents", said(house, case_id, FILE, contact))
-    others = house.caseworker.made("/consents", said(house, case_id, FILE, given_by={**ANN, "name": "Bob"}))
-    new = house.caseworker.made("/consents", said(house, case_id, FILE))
-    shown = {c["id"]: c for c in consents(house, case_id)}
+    old = system.caseworker.made("/consents", said(system, case_id, FILE, contact))
+    others = system.caseworker.made("/consents", said(system, case_id, FILE, given_by={**ANN, "name": "Bob"}))
+    new = system.caseworker.made("/consents", said(system, case_id, FILE))
+    shown = {c["id"]: c for c in consents(system, case_id)}
     assert [(h["event"], h["superseded_by"]) for h in shown[old["id"]]["history"]] == [
         ("given", None),
         ("superseded", new["id"]),
@@ -242,22 +244,22 @@ def test_p7_a_newer_word_of_the_same_person_takes_the_older_one_s_place(house: H
     assert [p["purpose"] for p in shown[old["id"]]["purposes"]] == ["casework", "contact"]
     # To withdraw the older one ends what is left of it
     end = {"channel": "phone", "by": "Ann", "purposes": [FILE]}
-    refused(house.caseworker.post(f"/consents/{old['id']}/withdrawal", end), 409, "conflict")
-    assert house.caseworker.made(f"/consents/{old['id']}/withdrawal", {"channel": "phone", "by": "Ann"})
-    assert decided(house, case_id)["allowed"] is True
+    refused(system.caseworker.post(f"/consents/{old['id']}/withdrawal", end), 409, "conflict")
+    assert system.caseworker.made(f"/consents/{old['id']}/withdrawal", {"channel": "phone", "by": "Ann"})
+    assert decided(system, case_id)["allowed"] is True
 
 
-def test_a_consent_ends_with_its_last_day_in_every_service(house: House, opened: Stores) -> None:
+def test_a_consent_ends_with_its_last_day_in_every_service(system: System, opened: Stores) -> None:
     # Given a file agreed to for three days, and email for one
     day = datetime.now(UTC).date() + timedelta(days=3)
-    case_id = house.a_shell()
+    case_id = system.a_shell()
     email = {"purpose": "email", "until": str(day - timedelta(days=2))}
-    made = house.caseworker.made("/consents", said(house, case_id, FILE, email, until=str(day)))
+    made = system.caseworker.made("/consents", said(system, case_id, FILE, email, until=str(day)))
     assert [p["until"] for p in made["purposes"]] == [str(day), str(day - timedelta(days=2))]
-    assert decided(house, case_id)["until"].startswith(str(day))
-    eventually(lambda: house.caseworker.read(f"/cases/{case_id}")["state"] == "open")
+    assert decided(system, case_id)["until"].startswith(str(day))
+    eventually(lambda: system.caseworker.read(f"/cases/{case_id}")["state"] == "open")
     entry = {"kind": "note", "text": "a word"}
-    house.caseworker.made(f"/cases/{case_id}/entries", entry)
+    system.caseworker.made(f"/cases/{case_id}/entries", entry)
 
     def clock_at(moment: datetime) -> set[str]:
         due = clock.find_due(opened, now=moment, limit=10_000)
@@ -271,35 +273,35 @@ def test_a_consent_ends_with_its_last_day_in_every_service(house: House, opened:
     noon = datetime.now(UTC).replace(hour=12)
     assert clock_at(noon + timedelta(days=1)) == set()
     assert clock_at(noon + timedelta(days=2)) == {"expiry"}
-    assert decided(house, case_id, "email")["allowed"] is False
-    assert decided(house, case_id)["allowed"] is True
-    assert house.caseworker.read("/tasks", case_id=case_id)["items"] == []
+    assert decided(system, case_id, "email")["allowed"] is False
+    assert decided(system, case_id)["allowed"] is True
+    assert system.caseworker.read("/tasks", case_id=case_id)["items"] == []
     # When the file's own day is over too
     assert clock_at(noon + timedelta(days=4)) == {"expiry"}
     assert clock_at(noon + timedelta(days=4)) == set()
     # Then nobody may do anything with it, and somebody is told to ask
-    assert decided(house, case_id) == {"allowed": False, "reason": "no-casework-consent"}
-    eventually(lambda: house.caseworker.post(f"/cases/{case_id}/entries", entry).status_code == 409)
-    refused(house.caseworker.post(f"/cases/{case_id}/entries", entry), 409, "consent-required")
-    eventually(lambda: house.a_scan(case_id).status_code == 409)
-    assert [h["event"] for h in consents(house, case_id)[0]["history"]] == ["given", "expired", "expired"]
-    task = house.caseworker.read("/tasks", case_id=case_id, state="open")["items"][0]
+    assert decided(system, case_id) == {"allowed": False, "reason": "no-casework-consent"}
+    eventually(lambda: system.caseworker.post(f"/cases/{case_id}/entries", entry).status_code == 409)
+    refused(system.caseworker.post(f"/cases/{case_id}/entries", entry), 409, "consent-required")
+    eventually(lambda: system.a_scan(case_id).status_code == 409)
+    assert [h["event"] for h in consents(system, case_id)[0]["history"]] == ["given", "expired", "expired"]
+    task = system.caseworker.read("/tasks", case_id=case_id, state="open")["items"][0]
     assert (task["kind"], task["due_on"]) == ("consent_expired", str(day + timedelta(days=1)))
     # It is no withdrawal: nothing asks for an erasure
-    assert house.caseworker.read("/requests", case_id=case_id)["items"] == []
+    assert system.caseworker.read("/requests", case_id=case_id)["items"] == []
     # And once they agree again there is nothing left to do
-    house.caseworker.made("/consents", said(house, case_id))
-    eventually(lambda: house.caseworker.post(f"/cases/{case_id}/entries", entry).status_code == 201)
-    assert house.caseworker.read("/tasks", case_id=case_id, state="open")["items"] == []
+    system.caseworker.made("/consents", said(system, case_id))
+    eventually(lambda: system.caseworker.post(f"/cases/{case_id}/entries", entry).status_code == 201)
+    assert system.caseworker.read("/tasks", case_id=case_id, state="open")["items"] == []
 
 
-def test_p7_nothing_is_agreed_to_for_a_case_that_is_forgotten(house: House, inside: Inside) -> None:
-    case_id = house.an_open_case()
-    made = consents(house, case_id)[0]["id"]
-    house.confirm(request := house.an_erasure(case_id)["id"])
+def test_p7_nothing_is_agreed_to_for_a_case_that_is_forgotten(system: System, inside: Inside) -> None:
+    case_id = system.an_open_case()
+    made = consents(system, case_id)[0]["id"]
+    system.confirm(request := system.an_erasure(case_id)["id"])
     inside.completes(request)
-    refused(house.caseworker.post("/consents", said(house, case_id)), 410, "erased")
-    refused(house.caseworker.get("/decisions", case_id=case_id, purpose="casework"), 410, "erased")
-    refused(house.caseworker.get("/tasks", case_id=case_id), 410, "erased")
+    refused(system.caseworker.post("/consents", said(system, case_id)), 410, "erased")
+    refused(system.caseworker.get("/decisions", case_id=case_id, purpose="casework"), 410, "erased")
+    refused(system.caseworker.get("/tasks", case_id=case_id), 410, "erased")
     # Found by its own id it is nothing at all: nothing remembers it
-    refused(house.caseworker.get(f"/consents/{made}/receipt"), 404, "not-found")
+    refused(system.caseworker.get(f"/consents/{made}/receipt"), 404, "not-found")

@@ -18,25 +18,25 @@ from deploy.local.processes import stop_all
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from shared.events import SERVICES
-from tests.house import House, eventually
 from tests.races.inside import an_inside
+from tests.system import System, eventually
 
 
-def test_p4_nothing_personal_is_taken_before_consent(house: House) -> None:
-    case_id = house.a_shell()
+def test_p4_nothing_personal_is_taken_before_consent(system: System) -> None:
+    case_id = system.a_shell()
     person = {"role": "parent", "given_name": "Żaneta", "family_name": "Okonkwo"}
-    early = house.caseworker.post(f"/cases/{case_id}/people", person)
+    early = system.caseworker.post(f"/cases/{case_id}/people", person)
     assert (early.status_code, early.json()["type"]) == (409, "urn:fmn:problem:consent-required")
-    scan = house.a_scan(case_id)
+    scan = system.a_scan(case_id)
     assert (scan.status_code, scan.json()["type"]) == (409, "urn:fmn:problem:consent-required")
 
 
-def test_p8_declining_ends_the_shell_and_says_how_to_use_the_helpline(house: House) -> None:
-    case_id = house.a_shell()
-    answer = house.caseworker.post("/consents", {"case_id": case_id, "decision": "declined"})
+def test_p8_declining_ends_the_shell_and_says_how_to_use_the_helpline(system: System) -> None:
+    case_id = system.a_shell()
+    answer = system.caseworker.post("/consents", {"case_id": case_id, "decision": "declined"})
     assert answer.status_code == 200
     assert set(answer.json()) == {"helpline"}
-    assert house.caseworker.get(f"/cases/{case_id}").status_code == 410
+    assert system.caseworker.get(f"/cases/{case_id}").status_code == 410
 
 
 def test_p8_a_stack_where_a_shell_was_declined_looks_like_one_where_it_expired(stack: Stack, worker_id: str) -> None:
@@ -70,18 +70,18 @@ def _told(stack: Stack, names: str, *, declining: bool) -> Seen:
     """Everything that is left anywhere of a shell that ended, ids and times apart."""
     provided = stack.provision(names)
     processes = stack.start_services(provided, only=["case", "consent", "document-worker", "notifier-worker"])
-    house = House(stack, provided)
+    system = System(stack, provided)
     try:
-        with an_inside(house) as inside:
+        with an_inside(system) as inside:
             mongo = inside.mongo
-            case_id = house.a_shell()
+            case_id = system.a_shell()
             # The case service's own, and the notifier's, which alone is told of shells.
             eventually(lambda: _gates(mongo, names, case_id) == ["open"] * 2)
             worker = processes["case-worker"]
             worker.stop()
             if declining:
                 said = {"case_id": case_id, "decision": "declined"}
-                assert house.caseworker.post("/consents", said, Idempotency_Key="told once").status_code == 200
+                assert system.caseworker.post("/consents", said, Idempotency_Key="told once").status_code == 200
             else:
                 over = datetime.now(UTC) - timedelta(minutes=5)
                 mongo[f"{names}_case"]["cases"].update_one({"_id": case_id}, {"$set": {"expires_at": over}})
@@ -91,7 +91,7 @@ def _told(stack: Stack, names: str, *, declining: bool) -> Seen:
             eventually(lambda: _gates(mongo, names, case_id) == ["closed"] * 4)
             eventually(lambda: mongo[f"{names}_ledger"]["ledger"].count_documents({}) == 1)
             eventually(lambda: _nothing_to_do(mongo, names) and not any(inside.queued().values()))
-            assert house.caseworker.get(f"/cases/{case_id}").status_code == 410
+            assert system.caseworker.get(f"/cases/{case_id}").status_code == 410
             counted = {f"{service} counted": _counted(provided.urls[service]) for service in ("case", "consent")}
             # Whatever is in hand is finished first, so what then lies in a queue would have stayed there
             stop_all(processes.values())
@@ -192,29 +192,29 @@ def _counted(url: str) -> list[str]:
 # The helpline
 
 
-def test_p3_a_helpline_call_is_noted_nowhere(house: House) -> None:
-    answer = house.caseworker.call("POST", "/helpline-calls")
+def test_p3_a_helpline_call_is_noted_nowhere(system: System) -> None:
+    answer = system.caseworker.call("POST", "/helpline-calls")
     assert (answer.status_code, answer.json()["type"]) == (404, "urn:fmn:problem:not-found")
-    assert house.manager.get("/helpline-calls").status_code == 404
+    assert system.manager.get("/helpline-calls").status_code == 404
     # No route of any service takes one down
     for service in SERVICES:
-        said = requests.get(f"{house.provided.urls[service]}/openapi.json", timeout=10).json()
+        said = requests.get(f"{system.provided.urls[service]}/openapi.json", timeout=10).json()
         named = [path for path in said["paths"] if "call" in path or "helpline" in path]
         assert [path for path in named if path != "/v1/helpline-calls"] == []
-    assert "requestBody" not in _described(house)["post"]
-    assert not [p for p in _described(house)["post"].get("parameters", []) if p.get("in") != "header"]
+    assert "requestBody" not in _described(system)["post"]
+    assert not [p for p in _described(system)["post"].get("parameters", []) if p.get("in") != "header"]
 
 
-def _described(house: House) -> Any:
-    said = requests.get(f"{house.provided.urls['consent']}/openapi.json", timeout=10).json()
+def _described(system: System) -> Any:
+    said = requests.get(f"{system.provided.urls['consent']}/openapi.json", timeout=10).json()
     return said["paths"]["/v1/helpline-calls"]
 
 
-def test_p3_an_office_that_counts_keeps_one_number_a_month(house: House) -> None:
-    with an_inside(house) as inside, inside.with_settings("consent-api", FMN_HELPLINE_TALLY="on"):
-        log = house.process("consent-api").log
+def test_p3_an_office_that_counts_keeps_one_number_a_month(system: System) -> None:
+    with an_inside(system) as inside, inside.with_settings("consent-api", FMN_HELPLINE_TALLY="on"):
+        log = system.process("consent-api").log
         audited, before = inside.rows("consent", "audit"), log.read_text().count("helpline")
-        answers = [house.caseworker.call("POST", "/helpline-calls") for _ in range(3)]
+        answers = [system.caseworker.call("POST", "/helpline-calls") for _ in range(3)]
         assert [(answer.status_code, answer.content) for answer in answers] == [(204, b"")] * 3
         # Nothing can be said with it
         for more in (
@@ -223,10 +223,10 @@ def test_p3_an_office_that_counts_keeps_one_number_a_month(house: House) -> None
             {"data": b"x"},
             {"params": {"who": "x"}},
         ):
-            assert house.caseworker.call("POST", "/helpline-calls", **more).status_code == 400
-        assert house.auditor.call("POST", "/helpline-calls").status_code == 403
+            assert system.caseworker.call("POST", "/helpline-calls", **more).status_code == 400
+        assert system.auditor.call("POST", "/helpline-calls").status_code == 403
         month = f"{datetime.now(UTC):%Y-%m}"
-        assert house.manager.read("/helpline-calls") == {"items": [{"month": month, "count": 3}], "next": None}
+        assert system.manager.read("/helpline-calls") == {"items": [{"month": month, "count": 3}], "next": None}
         assert inside.rows("consent", "helpline_calls") == [{"_id": month, "count": 3}]
         # And nothing else is left of any: no audit row, no line but of what was refused before it was heard
         assert inside.rows("consent", "audit") == audited

@@ -4,38 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.house import House, eventually
 from tests.journeys.test_p13_contacts import problem
+from tests.system import System, eventually
 
 
-def put_state(house: House, case_id: str, state: str) -> Any:
-    etag = house.caseworker.get(f"/cases/{case_id}").headers["ETag"]
+def put_state(system: System, case_id: str, state: str) -> Any:
+    etag = system.caseworker.get(f"/cases/{case_id}").headers["ETag"]
     body = {"state": state}
-    return house.caseworker.call("PUT", f"/cases/{case_id}/state", json=body, headers={"If-Match": etag})
+    return system.caseworker.call("PUT", f"/cases/{case_id}/state", json=body, headers={"If-Match": etag})
 
 
-def test_p9_a_case_can_t_close_before_it_says_what_came_of_it(house: House) -> None:
+def test_p9_a_case_can_t_close_before_it_says_what_came_of_it(system: System) -> None:
     # Given a file with what the family wants, and what we did
-    case_id = house.an_open_case()
+    case_id = system.an_open_case()
     entries = f"/cases/{case_id}/entries"
-    wish = house.caseworker.made(entries, {"kind": "wish", "text": "a place at the school nearby"})
-    action = house.caseworker.made(entries, {"kind": "action", "text": "went through the plan with them"})
+    wish = system.caseworker.made(entries, {"kind": "wish", "text": "a place at the school nearby"})
+    action = system.caseworker.made(entries, {"kind": "action", "text": "went through the plan with them"})
     # When it is to be closed without a word of what came of it, it isn't
-    assert problem(put_state(house, case_id, "closed")) == (409, "conflict")
-    assert house.caseworker.read(f"/cases/{case_id}")["state"] == "open"
+    assert problem(put_state(system, case_id, "closed")) == (409, "conflict")
+    assert system.caseworker.read(f"/cases/{case_id}")["state"] == "open"
     # When it is said, be it that nobody knows, it is
-    outcome = house.caseworker.made(entries, {"kind": "outcome", "text": "Not known: they moved away."})
-    assert put_state(house, case_id, "closed").status_code == 200
+    outcome = system.caseworker.made(entries, {"kind": "outcome", "text": "Not known: they moved away."})
+    assert put_state(system, case_id, "closed").status_code == 200
     # And all three kinds stay told apart, in the order in which they were written
-    kept = [(one["id"], one["kind"]) for one in house.caseworker.read(entries)["items"]]
+    kept = [(one["id"], one["kind"]) for one in system.caseworker.read(entries)["items"]]
     assert kept == [(wish["id"], "wish"), (action["id"], "action"), (outcome["id"], "outcome")]
 
 
-def test_p10_names_and_a_role_are_all_that_a_person_must_give(house: House) -> None:
+def test_p10_names_and_a_role_are_all_that_a_person_must_give(system: System) -> None:
     # Given a file of people of whom nothing is known but their names
-    case_id = house.an_open_case()
+    case_id = system.an_open_case()
     for role in ("parent", "carer", "young_person", "other"):
-        person = house.caseworker.made(
+        person = system.caseworker.made(
             f"/cases/{case_id}/people", {"role": role, "given_name": "Zoë", "family_name": "Łoś"}
         )
         # Then nothing else is made up
@@ -43,14 +43,14 @@ def test_p10_names_and_a_role_are_all_that_a_person_must_give(house: House) -> N
         assert known <= {"id", "case_id", "role", "given_name", "family_name", "safe_contact"}
         assert set(person["safe_contact"].values()) == {None}
     # And the work goes on with no more than that
-    house.caseworker.made(f"/cases/{case_id}/entries", {"kind": "wish", "text": "somebody to talk to"})
-    eventually(lambda: len(house.caseworker.read(f"/cases/{case_id}")["people"]) == 4)
+    system.caseworker.made(f"/cases/{case_id}/entries", {"kind": "wish", "text": "somebody to talk to"})
+    eventually(lambda: len(system.caseworker.read(f"/cases/{case_id}")["people"]) == 4)
 
 
-def test_p10_there_is_no_place_for_what_a_case_doesn_t_need(house: House) -> None:
-    case_id = house.an_open_case()
+def test_p10_there_is_no_place_for_what_a_case_doesn_t_need(system: System) -> None:
+    case_id = system.an_open_case()
     core = {"role": "parent", "given_name": "Zoë", "family_name": "Łoś"}
     for more in ("religion", "ethnicity", "nationality", "national_insurance_number", "photo"):
-        refused = house.caseworker.post(f"/cases/{case_id}/people", {**core, more: "x"})
+        refused = system.caseworker.post(f"/cases/{case_id}/people", {**core, more: "x"})
         assert problem(refused) == (400, "invalid"), more
-    assert house.caseworker.read(f"/cases/{case_id}/people")["items"] == []
+    assert system.caseworker.read(f"/cases/{case_id}/people")["items"] == []

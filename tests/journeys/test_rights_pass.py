@@ -14,26 +14,26 @@ from services.consent.actions.rights import reckon
 from services.consent.main import stores as consent_stores
 from services.consent.model.rights import rights_pass_on
 from services.consent.store import Stores
-from shared import service as wiring
-from shared.service import Kit
-from shared.working_days import london_day
-from tests.house import House, eventually
+from shared.service.service import Kit
+from shared.service.service import service as wiring
+from shared.uk.working_days import london_day
 from tests.races.inside import Inside, an_inside
+from tests.system import System, eventually
 
 ANN = {"name": "Ann Okonkwo", "capacity": "parental_responsibility"}
 NOBODY = {"address": None, "email": None, "phone": None}
 
 
 @pytest.fixture(scope="module")
-def inside(house: House) -> Iterator[Inside]:
-    with an_inside(house) as opened:
+def inside(system: System) -> Iterator[Inside]:
+    with an_inside(system) as opened:
         yield opened
 
 
 @pytest.fixture
-def kit(house: House, monkeypatch: pytest.MonkeyPatch) -> Kit:
+def kit(system: System, monkeypatch: pytest.MonkeyPatch) -> Kit:
     """The consent service in this process, for what the clock does on a day that has not come."""
-    for name, value in house.provided.env["consent"].items():
+    for name, value in system.provided.env["consent"].items():
         monkeypatch.setenv(name, value)
     return wiring.build("consent", "worker")
 
@@ -48,23 +48,23 @@ SIXTEEN_LONG_AGO = date(TODAY.year - 18, 3, 1)
 SMALL = date(TODAY.year - 7, 3, 1)
 
 
-def a_family(house: House, *born: date | None) -> tuple[str, str, list[str]]:
+def a_family(system: System, *born: date | None) -> tuple[str, str, list[str]]:
     """An open case that a parent agreed to, the parent, and their children."""
-    case_id = house.an_open_case()
-    parent = house.a_person(case_id)["id"]
+    case_id = system.an_open_case()
+    parent = system.a_person(case_id)["id"]
     children = [
-        house.a_person(case_id, role="child", given_name="Ali", date_of_birth=day and str(day), **NOBODY)["id"]
+        system.a_person(case_id, role="child", given_name="Ali", date_of_birth=day and str(day), **NOBODY)["id"]
         for day in born
     ]
     return case_id, parent, children
 
 
-def decided(house: House, case_id: str, **more: str) -> dict[str, Any]:
-    return house.caseworker.read("/decisions", case_id=case_id, purpose="casework", **more)
+def decided(system: System, case_id: str, **more: str) -> dict[str, Any]:
+    return system.caseworker.read("/decisions", case_id=case_id, purpose="casework", **more)
 
 
-def tasks(house: House, case_id: str, **more: str) -> list[tuple[str, str, str]]:
-    found = house.caseworker.read("/tasks", case_id=case_id, **more)["items"]
+def tasks(system: System, case_id: str, **more: str) -> list[tuple[str, str, str]]:
+    found = system.caseworker.read("/tasks", case_id=case_id, **more)["items"]
     return [(task["kind"], task["subject_id"], task["due_on"]) for task in found]
 
 
@@ -83,9 +83,9 @@ def conflict(answer: requests.Response) -> str:
     return str(answer.json()["detail"])
 
 
-def test_a_young_person_s_day_passes(house: House, kit: Kit, opened: Stores, inside: Inside) -> None:
+def test_a_young_person_s_day_passes(system: System, kit: Kit, opened: Stores, inside: Inside) -> None:
     # Given a file of a child, which rests on their parent's word
-    case_id, parent, (child,) = a_family(house, date(TODAY.year - 12, 3, 1))
+    case_id, parent, (child,) = a_family(system, date(TODAY.year - 12, 3, 1))
     day = rights_pass_on(date(TODAY.year - 12, 3, 1))
     eventually(lambda: opened.young_of(case_id))
     known = inside.rows("consent", "rights", _id=child)[0]
@@ -95,21 +95,21 @@ def test_a_young_person_s_day_passes(house: House, kit: Kit, opened: Stores, ins
         "next_on": str(day - timedelta(days=60)),
     }
     assert "personal" not in known
-    assert decided(house, case_id)["until"].startswith(str(day - timedelta(days=1)))
+    assert decided(system, case_id)["until"].startswith(str(day - timedelta(days=1)))
     # Sixty days before it, and not a day earlier, somebody is told to ask the young person
     assert not the_clock(kit, opened, case_id, day - timedelta(days=61))
     assert the_clock(kit, opened, case_id, day - timedelta(days=60))
-    assert tasks(house, case_id, state="open") == [("rights_pass", child, str(day))]
-    assert tasks(house, case_id, due_before=str(day)) == [("rights_pass", child, str(day))]
-    assert tasks(house, case_id, due_before=str(day - timedelta(days=1))) == []
-    assert decided(house, case_id)["allowed"] is True
+    assert tasks(system, case_id, state="open") == [("rights_pass", child, str(day))]
+    assert tasks(system, case_id, due_before=str(day)) == [("rights_pass", child, str(day))]
+    assert tasks(system, case_id, due_before=str(day - timedelta(days=1))) == []
+    assert decided(system, case_id)["allowed"] is True
     # On the day the parent's word covers the file no longer: nothing goes out
     assert the_clock(kit, opened, case_id, day)
-    assert decided(house, case_id) == {"allowed": False, "reason": "rights-passed"}
-    assert decided(house, case_id, person_id=parent) == {"allowed": False, "reason": "rights-passed"}
+    assert decided(system, case_id) == {"allowed": False, "reason": "rights-passed"}
+    assert decided(system, case_id, person_id=parent) == {"allowed": False, "reason": "rights-passed"}
     # Those whose work it is still read it
-    assert house.caseworker.read(f"/cases/{case_id}")["frozen"] is False
-    assert house.caseworker.read("/consents", case_id=case_id)["items"]
+    assert system.caseworker.read(f"/cases/{case_id}")["frozen"] is False
+    assert system.caseworker.read("/consents", case_id=case_id)["items"]
     # And nobody asks for anything, or agrees to anything, on parental authority
     asks = {
         "kind": "erasure",
@@ -118,8 +118,8 @@ def test_a_young_person_s_day_passes(house: House, kit: Kit, opened: Stores, ins
         "channel": "phone",
         "made_by": {"name": "Ann Okonkwo", "authority": "parental_responsibility"},
     }
-    assert "young person" in conflict(house.caseworker.post("/requests", asks))
-    assert house.caseworker.read("/requests", case_id=case_id)["items"] == []
+    assert "young person" in conflict(system.caseworker.post("/requests", asks))
+    assert system.caseworker.read("/requests", case_id=case_id)["items"] == []
     agrees = {
         "case_id": case_id,
         "decision": "given",
@@ -127,35 +127,35 @@ def test_a_young_person_s_day_passes(house: House, kit: Kit, opened: Stores, ins
         "channel": "phone",
         "informed_at": datetime.now(UTC).isoformat(),
         "given_at": datetime.now(UTC).isoformat(),
-        "statement_version": house.caseworker.read("/statement")["version"],
+        "statement_version": system.caseworker.read("/statement")["version"],
         "purposes": [{"purpose": "email"}],
     }
-    assert "young person" in conflict(house.caseworker.post("/consents", agrees))
+    assert "young person" in conflict(system.caseworker.post("/consents", agrees))
     # Until the young person agrees
-    theirs = house.a_consent(case_id, given_by={"name": "Ali Okonkwo", "capacity": "young_person", "person_id": child})
-    assert decided(house, case_id)["consent_id"] == theirs["id"]
-    assert decided(house, case_id, person_id=parent)["allowed"] is False
-    assert tasks(house, case_id, state="open") == []
-    assert house.caseworker.post("/requests", asks).status_code == 409
+    theirs = system.a_consent(case_id, given_by={"name": "Ali Okonkwo", "capacity": "young_person", "person_id": child})
+    assert decided(system, case_id)["consent_id"] == theirs["id"]
+    assert decided(system, case_id, person_id=parent)["allowed"] is False
+    assert tasks(system, case_id, state="open") == []
+    assert system.caseworker.post("/requests", asks).status_code == 409
     # Who then asks for themselves
     asks["made_by"] = {"name": "Ali Okonkwo", "person_id": child, "authority": "self"}
-    assert house.caseworker.post("/requests", asks).status_code == 201
+    assert system.caseworker.post("/requests", asks).status_code == 201
 
 
-def test_a_young_person_who_opens_their_own_file_needs_nobody(house: House) -> None:
-    case_id = house.a_shell()
-    house.a_consent(case_id, given_by={"name": "Ali Okonkwo", "capacity": "young_person"})
-    eventually(lambda: house.caseworker.read(f"/cases/{case_id}")["state"] == "open")
-    house.a_person(case_id, role="young_person", given_name="Ali", date_of_birth=str(SIXTEEN_LONG_AGO))
-    eventually(lambda: [task for task in tasks(house, case_id) if task[0] == "rights_pass"])
-    assert tasks(house, case_id, state="open") == []
-    assert decided(house, case_id)["allowed"] is True
+def test_a_young_person_who_opens_their_own_file_needs_nobody(system: System) -> None:
+    case_id = system.a_shell()
+    system.a_consent(case_id, given_by={"name": "Ali Okonkwo", "capacity": "young_person"})
+    eventually(lambda: system.caseworker.read(f"/cases/{case_id}")["state"] == "open")
+    system.a_person(case_id, role="young_person", given_name="Ali", date_of_birth=str(SIXTEEN_LONG_AGO))
+    eventually(lambda: [task for task in tasks(system, case_id) if task[0] == "rights_pass"])
+    assert tasks(system, case_id, state="open") == []
+    assert decided(system, case_id)["allowed"] is True
 
 
-def test_whoever_can_t_decide_is_represented_by_a_deputy_an_attorney_or_else_a_parent(house: House) -> None:
+def test_whoever_can_t_decide_is_represented_by_a_deputy_an_attorney_or_else_a_parent(system: System) -> None:
     # Given a young person whose rights have passed, and who can't decide
-    case_id, parent, (child,) = a_family(house, SIXTEEN_LONG_AGO)
-    eventually(lambda: decided(house, case_id)["allowed"] is False)
+    case_id, parent, (child,) = a_family(system, SIXTEEN_LONG_AGO)
+    eventually(lambda: decided(system, case_id)["allowed"] is False)
 
     def decides(who: str, **more: Any) -> dict[str, Any]:
         judged = {"represented_by": who, "how_judged": "assessed at school", "judged_by": "Dr Bo Yılmaz"}
@@ -167,112 +167,114 @@ def test_whoever_can_t_decide_is_represented_by_a_deputy_an_attorney_or_else_a_p
             "channel": "in_person",
             "informed_at": datetime.now(UTC).isoformat(),
             "given_at": datetime.now(UTC).isoformat(),
-            "statement_version": house.caseworker.read("/statement")["version"],
+            "statement_version": system.caseworker.read("/statement")["version"],
             "purposes": [{"purpose": "casework"}],
         }
 
     # A basis of one's own is not enough
-    house.a_consent(case_id, given_by={"name": "Ann", "capacity": "other", "basis": "I am their mother"})
-    assert decided(house, case_id)["reason"] == "rights-passed"
+    system.a_consent(case_id, given_by={"name": "Ann", "capacity": "other", "basis": "I am their mother"})
+    assert decided(system, case_id)["reason"] == "rights-passed"
     # When a deputy does, who says for whom, how that was judged and by whom
-    deputy = house.caseworker.made("/consents", decides("deputy", name="Dee Puty"))
+    deputy = system.caseworker.made("/consents", decides("deputy", name="Dee Puty"))
     # Then the file is covered, and it is kept
-    assert decided(house, case_id)["consent_id"] in {c["id"] for c in _items(house, case_id)}
-    assert decided(house, case_id)["allowed"] is True
-    kept = house.caseworker.read(f"/consents/{deputy['id']}")["given_by"]["incapacity"]
+    assert decided(system, case_id)["consent_id"] in {c["id"] for c in _items(system, case_id)}
+    assert decided(system, case_id)["allowed"] is True
+    kept = system.caseworker.read(f"/consents/{deputy['id']}")["given_by"]["incapacity"]
     assert kept == {"represented_by": "deputy", "how_judged": "assessed at school", "judged_by": "Dr Bo Yılmaz"}
     # A parent only represents whom nobody else does
-    assert "deputy" in conflict(house.caseworker.post("/consents", decides("parent", person_id=parent)))
+    assert "deputy" in conflict(system.caseworker.post("/consents", decides("parent", person_id=parent)))
     leaves = {"channel": "letter", "by": "Dee Puty"}
-    house.caseworker.made(f"/consents/{deputy['id']}/withdrawal", leaves)
-    assert decided(house, case_id)["reason"] in ("rights-passed", "frozen")
+    system.caseworker.made(f"/consents/{deputy['id']}/withdrawal", leaves)
+    assert decided(system, case_id)["reason"] in ("rights-passed", "frozen")
 
 
-def _items(house: House, case_id: str) -> list[dict[str, Any]]:
-    return list(house.caseworker.read("/consents", case_id=case_id)["items"])
+def _items(system: System, case_id: str) -> list[dict[str, Any]]:
+    return list(system.caseworker.read("/consents", case_id=case_id)["items"])
 
 
-def test_a_younger_brother_s_file_is_their_parents_still(house: House) -> None:
-    case_id, parent, (elder, _) = a_family(house, SIXTEEN_LONG_AGO, SMALL)
-    eventually(lambda: decided(house, case_id)["allowed"] is False)
-    house.a_consent(case_id, given_by={"name": "Ali", "capacity": "young_person", "person_id": elder})
-    assert decided(house, case_id)["allowed"] is True
+def test_a_younger_brother_s_file_is_their_parents_still(system: System) -> None:
+    case_id, parent, (elder, _) = a_family(system, SIXTEEN_LONG_AGO, SMALL)
+    eventually(lambda: decided(system, case_id)["allowed"] is False)
+    system.a_consent(case_id, given_by={"name": "Ali", "capacity": "young_person", "person_id": elder})
+    assert decided(system, case_id)["allowed"] is True
     # Their parents go on for the younger one, and can't have the elder's file forgotten with it
-    house.a_consent(case_id, {"purpose": "email"})
+    system.a_consent(case_id, {"purpose": "email"})
     asked = {"kind": "erasure", "case_id": case_id, "received_at": datetime.now(UTC).isoformat(), "channel": "phone"}
     for authority, who in (("parental_responsibility", parent), ("self", parent)):
         made_by = {"person_id": who, "name": "Ann", "authority": authority}
-        conflict(house.caseworker.post("/requests", {**asked, "made_by": made_by}))
-    assert house.caseworker.read(f"/cases/{case_id}")["frozen"] is False
+        conflict(system.caseworker.post("/requests", {**asked, "made_by": made_by}))
+    assert system.caseworker.read(f"/cases/{case_id}")["frozen"] is False
     made_by = {"person_id": elder, "name": "Ali", "authority": "self"}
-    assert house.caseworker.made("/requests", {**asked, "made_by": made_by})["kind"] == "erasure"
+    assert system.caseworker.made("/requests", {**asked, "made_by": made_by})["kind"] == "erasure"
 
 
-def test_once_the_day_has_passed_no_other_basis_of_a_parent_covers_the_file(house: House) -> None:
-    case_id, parent, (young,) = a_family(house, SIXTEEN_LONG_AGO)
-    eventually(lambda: decided(house, case_id)["allowed"] is False)
-    house.a_consent(case_id, given_by={"name": "Ali", "capacity": "young_person", "person_id": young})
+def test_once_the_day_has_passed_no_other_basis_of_a_parent_covers_the_file(system: System) -> None:
+    case_id, parent, (young,) = a_family(system, SIXTEEN_LONG_AGO)
+    eventually(lambda: decided(system, case_id)["allowed"] is False)
+    system.a_consent(case_id, given_by={"name": "Ali", "capacity": "young_person", "person_id": young})
     share = {"purpose": "share", "party": parent}
     mother = {"name": "Ann", "capacity": "other", "basis": "is the mother", "person_id": parent}
-    house.a_consent(case_id, {"purpose": "casework"}, share, given_by=mother)
+    system.a_consent(case_id, {"purpose": "casework"}, share, given_by=mother)
     question = {"case_id": case_id, "purpose": "share", "party": parent}
-    assert house.caseworker.read("/decisions", **question)["allowed"] is False
+    assert system.caseworker.read("/decisions", **question)["allowed"] is False
 
 
-def test_p1_a_child_without_a_date_of_birth_opens_a_task(house: House) -> None:
-    case_id, _, (child,) = a_family(house, None)
-    found = eventually(lambda: tasks(house, case_id, state="open"))
+def test_p1_a_child_without_a_date_of_birth_opens_a_task(system: System) -> None:
+    case_id, _, (child,) = a_family(system, None)
+    found = eventually(lambda: tasks(system, case_id, state="open"))
     assert [(kind, who) for kind, who, _ in found] == [("no_date_of_birth", child)]
-    assert decided(house, case_id)["allowed"] is True
+    assert decided(system, case_id)["allowed"] is True
     # Once it is known there is nothing to ask
     path = f"/cases/{case_id}/people/{child}"
-    etag = house.caseworker.get(path).headers["ETag"]
-    answer = house.caseworker.call("PATCH", path, json={"date_of_birth": str(SMALL)}, headers={"If-Match": etag})
+    etag = system.caseworker.get(path).headers["ETag"]
+    answer = system.caseworker.call("PATCH", path, json={"date_of_birth": str(SMALL)}, headers={"If-Match": etag})
     assert answer.status_code == 200, answer.text
-    eventually(lambda: tasks(house, case_id, state="open") == [])
+    eventually(lambda: tasks(system, case_id, state="open") == [])
 
 
-def test_p1_the_month_of_the_25th_birthday_opens_a_task(house: House, kit: Kit, opened: Stores, inside: Inside) -> None:
-    case_id, _, (child,) = a_family(house, date(2004, 2, 29))
+def test_p1_the_month_of_the_25th_birthday_opens_a_task(
+    system: System, kit: Kit, opened: Stores, inside: Inside
+) -> None:
+    case_id, _, (child,) = a_family(system, date(2004, 2, 29))
     eventually(lambda: opened.young_of(case_id))
     known = inside.rows("consent", "rights", _id=child)[0]
     # Only a day that their whole school year shares is kept until that year
     assert known["next_on"] == "2028-09-01"
     assert the_clock(kit, opened, case_id, date(2028, 9, 1))
-    assert tasks(house, case_id) == [("rights_pass", child, str(rights_pass_on(date(2004, 2, 29))))]
+    assert tasks(system, case_id) == [("rights_pass", child, str(rights_pass_on(date(2004, 2, 29))))]
     assert not the_clock(kit, opened, case_id, date(2029, 1, 31))
     assert the_clock(kit, opened, case_id, date(2029, 2, 1))
-    assert tasks(house, case_id)[1:] == [("turns_25", child, "2029-02-28")]
+    assert tasks(system, case_id)[1:] == [("turns_25", child, "2029-02-28")]
     assert not the_clock(kit, opened, case_id, date(2040, 1, 1))
     # It closes nothing by itself
-    assert house.caseworker.read(f"/cases/{case_id}")["state"] == "open"
+    assert system.caseworker.read(f"/cases/{case_id}")["state"] == "open"
 
 
-def test_a_task_is_done_once_and_goes_with_its_case(house: House, inside: Inside) -> None:
-    case_id, _, (child,) = a_family(house, None)
-    task = eventually(lambda: house.caseworker.read("/tasks", case_id=case_id, state="open")["items"])[0]
-    assert house.auditor.post(f"/tasks/{task['id']}/done").status_code == 403
-    done = house.caseworker.post(f"/tasks/{task['id']}/done")
+def test_a_task_is_done_once_and_goes_with_its_case(system: System, inside: Inside) -> None:
+    case_id, _, (child,) = a_family(system, None)
+    task = eventually(lambda: system.caseworker.read("/tasks", case_id=case_id, state="open")["items"])[0]
+    assert system.auditor.post(f"/tasks/{task['id']}/done").status_code == 403
+    done = system.caseworker.post(f"/tasks/{task['id']}/done")
     assert (done.status_code, done.json()["state"]) == (200, "done")
-    conflict(house.caseworker.post(f"/tasks/{task['id']}/done"))
-    assert house.caseworker.post(f"/tasks/{child}/done").status_code == 404
+    conflict(system.caseworker.post(f"/tasks/{task['id']}/done"))
+    assert system.caseworker.post(f"/tasks/{child}/done").status_code == 404
     # It is not opened again by what happens to the people of the case
-    house.a_person(case_id, role="other", **NOBODY)
+    system.a_person(case_id, role="other", **NOBODY)
     eventually(lambda: inside.row("consent", "steps", kind="reckon_rights", case_id=case_id) is None)
-    assert house.caseworker.read("/tasks", case_id=case_id, state="open")["items"] == []
+    assert system.caseworker.read("/tasks", case_id=case_id, state="open")["items"] == []
     # And it is forgotten with the case
-    house.confirm(request := house.an_erasure(case_id)["id"])
+    system.confirm(request := system.an_erasure(case_id)["id"])
     inside.completes(request)
     assert inside.rows("consent", "tasks", case_id=case_id) == inside.rows("consent", "rights", case_id=case_id) == []
 
 
-def test_when_the_case_service_is_away_the_day_is_reckoned_once_it_is_back(house: House, inside: Inside) -> None:
-    case_id = house.an_open_case()
+def test_when_the_case_service_is_away_the_day_is_reckoned_once_it_is_back(system: System, inside: Inside) -> None:
+    case_id = system.an_open_case()
     with inside.stopped("consent"):
-        child = house.a_person(case_id, role="child", date_of_birth=str(SIXTEEN_LONG_AGO), **NOBODY)["id"]
+        child = system.a_person(case_id, role="child", date_of_birth=str(SIXTEEN_LONG_AGO), **NOBODY)["id"]
         # Heard of by the consent service while nobody can say when they were born
         eventually(lambda: inside.rows("case", "outbox", case_id=case_id) == [])
-        away = house.process("case-api")
+        away = system.process("case-api")
         away.stop()
     try:
         eventually(lambda: inside.row("consent", "steps", kind="reckon_rights", case_id=case_id))
@@ -281,21 +283,21 @@ def test_when_the_case_service_is_away_the_day_is_reckoned_once_it_is_back(house
         away.start()
         away.wait_ready()
     eventually(lambda: inside.row("consent", "rights", _id=child))
-    assert decided(house, case_id)["reason"] == "rights-passed"
+    assert decided(system, case_id)["reason"] == "rights-passed"
 
 
-def test_a_child_has_no_parental_responsibility_and_a_file_that_nobody_agrees_to_opens_a_task(house: House) -> None:
-    case_id, _, (child,) = a_family(house, SMALL)
-    (given,) = _items(house, case_id)
+def test_a_child_has_no_parental_responsibility_and_a_file_that_nobody_agrees_to_opens_a_task(system: System) -> None:
+    case_id, _, (child,) = a_family(system, SMALL)
+    (given,) = _items(system, case_id)
     now = datetime.now(UTC).isoformat()
     body = {"case_id": case_id, "decision": "given", "channel": "phone", "informed_at": now, "given_at": now,
             "statement_version": "1", "purposes": [{"purpose": "casework"}],
             "given_by": {"name": "Ali", "person_id": child, "capacity": "parental_responsibility"}}  # fmt: skip
-    wrong = house.caseworker.post("/consents", body)
+    wrong = system.caseworker.post("/consents", body)
     assert (wrong.status_code, list(wrong.json()["errors"])) == (400, ["given_by.capacity"])
     # The last one who agreed withdraws, and then takes back that it be forgotten
-    withdrawn = house.caseworker.made(f"/consents/{given['id']}/withdrawal", {"channel": "phone", "by": "Ann"})
+    withdrawn = system.caseworker.made(f"/consents/{given['id']}/withdrawal", {"channel": "phone", "by": "Ann"})
     request = withdrawn["request_id"]
-    back = house.caseworker.post(f"/requests/{request}/withdrawal", {"channel": "phone", "by": "Ann"})
+    back = system.caseworker.post(f"/requests/{request}/withdrawal", {"channel": "phone", "by": "Ann"})
     assert back.json()["status"] == "withdrawn"
-    assert "consent_expired" in [kind for kind, *_ in tasks(house, case_id)]
+    assert "consent_expired" in [kind for kind, *_ in tasks(system, case_id)]

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 
 from shared.events import SERVICES
-from tests.house import House, eventually
 from tests.journeys.test_p24_forgotten import certificate_of
 from tests.races.inside import Inside, an_inside, kill, soon, start
+from tests.system import System, eventually
 
 OTHERS = ("case", "document", "notifier")
 
 
 @pytest.fixture(scope="module")
-def inside(house: House) -> Iterator[Inside]:
-    with an_inside(house) as opened:
+def inside(system: System) -> Iterator[Inside]:
+    with an_inside(system) as opened:
         yield opened
 
 
@@ -47,10 +47,10 @@ MOMENTS: dict[str, Callable[[Inside, str, str], list[tuple[str, str, dict[str, A
 
 
 @pytest.mark.parametrize("moment", MOMENTS)
-def test_p24_workers_killed_at_once_at_a_named_moment(house: House, inside: Inside, moment: str) -> None:
+def test_p24_workers_killed_at_once_at_a_named_moment(system: System, inside: Inside, moment: str) -> None:
     case_id = inside.a_family()
-    request = house.an_erasure(case_id)["id"]
-    house.confirm(request)
+    request = system.an_erasure(case_id)["id"]
+    system.confirm(request)
     if moment == "read back, not answered":
         # The gate closes before the walk; only what is written of it afterwards is in the way.
         for service in OTHERS:
@@ -65,20 +65,20 @@ def test_p24_workers_killed_at_once_at_a_named_moment(house: House, inside: Insi
         kill(killed)
     start(killed)
     inside.completes(request, within_seconds=60)
-    assert certificate_of(house, request)["kept_promise"] is True
+    assert certificate_of(system, request)["kept_promise"] is True
     assert inside.left_of(case_id) == []
     found = {(r["service"], s["store"]): s["found"] for r in inside.receipts(request) for s in r["stores"]}
     assert (found["case", "people"], found["case", "entries"], found["document", "documents"]) == (1, 1, 1), found
     assert found["document", "objects"] == 1, found
 
 
-def test_p24_workers_killed_again_and_again_while_families_are_forgotten(house: House, inside: Inside) -> None:
+def test_p24_workers_killed_again_and_again_while_families_are_forgotten(system: System, inside: Inside) -> None:
     cases = [inside.a_family() for _ in range(2)]
-    requests = [house.an_erasure(case_id)["id"] for case_id in cases]
+    requests = [system.an_erasure(case_id)["id"] for case_id in cases]
     drawn = random.Random(24)
     try:
         for request in requests:
-            house.confirm(request)
+            system.confirm(request)
             threading.Event().wait(drawn.uniform(0.05, 0.4))
             victims = inside.workers(*drawn.sample(SERVICES, 2))
             kill(victims)
@@ -87,49 +87,49 @@ def test_p24_workers_killed_again_and_again_while_families_are_forgotten(house: 
         start(inside.workers())
     for case_id, request in zip(cases, requests, strict=True):
         inside.completes(request, within_seconds=60)
-        assert certificate_of(house, request)["kept_promise"] is True
+        assert certificate_of(system, request)["kept_promise"] is True
         assert inside.left_of(case_id) == []
 
 
 def test_p24_with_every_worker_away_requests_are_taken_and_worked_when_they_come_back(
-    house: House, inside: Inside
+    system: System, inside: Inside
 ) -> None:
     case_id, other = inside.a_family(), inside.a_family()
     with inside.stopped():
-        request, void = house.an_erasure(case_id)["id"], house.an_erasure(other)["id"]
-        house.confirm(request)
-        assert house.waits_on(request) == ["letter"]
-        house.confirm(void)
-        assert house.manager.post(f"/requests/{void}/void", {"reason": "the wrong case"}).status_code == 200
+        request, void = system.an_erasure(case_id)["id"], system.an_erasure(other)["id"]
+        system.confirm(request)
+        assert system.waits_on(request) == ["letter"]
+        system.confirm(void)
+        assert system.manager.post(f"/requests/{void}/void", {"reason": "the wrong case"}).status_code == 200
         # The consent service itself froze at once; nobody else has heard yet, and nothing is lost
-        assert house.caseworker.read("/decisions", case_id=case_id, purpose="casework")["allowed"] is False
-        assert house.caseworker.get(f"/cases/{case_id}").status_code == 200
+        assert system.caseworker.read("/decisions", case_id=case_id, purpose="casework")["allowed"] is False
+        assert system.caseworker.get(f"/cases/{case_id}").status_code == 200
     inside.completes(request, within_seconds=60)
     assert inside.left_of(case_id) == []
     for service in SERVICES:
         eventually(lambda service=service: inside.gate(service, other) == "open")
-    assert len(house.caseworker.read(f"/cases/{other}")["people"]) == 1
+    assert len(system.caseworker.read(f"/cases/{other}")["people"]) == 1
 
 
-def test_p24_with_the_mail_server_away_a_manager_settles_the_last_letter(house: House, inside: Inside) -> None:
+def test_p24_with_the_mail_server_away_a_manager_settles_the_last_letter(system: System, inside: Inside) -> None:
     # Given a family that can be reached by email alone, and a mail server that is away
-    case_id = house.an_open_case({"purpose": "casework"}, {"purpose": "email"})
-    house.a_person(case_id, address=None, preferred_channel="email")
-    mail = set(house.provided.mail.glob("*.eml"))
+    case_id = system.an_open_case({"purpose": "casework"}, {"purpose": "email"})
+    system.a_person(case_id, address=None, preferred_channel="email")
+    mail = set(system.provided.mail.glob("*.eml"))
     with inside.with_settings("notifier-worker", FMN_SMTP_URL="smtp://127.0.0.1:9"):
-        request = house.an_erasure(case_id)["id"]
-        house.confirm(request)
+        request = system.an_erasure(case_id)["id"]
+        system.confirm(request)
         eventually(lambda: inside.phase(request) == "verified")
         eventually(lambda: (inside.row("notifier", "last_letters", _id=request) or {}).get("tries", 0) >= 1)
-        assert house.waits_on(request) == ["letter"]
+        assert system.waits_on(request) == ["letter"]
         assert len(inside.rows("notifier", "sealed_letters", case_id=case_id)) == 1
         # When a manager settles it
         letter = {"outcome": "undeliverable", "reason": "the relay has been down since Friday"}
-        assert house.manager.post(f"/requests/{request}/last-letter", letter).status_code == 200
+        assert system.manager.post(f"/requests/{request}/last-letter", letter).status_code == 200
         # Then it is destroyed unsent, and that is the answer
         inside.completes(request)
-    assert certificate_of(house, request)["last_letter"] == "undeliverable"
+    assert certificate_of(system, request)["last_letter"] == "undeliverable"
     assert inside.left_of(case_id) == []
     assert inside.keys_named("notifier", f"letter:{request}") == 0
-    new = set(house.provided.mail.glob("*.eml")) - mail
+    new = set(system.provided.mail.glob("*.eml")) - mail
     assert not [letter for letter in new if request in letter.read_text(errors="replace")]

@@ -23,14 +23,14 @@ from pymongo.errors import OperationFailure
 from deploy.local import mongo, objects
 from deploy.local.broker import Management
 from deploy.local.processes import Process
-from shared import service as wiring
-from shared.bus import Publisher, amqp
 from shared.clock import utc_now
 from shared.events import SERVICES, Event, EventType, write
 from shared.ids import new_id
-from shared.service import Kit
-from shared.signing import Signer
-from tests.house import House, eventually
+from shared.messaging.bus import Publisher, amqp
+from shared.security.signing import Signer
+from shared.service.service import Kit
+from shared.service.service import service as wiring
+from tests.system import System, eventually
 
 Row = dict[str, Any]
 CHECKED = {"checked": ["family", "authority", "safeguarding"]}
@@ -42,18 +42,18 @@ _SEQ = itertools.count(1_000_000)
 class Inside:
     """The servers under a house, with their administrators' rights."""
 
-    house: House
+    system: System
     mongo: MongoClient[Row]
     management: Management
     _publishers: dict[str, Publisher] = field(default_factory=dict)
 
     @property
     def names(self) -> str:
-        return self.house.provided.prefix
+        return self.system.provided.prefix
 
     def queued(self) -> dict[str, int]:
         """Messages that wait in each queue, as the queue itself says: the management's numbers are seconds old."""
-        url = (self.house.provided.secrets["case"] / "amqp-url").read_text()
+        url = (self.system.provided.secrets["case"] / "amqp-url").read_text()
         connection = amqp.connect(amqp.parameters(url, "a test"))
         try:
             channel = connection.channel()
@@ -105,7 +105,7 @@ class Inside:
         return left + [f"object {key}" for key in self.objects_of(case_id)]
 
     def objects_of(self, case_id: str) -> list[str]:
-        store, bucket = objects.admin(self.house.stack.places, self.house.stack.ports).s3, f"{self.names}-document"
+        store, bucket = objects.admin(self.system.stack.places, self.system.stack.ports).s3, f"{self.names}-document"
         listed = store.list_objects(bucket, f"{case_id}/", recursive=True, include_version=True)
         unfinished = store._list_multipart_uploads(bucket, prefix=f"{case_id}/").uploads
         return [str(o.object_name) for o in listed] + [f"unfinished {u.object_name}" for u in unfinished]
@@ -159,7 +159,7 @@ class Inside:
 
     def publish(self, service: str, id: str, key: str, body: bytes) -> None:
         if service not in self._publishers:
-            url = (self.house.provided.secrets[service] / "amqp-url").read_text().strip()
+            url = (self.system.provided.secrets[service] / "amqp-url").read_text().strip()
             self._publishers[service] = Publisher(url, "a test")
         assert self._publishers[service].publish([{"_id": id, "key": key, "body": body}], 10) == {id: "ok"}
 
@@ -201,18 +201,18 @@ class Inside:
     # Keys and processes
 
     def signer(self, service: str, name: str = "receipt.jwk") -> Signer:
-        return Signer(json.loads((self.house.provided.secrets[service] / name).read_text()))
+        return Signer(json.loads((self.system.provided.secrets[service] / name).read_text()))
 
     def kit(self, service: str, monkeypatch: pytest.MonkeyPatch) -> Kit:
         """The service as its own process would open it, stores and all, in this one."""
-        for name, value in self.house.provided.env[service].items():
+        for name, value in self.system.provided.env[service].items():
             monkeypatch.setenv(name, value)
         kit = wiring.build(service, "api")
         import_module(f"services.{service}.main").stores(kit)
         return kit
 
     def workers(self, *services: str) -> list[Process]:
-        return [self.house.process(f"{service}-worker") for service in services or SERVICES]
+        return [self.system.process(f"{service}-worker") for service in services or SERVICES]
 
     @contextmanager
     def stopped(self, *services: str) -> Iterator[None]:
@@ -227,7 +227,7 @@ class Inside:
     @contextmanager
     def with_settings(self, name: str, **env: str) -> Iterator[None]:
         """A process runs with other settings meanwhile."""
-        process = self.house.process(name)
+        process = self.system.process(name)
         before = process.program
         process.program = replace(before, env={**before.env, **env})
         try:
@@ -241,19 +241,19 @@ class Inside:
 
     def a_family(self) -> str:
         """An open case with a parent, an entry and a scan, known to every service."""
-        case_id = self.house.an_open_case()
-        self.house.a_person(case_id)
-        self.house.caseworker.made(
+        case_id = self.system.an_open_case()
+        self.system.a_person(case_id)
+        self.system.caseworker.made(
             f"/cases/{case_id}/entries", {"kind": "wish", "text": "a place at the school nearby"}
         )
-        assert self.house.a_scan(case_id).status_code == 201
+        assert self.system.a_scan(case_id).status_code == 201
         return case_id
 
     def completes(self, request_id: str, *, within_seconds: float = 40) -> None:
-        eventually(lambda: self.house.is_completed(request_id), within_seconds=within_seconds)
+        eventually(lambda: self.system.is_completed(request_id), within_seconds=within_seconds)
 
     def receipts(self, request_id: str) -> list[Row]:
-        return list(self.house.auditor.read(f"/requests/{request_id}/receipts")["items"])
+        return list(self.system.auditor.read(f"/requests/{request_id}/receipts")["items"])
 
 
 def kill(workers: Sequence[Process]) -> None:
@@ -286,10 +286,10 @@ def soon(check: Callable[[], Any], *, within_seconds: float = 10) -> Any:
 
 
 @contextmanager
-def an_inside(house: House) -> Iterator[Inside]:
-    places, ports = house.stack.places, house.stack.ports
+def an_inside(system: System) -> Iterator[Inside]:
+    places, ports = system.stack.places, system.stack.ports
     with mongo.admin_client(places, ports) as client:
-        inside = Inside(house=house, mongo=client, management=Management.of(places, ports))
+        inside = Inside(system=system, mongo=client, management=Management.of(places, ports))
         yield inside
         for publisher in inside._publishers.values():
             publisher.stop()

@@ -12,9 +12,9 @@ from werkzeug.test import TestResponse
 
 from deploy.ops.certificate import check
 from shared.events import Event
-from tests.races.saga_model_house import ELSEWHERE, Coordinator
 from tests.races.saga_model_oracle import SERVICES, Asked, Saga, Said
 from tests.races.saga_model_services import Forger, Service
+from tests.races.saga_model_system import ELSEWHERE, Coordinator
 
 
 class Agreement(RuleBasedStateMachine):

@@ -8,8 +8,8 @@ from werkzeug.test import TestResponse
 
 from shared.clock import utc_now
 from tests.races.saga_model_agreement import Agreement
-from tests.races.saga_model_house import ELSEWHERE
 from tests.races.saga_model_oracle import ENDINGS, Asked
+from tests.races.saga_model_system import ELSEWHERE
 
 CHECKS = ["family", "authority", "safeguarding"]
 BODIES: dict[str, dict[str, Any]] = {

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from shared.clock import utc_now
-from shared.erasing import RECEIPT_TYPE
+from shared.erasure.participant import RECEIPT_TYPE
 from shared.events import Event, erasure
 from shared.ids import new_id
-from shared.signing import Signer, make_key
-from tests.races.saga_model_house import Coordinator, Envelope, an_event
+from shared.security.signing import Signer, make_key
 from tests.races.saga_model_oracle import LETTER, OLD, PAPER, Asked, Receipt
+from tests.races.saga_model_system import Coordinator, Envelope, an_event
 
 Claims = dict[str, Any]
 
@@ -82,7 +82,7 @@ def read_receipt(envelope: Envelope) -> Post:
 
 @dataclass(kw_only=True)
 class Service:
-    """One of the others, which does what shared/erasing.py does: an attempt that it answered is answered the same.
+    """One of the others, which does what the participant does: an attempt that it answered is answered the same.
 
     asked: what it was told to erase and hasn't answered, oldest first. clock: how far its clock is from the
     coordinator's.

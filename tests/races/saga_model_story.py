@@ -10,10 +10,10 @@ from shared.clock import utc_now
 from shared.events import Event, erasure
 from shared.ids import new_id
 from tests.races.saga_model_agreement import same
-from tests.races.saga_model_house import ELSEWHERE, Coordinator, Envelope, an_event
 from tests.races.saga_model_oracle import LETTER, PAPER, SERVICES, Saga
 from tests.races.saga_model_people import CHECKS, People, a_request
 from tests.races.saga_model_services import Forger, Post, Service, read_receipt
+from tests.races.saga_model_system import ELSEWHERE, Coordinator, Envelope, an_event
 
 # Services are on machines whose clocks differ.
 CLOCKS = {"case": timedelta(seconds=20), "document": timedelta(hours=1), "notifier": timedelta(seconds=-20)}

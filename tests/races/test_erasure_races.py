@@ -14,22 +14,22 @@ from typing import Any
 import pytest
 
 from shared.clock import utc_now
+from shared.db import Collection, Disposal
+from shared.db.gates import CLOSED, FROZEN
+from shared.db.unit_of_work import Tx
 from shared.errors import Erased
 from shared.events import SERVICES, case, consent, read
-from shared.gates import CLOSED, FROZEN
 from shared.ids import new_id
-from shared.service import Kit
-from shared.stores import Collection, Disposal
-from shared.work import Tx
+from shared.service.service import Kit
 from tests import samples
-from tests.house import House, eventually
 from tests.races.inside import CHECKED, Inside, an_inside
 from tests.service.document_rig import answer_on, chunk, form
+from tests.system import System, eventually
 
 
 @pytest.fixture(scope="module")
-def inside(house: House) -> Iterator[Inside]:
-    with an_inside(house) as opened:
+def inside(system: System) -> Iterator[Inside]:
+    with an_inside(system) as opened:
         yield opened
 
 
@@ -46,11 +46,11 @@ def _write(kit: Kit, tx: Tx, case_id: str) -> None:
 
 
 def test_p24_writers_held_open_in_every_service_lose(
-    house: House, inside: Inside, monkeypatch: pytest.MonkeyPatch
+    system: System, inside: Inside, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a frozen case, and the services' own units of work in this process
     case_id = inside.a_family()
-    request = house.an_erasure(case_id)
+    request = system.an_erasure(case_id)
     for service in SERVICES:
         eventually(lambda service=service: inside.gate(service, case_id) == FROZEN)
     kits = {service: inside.kit(service, monkeypatch) for service in SERVICES}
@@ -72,7 +72,7 @@ def test_p24_writers_held_open_in_every_service_lose(
 
         # Whichever of the two the database lets through first: in time, or not at all.
         with suppress(Erased):
-            kit.work.run(act, answers=False)
+            kit.unit_of_work.run(act, answers=False)
 
     def late(service: str) -> None:
         """Its transaction has seen the open gate; it writes once that is closed."""
@@ -88,13 +88,13 @@ def test_p24_writers_held_open_in_every_service_lose(
             _write(kit, tx, case_id)
 
         with pytest.raises(Erased):
-            kit.work.run(act, answers=False)
+            kit.unit_of_work.run(act, answers=False)
 
     # When each holds its transaction open across the closing of the gate
     with ThreadPoolExecutor(2 * len(SERVICES)) as pool:
         writers = [pool.submit(writer, service) for service in SERVICES for writer in (early, late)]
         waiting.wait()
-        house.confirm(request["id"])
+        system.confirm(request["id"])
         for writer in writers:
             writer.result(timeout=30)
     # Then the late ones were made to look again, and nothing of any is left
@@ -111,28 +111,28 @@ def sockets() -> Iterator[list[socket.socket]]:
         one.close()
 
 
-def _half_an_upload(house: House, case_id: str, half: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", house.provided.ports["document"]), timeout=30)
+def _half_an_upload(system: System, case_id: str, half: bytes) -> socket.socket:
+    connection = socket.create_connection(("127.0.0.1", system.provided.ports["document"]), timeout=30)
     head = (
         f"POST /v1/cases/{case_id}/documents HTTP/1.1\r\nHost: localhost\r\n"
-        f"Authorization: Bearer {house.token('caseworker')}\r\n"
+        f"Authorization: Bearer {system.token('caseworker')}\r\n"
         "Content-Type: multipart/form-data; boundary=a-boundary-of-tests\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
     connection.sendall(head.encode() + chunk(half))
     return connection
 
 
-def test_p24_uploads_held_half_sent_lose(house: House, inside: Inside, sockets: list[socket.socket]) -> None:
+def test_p24_uploads_held_half_sent_lose(system: System, inside: Inside, sockets: list[socket.socket]) -> None:
     case_id = inside.a_family()
     fields = [("kind", "ehc_plan"), ("source", "family")]
     # The larger one is more than one part of a multipart upload to the object store.
     bodies = [form(*fields, ("file", file)) for file in (samples.pdf_scan(2), samples.png(2000, 2000))]
     for body in bodies:
-        sockets.append(_half_an_upload(house, case_id, body[: len(body) * 9 // 10]))
+        sockets.append(_half_an_upload(system, case_id, body[: len(body) * 9 // 10]))
     eventually(lambda: len(inside.rows("document", "receiving", case_id=case_id)) == len(bodies))
     eventually(lambda: any("unfinished" in key for key in inside.objects_of(case_id)))
-    request = house.an_erasure(case_id)
-    house.confirm(request["id"])
+    request = system.an_erasure(case_id)
+    system.confirm(request["id"])
     eventually(lambda: inside.gate("document", case_id) == CLOSED)
     # Finished afterwards, by a caller who didn't notice
     for connection, body in zip(sockets, bodies, strict=True):
@@ -144,12 +144,12 @@ def test_p24_uploads_held_half_sent_lose(house: House, inside: Inside, sockets: 
     assert inside.rows("document", "receiving", case_id=case_id) == []
 
 
-def test_p24_whatever_is_said_again_or_too_late_brings_nobody_back(house: House, inside: Inside) -> None:
+def test_p24_whatever_is_said_again_or_too_late_brings_nobody_back(system: System, inside: Inside) -> None:
     # Given an erased case, and everything that was said of it
     with inside.listening() as heard:
         case_id = inside.a_family()
-        request = house.an_erasure(case_id)
-        house.confirm(request["id"])
+        request = system.an_erasure(case_id)
+        system.confirm(request["id"])
         inside.completes(request["id"])
         said = eventually(lambda: [m for m in heard() if any("erasure.completed" in k for k, _ in heard())])
     assert inside.left_of(case_id) == []
@@ -173,7 +173,7 @@ def test_p24_whatever_is_said_again_or_too_late_brings_nobody_back(house: House,
         inside.say("consent", consent.RELEASED, case_id),
     ]
     # Then it is passed by; and so is the saga itself, said again under new ids
-    certificate = house.auditor.get(f"/requests/{request['id']}/certificate").text
+    certificate = system.auditor.get(f"/requests/{request['id']}/certificate").text
     due_at = (utc_now() + timedelta(days=2)).isoformat()
     of_it = {"request": request["id"]}
     started = {**of_it, "due_at": due_at, "participants": list(SERVICES)}
@@ -200,9 +200,9 @@ def test_p24_whatever_is_said_again_or_too_late_brings_nobody_back(house: House,
                 eventually(lambda s=service, e=event: inside.has_settled(s, e.id))
     assert {service: inside.gate(service, case_id) for service in SERVICES} == dict.fromkeys(SERVICES, CLOSED)
     assert inside.left_of(case_id) == []
-    assert house.caseworker.get(f"/cases/{case_id}").status_code == 410
-    assert house.is_completed(request["id"])
-    assert house.auditor.get(f"/requests/{request['id']}/certificate").text == certificate
+    assert system.caseworker.get(f"/cases/{case_id}").status_code == 410
+    assert system.is_completed(request["id"])
+    assert system.auditor.get(f"/requests/{request['id']}/certificate").text == certificate
     assert inside.rows("notifier", "sealed_letters", case_id=case_id) == []
     assert all(receipt["outcome"] == "erased" for receipt in inside.receipts(request["id"]))
 
@@ -215,7 +215,7 @@ def _a_person() -> dict[str, Any]:
     return {"person": new_id(), "role": "parent", "post": True, "email": False}
 
 
-def test_an_erasure_of_a_case_nobody_heard_of_makes_neither_key_nor_record(house: House, inside: Inside) -> None:
+def test_an_erasure_of_a_case_nobody_heard_of_makes_neither_key_nor_record(system: System, inside: Inside) -> None:
     """What says it may reach a service before what says that the case exists, or instead of it."""
     case_id = new_id()
     due_at = (utc_now() + timedelta(days=2)).isoformat()
@@ -245,7 +245,9 @@ def _at_once(*acts: Callable[[], Any]) -> list[Any]:
         return [done.result() for done in [pool.submit(run, act) for act in acts]]
 
 
-def test_p24_asked_twice_at_once_is_one_request_and_confirmed_twice_is_one_start(house: House, inside: Inside) -> None:
+def test_p24_asked_twice_at_once_is_one_request_and_confirmed_twice_is_one_start(
+    system: System, inside: Inside
+) -> None:
     case_id = inside.a_family()
     body = {
         "kind": "erasure",
@@ -254,12 +256,12 @@ def test_p24_asked_twice_at_once_is_one_request_and_confirmed_twice_is_one_start
         "channel": "phone",
         "made_by": {"name": "Żaneta", "authority": "parental_responsibility"},
     }
-    callers = [house.caller("caseworker", sub=f"caller-{n}") for n in range(6)]
+    callers = [system.caller("caseworker", sub=f"caller-{n}") for n in range(6)]
     asked = _at_once(*[lambda c=c: c.post("/requests", body) for c in callers])
     assert sorted(a.status_code for a in asked) == [200] * 5 + [201]
     assert len({a.json()["id"] for a in asked}) == 1
     request_id = asked[0].json()["id"]
-    others = [house.caller("caseworker", sub=f"colleague-{n}") for n in range(6)]
+    others = [system.caller("caseworker", sub=f"colleague-{n}") for n in range(6)]
     confirmed = _at_once(*[lambda c=c: c.post(f"/requests/{request_id}/confirmation", CHECKED) for c in others])
     assert sorted(a.status_code for a in confirmed) == [200] + [409] * 5
     inside.completes(request_id)
@@ -273,14 +275,14 @@ def test_p24_asked_twice_at_once_is_one_request_and_confirmed_twice_is_one_start
     assert inside.left_of(case_id) == []
 
 
-def test_p24_confirmed_and_withdrawn_and_held_at_once_ends_one_way_or_the_other(house: House, inside: Inside) -> None:
+def test_p24_confirmed_and_withdrawn_and_held_at_once_ends_one_way_or_the_other(system: System, inside: Inside) -> None:
     case_id = inside.a_family()
-    request_id = house.an_erasure(case_id)["id"]
+    request_id = system.an_erasure(case_id)["id"]
     hold = {"case_id": case_id, "ground": "legal_claim", "until": "2099-12-31", "reason": "a tribunal"}
     confirmed, withdrawn, held = _at_once(
-        lambda: house.colleague.post(f"/requests/{request_id}/confirmation", CHECKED),
-        lambda: house.manager.post(f"/requests/{request_id}/withdrawal", {"channel": "phone", "by": "Żaneta"}),
-        lambda: house.manager.post("/holds", hold),
+        lambda: system.colleague.post(f"/requests/{request_id}/confirmation", CHECKED),
+        lambda: system.manager.post(f"/requests/{request_id}/withdrawal", {"channel": "phone", "by": "Żaneta"}),
+        lambda: system.manager.post("/holds", hold),
     )
     assert confirmed.status_code in (200, 409)
     assert withdrawn.status_code == 200
@@ -290,16 +292,16 @@ def test_p24_confirmed_and_withdrawn_and_held_at_once_ends_one_way_or_the_other(
         eventually(lambda service=service: inside.gate(service, case_id) == "open")
     eventually(lambda: inside.keys_named("notifier", f"letter:{request_id}") == 0)
     assert inside.rows("notifier", "sealed_letters", case_id=case_id) == []
-    assert len(house.caseworker.read(f"/cases/{case_id}")["people"]) == 1
+    assert len(system.caseworker.read(f"/cases/{case_id}")["people"]) == 1
 
 
-def test_p24_callers_who_write_all_the_while_leave_nothing(house: House, inside: Inside) -> None:
+def test_p24_callers_who_write_all_the_while_leave_nothing(system: System, inside: Inside) -> None:
     case_id = inside.a_family()
     over = threading.Event()
     seen: set[int] = set()
 
     def writes(path: str, body: dict[str, Any]) -> None:
-        caller = house.caller("caseworker", sub="busy")
+        caller = system.caller("caseworker", sub="busy")
         while not over.is_set():
             answer = caller.post(path, body, Idempotency_Key=new_id())
             seen.add(answer.status_code)
@@ -312,8 +314,8 @@ def test_p24_callers_who_write_all_the_while_leave_nothing(house: House, inside:
         running = [pool.submit(writes, path, body) for path, body in acts]
         try:
             time.sleep(0.3)
-            request = house.an_erasure(case_id)
-            house.confirm(request["id"])
+            request = system.an_erasure(case_id)
+            system.confirm(request["id"])
             inside.completes(request["id"])
         finally:
             over.set()
@@ -323,4 +325,4 @@ def test_p24_callers_who_write_all_the_while_leave_nothing(house: House, inside:
     # 503: so many at once about one case that one of them didn't get its turn, and was told to come again.
     assert seen <= {201, 410, 423, 503}
     assert inside.left_of(case_id) == []
-    assert house.caseworker.post(f"/cases/{case_id}/paper-files", paper).status_code == 410
+    assert system.caseworker.post(f"/cases/{case_id}/paper-files", paper).status_code == 410

@@ -13,9 +13,9 @@ import requests
 from deploy.local.stack import Stack
 from shared.ids import new_id
 from tests.faults.running import Running
-from tests.house import House, eventually
 from tests.journeys.test_intake_in_one_call import an_intake, cases_there_are, found, is_stored, surname_of, wishes_of
 from tests.races.inside import Inside, an_inside
+from tests.system import System, eventually
 
 pytestmark = pytest.mark.xdist_group("killed-intake")
 
@@ -44,13 +44,13 @@ class Mortal:
     """A house whose processes die where they are told to."""
 
     running: Running
-    house: House
+    system: System
     inside: Inside
 
     def try_once(self, intake: dict[str, Any], key: str) -> requests.Response | None:
         """The answer; None where the process died before it gave one."""
         try:
-            return self.house.caseworker.post("/intake", intake, Idempotency_Key=key)
+            return self.system.caseworker.post("/intake", intake, Idempotency_Key=key)
         except requests.ConnectionError:
             return None
 
@@ -70,12 +70,12 @@ class Mortal:
         return made[0]
 
     def is_one_whole_file(self, intake: dict[str, Any], case_id: str) -> bool:
-        if found(self.house, intake) != [case_id]:
+        if found(self.system, intake) != [case_id]:
             return False
-        people = self.house.caseworker.read(f"/cases/{case_id}/people")["items"]
+        people = self.system.caseworker.read(f"/cases/{case_id}/people")["items"]
         assert [person["role"] for person in people] == ["parent", "child"]
-        assert len(wishes_of(self.house, case_id)) == 2
-        assert len(self.house.caseworker.read("/consents", case_id=case_id)["items"]) == 1
+        assert len(wishes_of(self.system, case_id)) == 2
+        assert len(self.system.caseworker.read("/consents", case_id=case_id)["items"]) == 1
         return True
 
 
@@ -85,16 +85,16 @@ def mortal(stack: Stack, worker_id: str) -> Iterator[Mortal]:
     running = Running(stack, provided, stack.places.root / f"inside-{provided.prefix}")
     try:
         running.start()
-        house = House(stack, provided)
-        with an_inside(house) as inside:
-            yield Mortal(running=running, house=house, inside=inside)
+        system = System(stack, provided)
+        with an_inside(system) as inside:
+            yield Mortal(running=running, system=system, inside=inside)
     finally:
         running.stop()
 
 
 @pytest.mark.parametrize(("process", "step"), _BEFORE_IT_IS_DECIDED + _ONCE_IT_IS_DECIDED)
 def test_the_same_key_again_makes_one_file_whoever_died_on_the_way(mortal: Mortal, process: str, step: str) -> None:
-    intake, key, before = an_intake(mortal.house), new_id(), cases_there_are(mortal.inside)
+    intake, key, before = an_intake(mortal.system), new_id(), cases_there_are(mortal.inside)
     hit = mortal.running.arm(process, step)
     made = mortal.until_made(intake, key)
     assert hit.exists(), "it never died"
@@ -107,7 +107,7 @@ def test_the_same_key_again_makes_one_file_whoever_died_on_the_way(mortal: Morta
 
 @pytest.mark.parametrize(("process", "step"), _BEFORE_IT_IS_DECIDED)
 def test_what_died_before_it_was_decided_leaves_at_most_an_empty_shell(mortal: Mortal, process: str, step: str) -> None:
-    intake, before = an_intake(mortal.house), cases_there_are(mortal.inside)
+    intake, before = an_intake(mortal.system), cases_there_are(mortal.inside)
     hit = mortal.running.arm(process, step)
     answer = mortal.try_once(intake, new_id())
     assert hit.exists()
@@ -119,17 +119,17 @@ def test_what_died_before_it_was_decided_leaves_at_most_an_empty_shell(mortal: M
     left = cases_there_are(mortal.inside) - before
     assert len(left) <= 1
     for case_id in left:
-        case = mortal.house.caseworker.read(f"/cases/{case_id}")
+        case = mortal.system.caseworker.read(f"/cases/{case_id}")
         assert (case["state"], case["people"]) == ("shell", [])
         assert case["expires_at"] is not None
-        assert mortal.house.caseworker.read("/consents", case_id=case_id)["items"] == []
-    assert found(mortal.house, intake) == []
+        assert mortal.system.caseworker.read("/consents", case_id=case_id)["items"] == []
+    assert found(mortal.system, intake) == []
     assert is_stored(mortal.inside, surname_of(intake)) == []
 
 
 @pytest.mark.parametrize(("process", "step"), _ONCE_IT_IS_DECIDED)
 def test_what_was_decided_is_whole_though_nobody_asks_again(mortal: Mortal, process: str, step: str) -> None:
-    intake = an_intake(mortal.house)
+    intake = an_intake(mortal.system)
     hit = mortal.running.arm(process, step)
     answer = mortal.try_once(intake, new_id())
     assert hit.exists()
@@ -137,10 +137,10 @@ def test_what_was_decided_is_whole_though_nobody_asks_again(mortal: Mortal, proc
     assert (answer is None) == (process == "consent-api")
     assert answer is None or answer.status_code == 201
     mortal.running.wait_well()
-    eventually(lambda: found(mortal.house, intake), within_seconds=_SOON_SECONDS)
-    (case_id,) = found(mortal.house, intake)
+    eventually(lambda: found(mortal.system, intake), within_seconds=_SOON_SECONDS)
+    (case_id,) = found(mortal.system, intake)
     assert mortal.is_one_whole_file(intake, case_id)
-    assert mortal.house.caseworker.read(f"/cases/{case_id}")["state"] == "open"
+    assert mortal.system.caseworker.read(f"/cases/{case_id}")["state"] == "open"
 
 
 def test_a_key_whose_maker_died_before_its_gate_is_swept_once_it_is_old(mortal: Mortal) -> None:
@@ -148,7 +148,7 @@ def test_a_key_whose_maker_died_before_its_gate_is_swept_once_it_is_old(mortal: 
     before = {row["_id"] for row in keys.find()}
     hit = mortal.running.arm("case-api", "key-not-gated")
     with pytest.raises(requests.ConnectionError):
-        mortal.house.a_shell()
+        mortal.system.a_shell()
     assert hit.exists()
     (lost,) = keys.find({"_id": {"$nin": list(before)}})
     assert mortal.inside.rows("case", "gates") == gates

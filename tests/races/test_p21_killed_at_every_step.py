@@ -20,9 +20,9 @@ from deploy.local.stack import Stack
 from shared.events import SERVICES
 from tests.faults.client import Call, Client
 from tests.faults.running import Running
-from tests.house import House, eventually
 from tests.journeys.clock_rig import Clock
 from tests.races.inside import Inside, an_inside
+from tests.system import System, eventually
 
 Deaths = Mapping[str, Sequence[str]]
 
@@ -66,7 +66,7 @@ class Mortal:
     """A house whose clock can be moved, and whose processes die where they are told to."""
 
     running: Running
-    house: House
+    system: System
     clock: Clock
     inside: Inside
     calls: list[Call] = field(default_factory=list)
@@ -96,9 +96,9 @@ class Mortal:
         eventually(lambda: self.clock.run("--now", now, "--confirm", "manager-1").exit_code == 0, within_seconds=60)
 
     def a_family(self, *, by_email: bool = False) -> str:
-        house = self.house
-        case_id = house.an_open_case({"purpose": "casework"}, *([{"purpose": "email"}] if by_email else []))
-        house.a_person(case_id, **({"preferred_channel": "email"} if by_email else {"email": None}))
+        system = self.system
+        case_id = system.an_open_case({"purpose": "casework"}, *([{"purpose": "email"}] if by_email else []))
+        system.a_person(case_id, **({"preferred_channel": "email"} if by_email else {"email": None}))
         eventually(lambda: self.sent(case_id)["opening"] == 1)
         return case_id
 
@@ -115,7 +115,7 @@ class Mortal:
 
     def sent(self, case_id: str) -> Counter[str]:
         """How often each template has reached this family's door or mailbox, counted there."""
-        provided, rows = self.house.provided, self.inside.rows("notifier", "notifications", case_id=case_id)
+        provided, rows = self.system.provided, self.inside.rows("notifier", "notifications", case_id=case_id)
         printed = Counter(path.stem for path in provided.post.glob("*.pdf"))
         texts = [message_from_bytes(path.read_bytes()).as_string() for path in provided.mail.glob("*.eml")]
         gone: Counter[str] = Counter()
@@ -142,9 +142,9 @@ def mortal(stack: Stack, worker_id: str) -> Iterator[Mortal]:
     running = Running(stack, provided, stack.places.root / f"inside-{provided.prefix}", settings=settings)
     try:
         running.start()
-        house = House(stack, provided)
-        with an_inside(house) as inside:
-            yield Mortal(running=running, house=house, clock=Clock(house=house), inside=inside)
+        system = System(stack, provided)
+        with an_inside(system) as inside:
+            yield Mortal(running=running, system=system, clock=Clock(system=system), inside=inside)
     finally:
         running.stop()
 
@@ -172,7 +172,7 @@ def test_p22_a_review_that_nobody_answers_ends_alike_whoever_dies_on_the_way(mor
     (request,) = mortal.inside.rows("consent", "requests", case_id=case_id)
     review = mortal.review(case_id)
     assert (review["state"], review["round"], review["request_id"]) == ("silent", 1, request["_id"])
-    assert mortal.house.waits_on(request["_id"]) == ["confirmation"]
+    assert mortal.system.waits_on(request["_id"]) == ["confirmation"]
     assert mortal.sent(case_id) == {"opening": 1, "review": 1, "review_reminder": 1}
     assert mortal.made(case_id) == {(name, "delivered"): 1 for name in ("opening", "review", "review_reminder")}
     assert (mortal.tasks(case_id), mortal.put_aside()) == ([], [])
@@ -205,7 +205,7 @@ def test_p22_an_answer_counts_once_whoever_dies_on_the_way(mortal: Mortal, decis
     mortal.ahead(days=366)
     mortal.eventually_in_review(case_id, "handed_at")
     review = mortal.review(case_id)
-    caseworker = Client(mortal.house, "caseworker", sub="worker-one")
+    caseworker = Client(mortal.system, "caseworker", sub="worker-one")
     deaths: Deaths = {
         "consent-api": (
             "before-transaction", "in-transaction", "answer-not-committed", "after-transaction", "before-audit",

@@ -22,15 +22,15 @@ from hypothesis.stateful import initialize, invariant, precondition, rule, run_s
 from deploy.local.stack import Stack
 from services.consent.model.requests import SETTLEMENTS
 from shared.clock import utc_now
-from shared.erasing import ERASE_STEP, SECOND_STEP
+from shared.erasure.participant import ERASE_STEP, SECOND_STEP
 from shared.events import consent
 from shared.ids import new_id
-from shared.steps import StepRow
+from shared.messaging.steps import StepRow
 from tests.races.saga_model_agreement import Agreement
-from tests.races.saga_model_house import ELSEWHERE, Envelope, a_coordinator, an_event
 from tests.races.saga_model_oracle import ENDINGS, SERVICES
 from tests.races.saga_model_services import FORGERIES, Forger, claims_of, read_receipt
 from tests.races.saga_model_story import Story
+from tests.races.saga_model_system import ELSEWHERE, Envelope, a_coordinator, an_event
 
 FULL = os.environ.get("FAULTS") == "full"
 EXAMPLES, STEPS = (80, 50) if FULL else (3, 20)
@@ -270,20 +270,20 @@ def test_p24_what_a_hold_kept_from_beginning_is_said_once_when_its_day_is_over(s
 def an_erasure_that_has_started(forger: Forger) -> StepRow:
     """The consent service's part of it, as its worker would take it up."""
     coordinator, request, now = forger.coordinator, new_id(), utc_now()
-    case_id, erasing = coordinator.a_family(), coordinator.kit.erasing
+    case_id, erasure_participant = coordinator.a_family(), coordinator.kit.erasure_participant
     asked = {"request": request, "attempt": 1, "due_at": now.isoformat(), "participants": ["consent"]}
     started = an_event("consent", consent.STARTED, case_id, **asked)
-    coordinator.kit.work.run(lambda tx: erasing.on_started(tx, started))
+    coordinator.kit.unit_of_work.run(lambda tx: erasure_participant.on_started(tx, started))
     return StepRow(kind=ERASE_STEP, key=request, case_id=case_id, due=now, attempts=1, now=now)
 
 
 def test_a_second_receipt_is_dated_after_the_first_though_the_clock_was_put_back(story: Story) -> None:
     story.begins(how_far="answered", paper=False, at_once=True, clocks_differ=False)
     story.agrees()
-    erasing, case_id = story.coordinator.kit.erasing, story.case_id
+    erasure_participant, case_id = story.coordinator.kit.erasure_participant, story.case_id
     ahead = utc_now() + timedelta(hours=1)
-    erasing.rows.update_one({"_id": story.r.id}, {"$set": {"done_at": ahead}})
-    erasing.send_second(
+    erasure_participant.rows.update_one({"_id": story.r.id}, {"$set": {"done_at": ahead}})
+    erasure_participant.send_second(
         StepRow(kind=SECOND_STEP, key=story.r.id, case_id=case_id, due=ahead, attempts=1, now=utc_now())
     )
     (said,) = story.coordinator.said()
@@ -294,13 +294,13 @@ def test_a_second_receipt_is_dated_after_a_first_that_was_signed_before_the_cloc
     forger: Forger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coordinator, step = forger.coordinator, an_erasure_that_has_started(forger)
-    erasing = coordinator.kit.erasing
+    erasure_participant = coordinator.kit.erasure_participant
     # Given a first receipt that was signed by a clock an hour ahead, and stored by one that is right
     with monkeypatch.context() as clock:
-        clock.setattr("shared.erasing.utc_now", lambda: utc_now() + timedelta(hours=1))
-        erasing.erase(step)
+        clock.setattr("shared.erasure.participant.utc_now", lambda: utc_now() + timedelta(hours=1))
+        erasure_participant.erase(step)
     # When the second is signed by the clock that is right
-    erasing.send_second(replace(step, kind=SECOND_STEP))
+    erasure_participant.send_second(replace(step, kind=SECOND_STEP))
     # Then it is the last, and what it says counts
     first, second = (
         datetime.fromisoformat(claims_of(str(said.data["receipt"]))["signed_at"]) for said in coordinator.said()
@@ -313,11 +313,11 @@ def test_p24_an_attempt_that_comes_late_says_what_was_found_and_not_that_nothing
     forger: Forger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coordinator, step = forger.coordinator, an_erasure_that_has_started(forger)
-    erasing = coordinator.kit.erasing
+    erasure_participant = coordinator.kit.erasure_participant
     recorded: list[dict[str, int]] = []
 
     def found() -> dict[str, int]:
-        return dict((erasing.rows.find_one({"_id": step.key}) or {})["found"])
+        return dict((erasure_participant.rows.find_one({"_id": step.key}) or {})["found"])
 
     def dies(case_id: str) -> dict[str, int]:
         raise Died
@@ -327,15 +327,15 @@ def test_p24_an_attempt_that_comes_late_says_what_was_found_and_not_that_nothing
         if not recorded:
             recorded.append({})
             with monkeypatch.context() as other:
-                other.setattr(erasing, "_remaining", dies)
+                other.setattr(erasure_participant, "_remaining", dies)
                 with pytest.raises(Died):
-                    erasing.erase(step)
+                    erasure_participant.erase(step)
             recorded[0] |= found()
 
     # Given two attempts at once, of which the later has read nothing but that it is to walk
     with monkeypatch.context() as walking:
-        walking.setattr(erasing, "before_walk", meanwhile)
-        erasing.erase(step)
+        walking.setattr(erasure_participant, "before_walk", meanwhile)
+        erasure_participant.erase(step)
     # Then it says what the other found, and so does whatever is said after it
     (said,) = coordinator.said()
     receipt = claims_of(str(said.data["receipt"]))

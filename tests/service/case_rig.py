@@ -20,12 +20,12 @@ from deploy.local.broker import Management
 from deploy.local.processes import Process
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
-from shared.auth import local_token, service_token
-from shared.bus import Publisher
 from shared.clock import utc_now
 from shared.events import Event, EventType, consent, write
 from shared.ids import new_id
-from shared.signing import Signer
+from shared.messaging.bus import Publisher
+from shared.security.authentication import local_token, service_token
+from shared.security.signing import Signer
 
 Answer = requests.Response
 PROBLEM = "urn:fmn:problem:"

@@ -26,17 +26,17 @@ from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from services.document.store import Stores
 from services.document.store.files import connect as connect_files
-from shared.auth import local_token
-from shared.bus import Publisher
 from shared.clock import utc_now
+from shared.db import Register
+from shared.db.unit_of_work import UnitOfWork, connect
+from shared.db.vault import Vault, master_keys
 from shared.events import Event, EventType, consent, write
 from shared.ids import new_id
-from shared.settings import Settings
-from shared.signing import Signer
-from shared.steps import Steps
-from shared.stores import Register
-from shared.vault import Vault, master_keys
-from shared.work import Work, connect
+from shared.messaging.bus import Publisher
+from shared.messaging.steps import Steps
+from shared.ops.settings import Settings
+from shared.security.authentication import local_token
+from shared.security.signing import Signer
 from tests import samples
 
 Answer = requests.Response
@@ -280,11 +280,11 @@ class Rig:
     def stores(self, settings: Settings) -> Stores:
         """The service's own stores, opened in this process."""
         client = connect(settings.mongo_url)
-        work = Work(client, names=settings.names, service="document")
-        vault = Vault(client, work.vault_db.name, master_keys(settings.master_keys))
-        register = Register(work, vault)
+        unit_of_work = UnitOfWork(client, names=settings.names, service="document")
+        vault = Vault(client, unit_of_work.vault_db.name, master_keys(settings.master_keys))
+        register = Register(unit_of_work, vault)
         return Stores.open(
-            work=work,
+            unit_of_work=unit_of_work,
             register=register,
             client=connect_files(settings),
             bucket=settings.bucket,

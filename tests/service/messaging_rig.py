@@ -28,16 +28,16 @@ from deploy.local.places import SERVICES
 from deploy.local.stack import Stack
 from deploy.mongo.accounts import drop_account, ensure_account
 from deploy.rabbitmq.definitions import account, render
-from shared.bus import Consumer, Publisher
+from shared.db import Register
+from shared.db.unit_of_work import Tx, UnitOfWork, connect
+from shared.db.vault import Vault
 from shared.events import Event, consent
 from shared.ids import new_id
-from shared.inbox import Handler, Inbox
-from shared.outbox import Outbox
-from shared.steps import StepRow, Steps
-from shared.stores import Register
-from shared.vault import Vault
-from shared.work import Tx, Work, connect
-from shared.worker import run_worker
+from shared.messaging.bus import Consumer, Publisher
+from shared.messaging.inbox import Handler, Inbox
+from shared.messaging.outbox import Outbox
+from shared.messaging.steps import StepRow, Steps
+from shared.service.worker import run_worker
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,13 +113,13 @@ class Node:
     def __init__(self, config: Config, service: str, *, amqp: str | None = None, mongo: str | None = None) -> None:
         self.config, self.service = config, service
         self.client = connect(mongo or config.mongo[service])
-        self.work = Work(self.client, names=config.names, service=service)
+        self.unit_of_work = UnitOfWork(self.client, names=config.names, service=service)
         masters = {"local:1": {"key": base64.b64decode(config.master)}}
-        self.register = Register(self.work, Vault(self.client, self.work.vault_db.name, masters))
+        self.register = Register(self.unit_of_work, Vault(self.client, self.unit_of_work.vault_db.name, masters))
         self.steps = Steps(self.register)
         self.amqp = amqp or config.amqp[service]
         self.publisher = Publisher(self.amqp, service)
-        self.applied = self.work.db["applied"]
+        self.applied = self.unit_of_work.db["applied"]
         # What else a test wants to happen in the handler, after it has written.
         self.also: Callable[[Tx, Event], None] = lambda tx, event: None
 
@@ -128,8 +128,8 @@ class Node:
         self.outbox = Outbox(self.register, self.publisher)
         self.inbox = Inbox(self.register, self.handlers(), names=self.config.names)
         self.register.prepare()
-        if "applied" not in self.work.db.list_collection_names():
-            self.work.db.create_collection("applied")
+        if "applied" not in self.unit_of_work.db.list_collection_names():
+            self.unit_of_work.db.create_collection("applied")
         return self
 
     def handlers(self) -> dict[str, Handler]:
@@ -145,10 +145,10 @@ class Node:
 
     def says(self, case_id: str, kind: Any = consent.PREPARING, times: int = 1) -> list[Event]:
         """Emit events about a case, in one transaction."""
-        self.work.gates.prepare(self.register.vault, [case_id])
+        self.unit_of_work.gates.prepare(self.register.vault, [case_id])
         more = {"request": new_id(), "received_at": "2026-11-20T10:00:00+00:00"}
         data = {"case": case_id} | {name: value for name, value in more.items() if name in kind.fields}
-        return self.work.run(lambda tx: [tx.emit(kind, data) for _ in range(times)])
+        return self.unit_of_work.run(lambda tx: [tx.emit(kind, data) for _ in range(times)])
 
     def seen(self) -> list[str]:
         return [row["event"] for row in self.applied.find({}, sort=[("_id", 1)])]
@@ -274,7 +274,7 @@ def main(config_file: str, service: str, what: str) -> int:
     word, _, about = what.partition("=")
     if word == "emit-and-die":
         node.open()
-        node.work.hand_over = _die
+        node.unit_of_work.hand_over = _die
         node.says(about, times=3)
         return 1
     if word == "killed-by":

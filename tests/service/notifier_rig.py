@@ -22,11 +22,11 @@ from deploy.local.machine import free_port
 from deploy.local.processes import Process
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
-from shared.bus import Publisher
 from shared.clock import utc_now
 from shared.events import Event, EventType, write
 from shared.ids import new_id
-from tests.house import House, eventually
+from shared.messaging.bus import Publisher
+from tests.system import System, eventually
 
 REFUSES, HANGS = "refuses", "hangs"
 
@@ -75,7 +75,7 @@ class Relay:
 class Rig:
     """Four real services on names of their own; the notifier's mail goes to `relay`."""
 
-    house: House
+    system: System
     relay: Relay
     database: Any
     vault: Any
@@ -87,8 +87,8 @@ class Rig:
 
     def a_reachable_case(self, *purposes: str, **person: Any) -> tuple[str, str]:
         """An open case with one parent: its id, and theirs."""
-        case_id = self.house.an_open_case(*({"purpose": name} for name in purposes))
-        return case_id, str(self.house.a_person(case_id, **person)["id"])
+        case_id = self.system.an_open_case(*({"purpose": name} for name in purposes))
+        return case_id, str(self.system.a_person(case_id, **person)["id"])
 
     @contextmanager
     def busy_relay(self) -> Iterator[None]:
@@ -108,7 +108,7 @@ class Rig:
     # Then
 
     def notifications(self, case_id: str) -> list[dict[str, Any]]:
-        return list(self.house.caseworker.read("/notifications", case_id=case_id)["items"])
+        return list(self.system.caseworker.read("/notifications", case_id=case_id)["items"])
 
     def has_ended(self, case_id: str, status: str, *, count: int = 1) -> list[dict[str, Any]]:
         """The case's notifications, once there are so many and the last has that status."""
@@ -120,11 +120,11 @@ class Rig:
         return eventually(check, within_seconds=40)
 
     def printed(self, id: str) -> bool:
-        return (self.house.provided.post / f"{id}.pdf").is_file()
+        return (self.system.provided.post / f"{id}.pdf").is_file()
 
     @property
     def post(self) -> set[Path]:
-        return set(self.house.provided.post.glob("*.pdf"))
+        return set(self.system.provided.post.glob("*.pdf"))
 
     def sealed(self, request: str) -> list[dict[str, Any]]:
         return list(self.database["sealed_letters"].find({"request": request}))
@@ -154,7 +154,7 @@ def notifier_rig(stack: Stack, worker_id: str) -> Rig:
         client = mongo.admin_client(stack.places, stack.ports)
         amqp_url = (provided.secrets["consent"] / "amqp-url").read_text().strip()
         _RIGS[worker_id] = Rig(
-            house=House(stack, provided),
+            system=System(stack, provided),
             relay=relay,
             database=client[f"{provided.prefix}_notifier"],
             vault=client[f"{provided.prefix}_notifier_vault"],

@@ -10,9 +10,9 @@ import pytest
 from pymongo.errors import PyMongoError
 
 from deploy.local.stack import Stack
-from shared.audit import Audit
 from shared.clock import utc_now
 from shared.ids import new_id
+from shared.security.audit import Audit
 from tests.service.messaging_rig import Node, a_node
 
 

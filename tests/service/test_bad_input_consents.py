@@ -13,9 +13,9 @@ import requests
 from deploy.local.stack import Stack
 from shared.events import SERVICES
 from shared.ids import new_id
-from tests.house import House, eventually
 from tests.journeys.clock_rig import Clock, a_clock
 from tests.races.inside import Inside, an_inside
+from tests.system import System, eventually
 
 # What any request may leave: that it was asked, the key that it claimed for a moment, and times of machinery.
 _ALWAYS_WRITTEN = {"audit", "idempotency", "steps", "outbox", "inbox", "deferred", "trying"}
@@ -24,8 +24,8 @@ _FAR = ("9999-12-31T23:59:59Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59-14:
 
 
 @pytest.fixture(scope="module")
-def inside(house: House) -> Iterator[Inside]:
-    with an_inside(house) as found:
+def inside(system: System) -> Iterator[Inside]:
+    with an_inside(system) as found:
         yield found
 
 
@@ -68,7 +68,7 @@ def refused(answer: requests.Response, status: int, name: str) -> None:
     assert set(answer.json()) <= {"type", "title", "status", "detail", "errors"}
 
 
-def said(house: House, case_id: str, **more: Any) -> dict[str, Any]:
+def said(system: System, case_id: str, **more: Any) -> dict[str, Any]:
     now = datetime.now(UTC)
     return {
         "case_id": case_id,
@@ -77,7 +77,7 @@ def said(house: House, case_id: str, **more: Any) -> dict[str, Any]:
         "channel": "phone",
         "informed_at": (now - timedelta(minutes=5)).isoformat(),
         "given_at": (now - timedelta(minutes=1)).isoformat(),
-        "statement_version": house.caseworker.read("/statement")["version"],
+        "statement_version": system.caseworker.read("/statement")["version"],
         "purposes": [{"purpose": "casework"}],
         **more,
     }
@@ -108,46 +108,46 @@ _BAD_CONSENTS: dict[str, Callable[[], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("what", _BAD_CONSENTS)
-def test_a_consent_that_can_t_be_so(house: House, inside: Inside, what: str) -> None:
-    case_id = house.an_open_case()
+def test_a_consent_that_can_t_be_so(system: System, inside: Inside, what: str) -> None:
+    case_id = system.an_open_case()
     with nothing_changes(inside, case_id):
-        refused(house.caseworker.post("/consents", said(house, case_id, **_BAD_CONSENTS[what]())), 400, "invalid")
+        refused(system.caseworker.post("/consents", said(system, case_id, **_BAD_CONSENTS[what]())), 400, "invalid")
 
 
-def test_a_consent_for_the_last_day_there_is_stands_until_then(house: House) -> None:
-    case_id = house.an_open_case()
-    made = house.caseworker.made("/consents", said(house, case_id, until="9999-12-31"))
+def test_a_consent_for_the_last_day_there_is_stands_until_then(system: System) -> None:
+    case_id = system.an_open_case()
+    made = system.caseworker.made("/consents", said(system, case_id, until="9999-12-31"))
     assert made["until"] == "9999-12-31"
-    assert house.caseworker.read("/decisions", case_id=case_id, purpose="casework")["allowed"] is True
+    assert system.caseworker.read("/decisions", case_id=case_id, purpose="casework")["allowed"] is True
 
 
-def test_a_consent_given_twice(house: House, inside: Inside) -> None:
-    case_id = house.an_open_case()
-    body = said(house, case_id)
-    house.caseworker.made("/consents", body)
+def test_a_consent_given_twice(system: System, inside: Inside) -> None:
+    case_id = system.an_open_case()
+    body = said(system, case_id)
+    system.caseworker.made("/consents", body)
     with nothing_changes(inside, case_id):
         for _ in range(2):
-            refused(house.caseworker.post("/consents", body, Idempotency_Key=new_id()), 409, "conflict")
+            refused(system.caseworker.post("/consents", body, Idempotency_Key=new_id()), 409, "conflict")
 
 
-def test_a_consent_and_a_withdrawal_on_an_erased_case(house: House, inside: Inside) -> None:
-    case_id = house.an_open_case()
-    (given,) = house.caseworker.read("/consents", case_id=case_id)["items"]
-    request = house.an_erasure(case_id)["id"]
-    refused(house.caseworker.post("/consents", said(house, case_id)), 423, "frozen")
-    house.confirm(request)
+def test_a_consent_and_a_withdrawal_on_an_erased_case(system: System, inside: Inside) -> None:
+    case_id = system.an_open_case()
+    (given,) = system.caseworker.read("/consents", case_id=case_id)["items"]
+    request = system.an_erasure(case_id)["id"]
+    refused(system.caseworker.post("/consents", said(system, case_id)), 423, "frozen")
+    system.confirm(request)
     inside.completes(request)
     before = at_rest(inside, case_id)
-    refused(house.caseworker.post("/consents", said(house, case_id)), 410, "erased")
+    refused(system.caseworker.post("/consents", said(system, case_id)), 410, "erased")
     withdrawal = {"channel": "phone", "by": "Ottoline"}
-    refused(house.caseworker.post(f"/consents/{given['id']}/withdrawal", withdrawal), 404, "not-found")
+    refused(system.caseworker.post(f"/consents/{given['id']}/withdrawal", withdrawal), 404, "not-found")
     # Nor is anything of it there to be found by another name
     assert inside.left_of(case_id) == []
     assert at_rest(inside, case_id) == before
 
 
-def test_a_consent_for_a_case_that_never_was(house: House) -> None:
-    refused(house.caseworker.post("/consents", said(house, new_id())), 404, "not-found")
+def test_a_consent_for_a_case_that_never_was(system: System) -> None:
+    refused(system.caseworker.post("/consents", said(system, new_id())), 404, "not-found")
 
 
 @pytest.mark.parametrize(
@@ -160,55 +160,55 @@ def test_a_consent_for_a_case_that_never_was(house: House) -> None:
     ],
     ids=["never given", "one never given beside one that was", "given to nobody", "none"],
 )
-def test_a_withdrawal_of_a_purpose_never_given(house: House, inside: Inside, purposes: list[dict[str, Any]]) -> None:
-    case_id = house.an_open_case()
-    (given,) = house.caseworker.read("/consents", case_id=case_id)["items"]
+def test_a_withdrawal_of_a_purpose_never_given(system: System, inside: Inside, purposes: list[dict[str, Any]]) -> None:
+    case_id = system.an_open_case()
+    (given,) = system.caseworker.read("/consents", case_id=case_id)["items"]
     path, body = f"/consents/{given['id']}/withdrawal", {"channel": "phone", "by": "Ottoline", "purposes": purposes}
     with nothing_changes(inside, case_id):
-        refused(house.caseworker.post(path, body), 400, "invalid")
-    assert house.caseworker.read("/requests", case_id=case_id)["items"] == []
+        refused(system.caseworker.post(path, body), 400, "invalid")
+    assert system.caseworker.read("/requests", case_id=case_id)["items"] == []
 
 
 @pytest.mark.parametrize(("first", "second"), [("renew", "forget"), ("forget", "renew")])
-def test_a_review_answered_twice_differently(house: House, inside: Inside, first: str, second: str) -> None:
-    case_id = house.an_open_case()
-    house.a_person(case_id)
-    review = eventually(lambda: house.caseworker.read("/reviews", case_id=case_id)["items"])[0]
+def test_a_review_answered_twice_differently(system: System, inside: Inside, first: str, second: str) -> None:
+    case_id = system.an_open_case()
+    system.a_person(case_id)
+    review = eventually(lambda: system.caseworker.read("/reviews", case_id=case_id)["items"])[0]
     path, by_phone = f"/reviews/{review['id']}/answer", {"channel": "phone", "by": "Ottoline"}
-    answer = house.caseworker.post(path, {"decision": first, **by_phone})
+    answer = system.caseworker.post(path, {"decision": first, **by_phone})
     assert answer.status_code == 200, answer.text
     with nothing_changes(inside, case_id):
-        refused(house.caseworker.post(path, {"decision": second, **by_phone}), 409, "conflict")
-        refused(house.caseworker.post(path, {"decision": "perhaps", **by_phone}), 400, "invalid")
-    again = house.caseworker.post(path, {"decision": first, **by_phone})
+        refused(system.caseworker.post(path, {"decision": second, **by_phone}), 409, "conflict")
+        refused(system.caseworker.post(path, {"decision": "perhaps", **by_phone}), 400, "invalid")
+    again = system.caseworker.post(path, {"decision": first, **by_phone})
     assert (again.status_code, again.json()["decision"]) == (200, first)
 
 
 @pytest.mark.parametrize("who", ["nobody", "a person of the case", "the case itself", "no id"])
-def test_a_contact_with_an_organisation_that_isn_t_one(house: House, inside: Inside, who: str) -> None:
-    case_id = house.an_open_case()
-    person = house.a_person(case_id)["id"]
+def test_a_contact_with_an_organisation_that_isn_t_one(system: System, inside: Inside, who: str) -> None:
+    case_id = system.an_open_case()
+    person = system.a_person(case_id)["id"]
     named = {"nobody": new_id(), "a person of the case": person, "the case itself": case_id, "no id": "the school"}
     body = {"organisation_id": named[who], "purpose": "to ask about the plan", "summary": "They will send it."}
     with nothing_changes(inside, case_id):
-        refused(house.caseworker.post(f"/cases/{case_id}/contacts", body), 400, "invalid")
+        refused(system.caseworker.post(f"/cases/{case_id}/contacts", body), 400, "invalid")
 
 
-def test_a_safe_contact_record_that_leaves_no_way_to_the_only_person(house: House, inside: Inside) -> None:
-    case_id = house.an_open_case()
-    person = house.a_person(case_id)["id"]
+def test_a_safe_contact_record_that_leaves_no_way_to_the_only_person(system: System, inside: Inside) -> None:
+    case_id = system.an_open_case()
+    person = system.a_person(case_id)["id"]
     path = f"/cases/{case_id}/people/{person}"
 
     def put(**said: str) -> requests.Response:
-        etag = house.caseworker.get(path).headers["ETag"]
-        return house.caseworker.call("PUT", f"{path}/safe-contact", json=said, headers={"If-Match": etag})
+        etag = system.caseworker.get(path).headers["ETag"]
+        return system.caseworker.call("PUT", f"{path}/safe-contact", json=said, headers={"If-Match": etag})
 
     with nothing_changes(inside, case_id):
         refused(put(**_NO_WAY), 400, "invalid")
         refused(put(**{**_NO_WAY, "post": "perhaps"}), 400, "invalid")
         refused(put(post="yes", asked_at=ago(hours=-1)), 400, "invalid")
     # Where there is somebody else in the file it is what they wish
-    house.a_person(case_id, role="carer")
+    system.a_person(case_id, role="carer")
     assert put(**_NO_WAY).status_code == 200
 
 
@@ -234,10 +234,10 @@ def _clock(inside: Inside) -> tuple[Any, ...]:
 @_ITS_HOUSE
 @pytest.mark.parametrize("by", [{"minutes": -90}, {"days": -1}, {"days": 11}, {"days": 3653}, {"days": 36_530}])
 def test_a_clock_set_back_or_far_ahead_stops_and_asks_for_a_name(travelling: Clock, by: dict[str, float]) -> None:
-    with an_inside(travelling.house) as inside:
+    with an_inside(travelling.system) as inside:
         if not inside.rows("consent", "reviews"):
             travelling.ahead(hours=2)
-            travelling.house.a_person(travelling.house.an_open_case())
+            travelling.system.a_person(travelling.system.an_open_case())
             eventually(lambda: inside.rows("notifier", "notifications", status="delivered"))
         before = _clock(inside)
         stopped = travelling.run("--now", (travelling.now + timedelta(**by)).isoformat())
@@ -248,7 +248,7 @@ def test_a_clock_set_back_or_far_ahead_stops_and_asks_for_a_name(travelling: Clo
 @_ITS_HOUSE
 @pytest.mark.parametrize("far", _FAR)
 def test_a_clock_at_the_edge_of_the_calendar_is_refused_in_a_sentence(travelling: Clock, far: str) -> None:
-    with an_inside(travelling.house) as inside:
+    with an_inside(travelling.system) as inside:
         before = _clock(inside)
         done = travelling.run("--now", far)
         assert done.exit_code in (1, 2), done.output
@@ -257,8 +257,8 @@ def test_a_clock_at_the_edge_of_the_calendar_is_refused_in_a_sentence(travelling
         assert _clock(inside) == before
 
 
-def test_another_time_than_now_without_time_travel(house: House, inside: Inside) -> None:
-    clock = Clock(house=house)
+def test_another_time_than_now_without_time_travel(system: System, inside: Inside) -> None:
+    clock = Clock(system=system)
     before = inside.rows("consent", "clock_runs", confirmed_by={"$ne": None})
     for moment in (clock.now, clock.now - timedelta(days=1), clock.now + timedelta(days=3653)):
         refused_run = clock.run("--now", moment.isoformat(), "--confirm", "manager-1")

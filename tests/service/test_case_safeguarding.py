@@ -12,12 +12,12 @@ from bson import encode
 from services.case.actions.safeguarding import forget_old, watch_alerts
 from services.case.model.safeguarding import ALERT_WITHIN, key_of
 from services.case.store import CaseStores
-from shared import service
 from shared.clock import utc_now
 from shared.ids import new_id
-from tests.house import Caller, House, eventually
+from shared.service.service import service
 from tests.journeys.test_p13_contacts import problem
 from tests.races.inside import Inside, an_inside
+from tests.system import Caller, System, eventually
 
 WORRY = {"recipient": "the police", "what": "an address", "basis": "safeguarding", "reason": "a threat was made"}
 REVIEW = {"outcome": "justified", "words": "they had to know"}
@@ -25,13 +25,13 @@ HOLD = {"until": "2099-12-31", "reason": "an inquiry"}
 
 
 @pytest.fixture(scope="module")
-def inside(house: House) -> Iterator[Inside]:
-    with an_inside(house) as opened:
+def inside(system: System) -> Iterator[Inside]:
+    with an_inside(system) as opened:
         yield opened
 
 
-def recorded(house: House, **more: Any) -> str:
-    return str(house.caseworker.made("/disclosures", {**WORRY, **more})["id"])
+def recorded(system: System, **more: Any) -> str:
+    return str(system.caseworker.made("/disclosures", {**WORRY, **more})["id"])
 
 
 def change(caller: Caller, method: str, path: str, body: Any = None, match: str | None = None) -> Any:
@@ -40,9 +40,9 @@ def change(caller: Caller, method: str, path: str, body: Any = None, match: str 
 
 
 @pytest.fixture
-def stores(house: House, monkeypatch: pytest.MonkeyPatch) -> CaseStores:
+def stores(system: System, monkeypatch: pytest.MonkeyPatch) -> CaseStores:
     """The case service's stores, as its own process opens them, in this one."""
-    for name, value in house.provided.env["case"].items():
+    for name, value in system.provided.env["case"].items():
         monkeypatch.setenv(name, value)
     kit = service.build("case", "worker")
     return CaseStores(kit.register, kit.steps, search_key=kit.settings.search_key)
@@ -51,8 +51,8 @@ def stores(house: House, monkeypatch: pytest.MonkeyPatch) -> CaseStores:
 # Form
 
 
-def test_what_does_not_fit_is_refused_with_the_field_and_nothing_is_kept(house: House, inside: Inside) -> None:
-    case_id = house.an_open_case()
+def test_what_does_not_fit_is_refused_with_the_field_and_nothing_is_kept(system: System, inside: Inside) -> None:
+    case_id = system.an_open_case()
     before = len(inside.rows("case", "safeguarding"))
     for path, body, field in (
         ("/disclosures", {**WORRY, "recipient": None}, "recipient"),
@@ -64,129 +64,129 @@ def test_what_does_not_fit_is_refused_with_the_field_and_nothing_is_kept(house: 
         (f"/cases/{case_id}/disclosures", {**WORRY, "basis": "legal_duty", "decision": "not_shared"}, "decision"),
         (f"/cases/{case_id}/disclosures", {**WORRY, "basis": "consent", "party": new_id(), "order": "x"}, "order"),
     ):
-        answer = house.manager.post(path, body)
+        answer = system.manager.post(path, body)
         assert problem(answer) == (400, "invalid"), body
         assert field in answer.json()["errors"], answer.text
     assert len(inside.rows("case", "safeguarding")) == before
-    assert house.manager.read(f"/cases/{case_id}/disclosures")["items"] == []
+    assert system.manager.read(f"/cases/{case_id}/disclosures")["items"] == []
 
 
-def test_a_key_repeats_the_answer_and_makes_one_record_also_for_an_erased_case(house: House, inside: Inside) -> None:
+def test_a_key_repeats_the_answer_and_makes_one_record_also_for_an_erased_case(system: System, inside: Inside) -> None:
     gone = new_id()
     inside.mongo[f"{inside.names}_case"]["gates"].insert_one({"_id": gone, "state": "closed", "seq": 0})
-    answers = [house.caseworker.post(f"/cases/{gone}/disclosures", WORRY, Idempotency_Key=gone) for _ in range(2)]
+    answers = [system.caseworker.post(f"/cases/{gone}/disclosures", WORRY, Idempotency_Key=gone) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json() == answers[1].json()
     assert len(inside.rows("case", "safeguarding", about=gone)) == 1
-    other = house.caseworker.post(f"/cases/{gone}/disclosures", {**WORRY, "what": "more"}, Idempotency_Key=gone)
+    other = system.caseworker.post(f"/cases/{gone}/disclosures", {**WORRY, "what": "more"}, Idempotency_Key=gone)
     assert problem(other) == (409, "conflict")
 
 
-def test_nothing_of_it_is_readable_in_the_database_and_no_case_key_opens_it(house: House, inside: Inside) -> None:
-    case_id = house.an_open_case()
-    made = house.caseworker.made(f"/cases/{case_id}/disclosures", {**WORRY, "what": "quokka-zxcvbnm"})
+def test_nothing_of_it_is_readable_in_the_database_and_no_case_key_opens_it(system: System, inside: Inside) -> None:
+    case_id = system.an_open_case()
+    made = system.caseworker.made(f"/cases/{case_id}/disclosures", {**WORRY, "what": "quokka-zxcvbnm"})
     (row,) = inside.rows("case", "safeguarding", _id=made["id"])
     assert (row["case_id"], row["about"]) == (None, case_id)
     assert b"quokka" not in encode(row)
     assert inside.keys_named("case", key_of(made["id"])) == 1
 
 
-def test_should_the_database_not_take_it_the_answer_says_what_to_do_meanwhile(house: House, inside: Inside) -> None:
+def test_should_the_database_not_take_it_the_answer_says_what_to_do_meanwhile(system: System, inside: Inside) -> None:
     database = inside.mongo[f"{inside.names}_case"]
     about = new_id()
     database.command({"collMod": "safeguarding", "validator": {"never": {"$exists": True}}})
     try:
-        answers = [house.caseworker.post(path, WORRY) for path in ("/disclosures", f"/cases/{about}/disclosures")]
+        answers = [system.caseworker.post(path, WORRY) for path in ("/disclosures", f"/cases/{about}/disclosures")]
     finally:
         database.command({"collMod": "safeguarding", "validator": {}})
     for answer in answers:
         assert problem(answer) == (503, "unavailable")
         assert "tell whoever must know now" in answer.json()["detail"]
-    assert house.caseworker.post(f"/cases/{about}/disclosures", WORRY).status_code == 201
+    assert system.caseworker.post(f"/cases/{about}/disclosures", WORRY).status_code == 201
     assert len(inside.rows("case", "safeguarding", about=about)) == 1
 
 
 # Roles
 
 
-def test_on_other_bases_the_lead_and_data_protection_record_nothing(house: House) -> None:
-    case_id = house.an_open_case()
-    for caller in (house.lead, house.data_protection):
+def test_on_other_bases_the_lead_and_data_protection_record_nothing(system: System) -> None:
+    case_id = system.an_open_case()
+    for caller in (system.lead, system.data_protection):
         for basis in ("consent", "legal_duty"):
             body = {**WORRY, "basis": basis, "party": new_id()}
             assert problem(caller.post(f"/cases/{case_id}/disclosures", body)) == (403, "forbidden")
 
 
-def test_only_the_lead_and_data_protection_see_it_or_hold_it(house: House) -> None:
-    id = recorded(house)
-    for caller in (house.caseworker, house.manager, house.auditor, house.caller("app", sub="an-app")):
+def test_only_the_lead_and_data_protection_see_it_or_hold_it(system: System) -> None:
+    id = recorded(system)
+    for caller in (system.caseworker, system.manager, system.auditor, system.caller("app", sub="an-app")):
         assert problem(caller.get("/disclosures")) == (403, "forbidden")
         # The same whether or not there is such a record
         for number in (id, new_id()):
             assert problem(caller.get(f"/disclosures/{number}")) == (403, "forbidden")
             assert problem(change(caller, "PUT", f"/disclosures/{number}/hold", HOLD, "*")) == (403, "forbidden")
-    for caller in (house.lead, house.data_protection):
+    for caller in (system.lead, system.data_protection):
         assert caller.read(f"/disclosures/{id}")["recipient"] == "the police"
         assert problem(caller.get(f"/disclosures/{new_id()}")) == (404, "not-found")
 
 
-def test_the_list_can_be_asked_for_one_case_and_one_state(house: House) -> None:
+def test_the_list_can_be_asked_for_one_case_and_one_state(system: System) -> None:
     about, elsewhere = new_id(), new_id()
-    first, second = recorded(house, case_id=about), recorded(house, case_id=about)
-    recorded(house, case_id=elsewhere)
-    house.lead.made(f"/disclosures/{first}/review", REVIEW)
+    first, second = recorded(system, case_id=about), recorded(system, case_id=about)
+    recorded(system, case_id=elsewhere)
+    system.lead.made(f"/disclosures/{first}/review", REVIEW)
     ids = {
-        state: [one["id"] for one in house.lead.read("/disclosures", case_id=about, **asked)["items"]]
+        state: [one["id"] for one in system.lead.read("/disclosures", case_id=about, **asked)["items"]]
         for state, asked in {"any": {}, "open": {"state": "open"}, "reviewed": {"state": "reviewed"}}.items()
     }
     assert ids == {"any": [first, second], "open": [second], "reviewed": [first]}
-    assert [one["id"] for one in house.lead.read(f"/cases/{about}/disclosures")["items"]] == [first, second]
+    assert [one["id"] for one in system.lead.read(f"/cases/{about}/disclosures")["items"]] == [first, second]
 
 
-def test_the_lead_sees_both_registers_as_one_list_in_pages(house: House) -> None:
-    case_id = house.an_open_case()
+def test_the_lead_sees_both_registers_as_one_list_in_pages(system: System) -> None:
+    case_id = system.an_open_case()
     duty = {**WORRY, "basis": "legal_duty", "order": "an order", "issuer": "a court", "scope": "dates"}
     made = []
     for number in range(5):
-        poster, body = (house.caseworker, WORRY) if number % 2 else (house.manager, duty)
+        poster, body = (system.caseworker, WORRY) if number % 2 else (system.manager, duty)
         made.append(poster.made(f"/cases/{case_id}/disclosures", body)["id"])
     listed, cursor = [], {}
     while True:
-        read = house.lead.read(f"/cases/{case_id}/disclosures", limit="2", **cursor)
+        read = system.lead.read(f"/cases/{case_id}/disclosures", limit="2", **cursor)
         listed += [item["id"] for item in read["items"]]
         if read["next"] is None:
             break
         cursor = {"cursor": read["next"]}
     assert listed == made
-    plain = house.caseworker.read(f"/cases/{case_id}/disclosures")
+    plain = system.caseworker.read(f"/cases/{case_id}/disclosures")
     assert [item["id"] for item in plain["items"]] == made[::2]
-    assert plain["note"] == house.caseworker.read(f"/cases/{house.an_open_case()}/disclosures")["note"]
+    assert plain["note"] == system.caseworker.read(f"/cases/{system.an_open_case()}/disclosures")["note"]
 
 
 # Hold and retention
 
 
-def test_a_hold_wants_the_version_that_was_read_and_a_day_to_come(house: House) -> None:
-    id = recorded(house)
+def test_a_hold_wants_the_version_that_was_read_and_a_day_to_come(system: System) -> None:
+    id = recorded(system)
     path = f"/disclosures/{id}/hold"
-    tag = house.lead.get(f"/disclosures/{id}").headers["ETag"]
-    assert problem(change(house.lead, "PUT", path, HOLD)) == (428, "precondition-required")
-    assert problem(change(house.lead, "PUT", path, {**HOLD, "until": "2020-01-01"}, tag)) == (400, "invalid")
-    assert problem(change(house.lead, "DELETE", path, None, tag)) == (409, "conflict")
-    held = change(house.lead, "PUT", path, HOLD, tag)
+    tag = system.lead.get(f"/disclosures/{id}").headers["ETag"]
+    assert problem(change(system.lead, "PUT", path, HOLD)) == (428, "precondition-required")
+    assert problem(change(system.lead, "PUT", path, {**HOLD, "until": "2020-01-01"}, tag)) == (400, "invalid")
+    assert problem(change(system.lead, "DELETE", path, None, tag)) == (409, "conflict")
+    held = change(system.lead, "PUT", path, HOLD, tag)
     assert (held.status_code, held.json()["hold_until"]) == (200, "2099-12-31")
-    assert problem(change(house.data_protection, "DELETE", path, None, tag)) == (412, "changed")
-    assert change(house.data_protection, "DELETE", path, None, held.headers["ETag"]).status_code == 204
-    assert house.lead.read(f"/disclosures/{id}")["hold_until"] is None
+    assert problem(change(system.data_protection, "DELETE", path, None, tag)) == (412, "changed")
+    assert change(system.data_protection, "DELETE", path, None, held.headers["ETag"]).status_code == 204
+    assert system.lead.read(f"/disclosures/{id}")["hold_until"] is None
 
 
 def test_after_its_retention_it_is_deleted_with_its_key_unless_a_hold_keeps_it(
-    house: House, inside: Inside, stores: CaseStores
+    system: System, inside: Inside, stores: CaseStores
 ) -> None:
     # Given one that is held, one that was held until yesterday, one that isn't, and one that is a day younger
-    kept, over, plain, young = (recorded(house) for _ in range(4))
+    kept, over, plain, young = (recorded(system) for _ in range(4))
     for id, until in ((kept, "2099-12-31"), (over, "2099-12-30")):
-        assert change(house.lead, "PUT", f"/disclosures/{id}/hold", {**HOLD, "until": until}, "*").status_code == 200
+        assert change(system.lead, "PUT", f"/disclosures/{id}/hold", {**HOLD, "until": until}, "*").status_code == 200
     old = utc_now() - timedelta(days=30)
     ours = {"_id": {"$in": [kept, over, plain]}}
     inside.change("case", "safeguarding", ours, {"recorded_at": old})
@@ -196,10 +196,10 @@ def test_after_its_retention_it_is_deleted_with_its_key_unless_a_hold_keeps_it(
     assert forget_old(stores, retention=timedelta(days=30), now=utc_now()) == 2
     # Then what is over is gone, and nobody can open it any more
     for id in (over, plain):
-        assert problem(house.lead.get(f"/disclosures/{id}")) == (404, "not-found")
+        assert problem(system.lead.get(f"/disclosures/{id}")) == (404, "not-found")
         eventually(lambda id=id: inside.keys_named("case", key_of(id)) == 0)  # type: ignore[misc]
     for id in (kept, young):
-        assert house.lead.read(f"/disclosures/{id}")["what"] == "an address"
+        assert system.lead.read(f"/disclosures/{id}")["what"] == "an address"
         assert inside.keys_named("case", key_of(id)) == 1
     assert forget_old(stores, retention=timedelta(days=30), now=utc_now()) == 0
 
@@ -207,13 +207,13 @@ def test_after_its_retention_it_is_deleted_with_its_key_unless_a_hold_keeps_it(
 # The alarm
 
 
-def test_one_whose_alert_goes_nowhere_raises_the_alarm(house: House, inside: Inside, stores: CaseStores) -> None:
+def test_one_whose_alert_goes_nowhere_raises_the_alarm(system: System, inside: Inside, stores: CaseStores) -> None:
     with inside.stopped("case"):
         # What other tests recorded a moment ago may wait beside it.
         before, later = (watch_alerts(stores, now=utc_now() + after) for after in (timedelta(), 2 * ALERT_WITHIN))
-        id = recorded(house)
+        id = recorded(system)
         assert watch_alerts(stores, now=utc_now()) == before
         assert watch_alerts(stores, now=utc_now() + 2 * ALERT_WITHIN) == later + 1
-        assert house.lead.read(f"/disclosures/{id}")["alerted_at"] is None
-    eventually(lambda: house.lead.read(f"/disclosures/{id}")["alerted_at"] is not None)
+        assert system.lead.read(f"/disclosures/{id}")["alerted_at"] is None
+    eventually(lambda: system.lead.read(f"/disclosures/{id}")["alerted_at"] is not None)
     assert watch_alerts(stores, now=utc_now() + 2 * ALERT_WITHIN) <= later

@@ -11,25 +11,25 @@ from services.consent.actions.clock import run_clock
 from services.consent.main import stores
 from services.consent.model.reviews import Windows
 from tests.faults.stream import a_kit
-from tests.house import House, eventually
 from tests.races.inside import Inside, Row, an_inside
+from tests.system import System, eventually
 
 # What is looked for, by the store, and the index that is for it.
 _BY_INDEX = {"reviews": "next_at", "expiries": "on", "rights": "next_on"}
 
 
 @pytest.fixture
-def inside(house: House) -> Iterator[Inside]:
-    with an_inside(house) as opened:
+def inside(system: System) -> Iterator[Inside]:
+    with an_inside(system) as opened:
         yield opened
 
 
-def test_what_is_due_is_found_by_index_alone(house: House, inside: Inside) -> None:
+def test_what_is_due_is_found_by_index_alone(system: System, inside: Inside) -> None:
     # Given families whose reviews, last days and young people fall due in years to come
     last_day = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
     for _ in range(3):
-        case_id = house.an_open_case({"purpose": "casework"}, {"purpose": "email", "until": last_day})
-        house.a_person(case_id, role="child", date_of_birth="2019-05-04")
+        case_id = system.an_open_case({"purpose": "casework"}, {"purpose": "email", "until": last_day})
+        system.a_person(case_id, role="child", date_of_birth="2019-05-04")
         eventually(lambda case_id=case_id: inside.rows("consent", "rights", case_id=case_id))  # type: ignore[misc]
     soon, next_year = datetime.now(UTC), datetime.now(UTC) + timedelta(days=370)
     for now, all_are_due in ((soon, False), (next_year, True)):
@@ -37,7 +37,7 @@ def test_what_is_due_is_found_by_index_alone(house: House, inside: Inside) -> No
         database = inside.mongo[f"{inside.names}_consent"]
         database.command("profile", 2)
         try:
-            with a_kit(house, "consent") as kit:
+            with a_kit(system, "consent") as kit:
                 ran = run_clock(stores(kit), Windows(), now=now, most=20, dry_run=True)
         finally:
             database.command("profile", 0)
@@ -46,9 +46,9 @@ def test_what_is_due_is_found_by_index_alone(house: House, inside: Inside) -> No
         assert (ran.counts.letters >= 3, ran.counts.expiries >= 3) == (all_are_due, all_are_due)
         # Then each is found by its index, in order, and nothing is read that isn't due
         for store, field in _BY_INDEX.items():
-            looks = [one for one in looked if field in one["command"].get("filter", {})]
-            assert looks, (store, [one["command"] for one in looked])
-            for one in looks:
+            inventories = [one for one in looked if field in one["command"].get("filter", {})]
+            assert inventories, (store, [one["command"] for one in looked])
+            for one in inventories:
                 assert one["ns"].endswith(f".{store}")
                 assert one["planSummary"] == f"IXSCAN {{ {field}: 1, _id: 1 }}"
                 assert one["docsExamined"] == one["nreturned"]

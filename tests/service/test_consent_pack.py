@@ -7,7 +7,7 @@ import io
 import pikepdf
 import pytest
 
-from tests.house import House
+from tests.system import System
 from tests.unit.test_letters import words_of
 
 
@@ -15,33 +15,33 @@ def refused(answer: object, status: int, name: str) -> None:
     assert (answer.status_code, answer.json()["type"]) == (status, f"urn:fmn:problem:{name}")  # type: ignore[attr-defined]
 
 
-def test_it_is_a_pdf_of_the_statement_in_force_and_needs_no_case(house: House) -> None:
-    answer = house.caseworker.get("/consent-pack")
+def test_it_is_a_pdf_of_the_statement_in_force_and_needs_no_case(system: System) -> None:
+    answer = system.caseworker.get("/consent-pack")
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/pdf")
-    statement = house.caseworker.read("/statement")
+    statement = system.caseworker.read("/statement")
     said = " ".join(words_of(answer.content))
     assert f"Privacy statement, version {statement['version']}" in said
     assert statement["sha256"] in said
-    large = house.caseworker.get("/consent-pack", format="large_print")
+    large = system.caseworker.get("/consent-pack", format="large_print")
     with pikepdf.open(io.BytesIO(large.content)) as printed, pikepdf.open(io.BytesIO(answer.content)) as ordinary:
         assert len(printed.pages) > len(ordinary.pages)
 
 
 @pytest.mark.parametrize("query", [{"format": "braille"}, {"case_id": "x"}, {"name": "Ottoline"}])
-def test_it_takes_a_format_and_nothing_about_anyone(house: House, query: dict[str, str]) -> None:
-    refused(house.caseworker.get("/consent-pack", **query), 400, "invalid")
+def test_it_takes_a_format_and_nothing_about_anyone(system: System, query: dict[str, str]) -> None:
+    refused(system.caseworker.get("/consent-pack", **query), 400, "invalid")
 
 
-def test_who_sees_nothing_personal_prints_none(house: House) -> None:
-    refused(house.auditor.get("/consent-pack"), 403, "forbidden")
+def test_who_sees_nothing_personal_prints_none(system: System) -> None:
+    refused(system.auditor.get("/consent-pack"), 403, "forbidden")
 
 
-def test_without_the_words_in_force_there_is_no_pack(house: House) -> None:
-    away = house.process("consent-api")
+def test_without_the_words_in_force_there_is_no_pack(system: System) -> None:
+    away = system.process("consent-api")
     away.stop()
     try:
-        refused(house.caseworker.get("/consent-pack"), 503, "unavailable")
+        refused(system.caseworker.get("/consent-pack"), 503, "unavailable")
     finally:
         away.start()
         away.wait_ready()
-    assert house.caseworker.get("/consent-pack").status_code == 200
+    assert system.caseworker.get("/consent-pack").status_code == 200

@@ -13,21 +13,21 @@ import pytest
 from services.consent.consumer import handlers
 from services.consent.main import stores as consent_stores
 from services.consent.main import windows
-from shared import service as wiring
 from shared.clock import utc_now
-from shared.deliveries import Delivery
-from shared.erasing import RECEIPT_TYPE
+from shared.erasure.participant import RECEIPT_TYPE
 from shared.events import SERVICES, Event, erasure, write
 from shared.ids import new_id
-from shared.inbox import Inbox
-from shared.signing import PublicKeys, Signer, make_key
-from tests.house import House, eventually
+from shared.messaging.deliveries import Delivery
+from shared.messaging.inbox import Inbox
+from shared.security.signing import PublicKeys, Signer, make_key
+from shared.service.service import service as wiring
 from tests.races.inside import Inside, an_inside, soon
+from tests.system import System, eventually
 
 
 @pytest.fixture(scope="module")
-def inside(house: House) -> Iterator[Inside]:
-    with an_inside(house) as opened:
+def inside(system: System) -> Iterator[Inside]:
+    with an_inside(system) as opened:
         yield opened
 
 
@@ -51,15 +51,15 @@ def _answer(request: str, case_id: str, receipt: str, **changed: Any) -> dict[st
     return {"request": request, "case": case_id, "service": "case", "attempt": 1, "receipt": receipt, **changed}
 
 
-def test_p24_only_the_right_receipt_counts(house: House, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_p24_only_the_right_receipt_counts(system: System, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given an erasure that waits for the case service alone, whose worker is away
     case_id, other_case = inside.a_family(), inside.a_family()
-    other_request = house.an_erasure(other_case)["id"]
-    request = house.an_erasure(case_id)["id"]
+    other_request = system.an_erasure(other_case)["id"]
+    request = system.an_erasure(case_id)["id"]
     signer = inside.signer("case")
     with inside.stopped("case"):
-        house.confirm(request)
-        eventually(lambda: house.waits_on(request) == ["case"])
+        system.confirm(request)
+        eventually(lambda: system.waits_on(request) == ["case"])
 
         def signed(by: Signer | None = None, *, typ: str = RECEIPT_TYPE, **changed: Any) -> str:
             said = {k: v for k, v in claims(request, case_id, **changed).items() if v is not None}
@@ -103,13 +103,13 @@ def test_p24_only_the_right_receipt_counts(house: House, inside: Inside, monkeyp
         eventually(lambda: len(inside.parked("consent", None)) == before + 2)
         assert inside.parked("consent", None)[-2:] == ["forged-sender"] * 2
         # And one outside its key's validity, which only a service with that key installed can see
-        assert _refusal(house, inside, monkeypatch, request, case_id) == "receipt-key-validity"
-        assert house.waits_on(request) == ["case"]
+        assert _refusal(system, inside, monkeypatch, request, case_id) == "receipt-key-validity"
+        assert system.waits_on(request) == ["case"]
         assert {r["service"] for r in inside.receipts(request)} == set(SERVICES) - {"case"}
-        assert house.auditor.get(f"/requests/{request}/certificate").status_code == 409
+        assert system.auditor.get(f"/requests/{request}/certificate").status_code == 409
     # The right one completes it
     inside.completes(request)
-    assert house.waits_on(other_request) == ["confirmation"]
+    assert system.waits_on(other_request) == ["confirmation"]
     # And one that comes again changes nothing
     last = next(r["jws"] for r in inside.receipts(request) if r["service"] == "case")
     id = _say(inside, request, case_id, last)
@@ -128,19 +128,19 @@ def _say(inside: Inside, request: str, case_id: str, receipt: str) -> str:
     return event.id
 
 
-def _refusal(house: House, inside: Inside, monkeypatch: pytest.MonkeyPatch, request: str, case_id: str) -> str:
+def _refusal(system: System, inside: Inside, monkeypatch: pytest.MonkeyPatch, request: str, case_id: str) -> str:
     """Why the consent service's own inbox, with a key installed that has run out, parks what that key signed."""
-    for name, value in house.provided.env["consent"].items():
+    for name, value in system.provided.env["consent"].items():
         monkeypatch.setenv(name, value)
     private, public = make_key("case", "receipt", utc_now() - timedelta(days=3), valid_for=timedelta(days=2))
-    installed = json.loads(house.provided.public_keys.read_text())["keys"]
+    installed = json.loads(system.provided.public_keys.read_text())["keys"]
     kit = wiring.build("consent", "worker")
     takes = handlers(consent_stores(kit), PublicKeys([*installed, public]), windows(kit))
-    inbox = Inbox(kit.register, takes, names=house.provided.prefix)
+    inbox = Inbox(kit.register, takes, names=system.provided.prefix)
     event = _event(request, case_id, Signer(private).sign(claims(request, case_id), typ=RECEIPT_TYPE))
     delivery = Delivery(
         body=write(event),
-        user_id=f"{house.provided.prefix}-case",
+        user_id=f"{system.provided.prefix}-case",
         message_id=event.id,
         delivery_count=0,
         routing_key=event.routing_key,
@@ -151,11 +151,11 @@ def _refusal(house: House, inside: Inside, monkeypatch: pytest.MonkeyPatch, requ
     return str(row["reason"])
 
 
-def test_p24_a_service_that_finds_something_left_is_asked_for_a_new_attempt(house: House, inside: Inside) -> None:
+def test_p24_a_service_that_finds_something_left_is_asked_for_a_new_attempt(system: System, inside: Inside) -> None:
     """Somebody who goes round the gate writes between the deletion and the read-back."""
     case_id = inside.a_family()
-    request = house.an_erasure(case_id)["id"]
-    house.confirm(request)
+    request = system.an_erasure(case_id)["id"]
+    system.confirm(request)
     soon(lambda: inside.phase(request) == "begun")
     # The case key goes last of all; while it can't, the walk stands between the two.
     with inside.locked(("case_vault", "keys", {"keyAltNames": case_id})):
@@ -165,7 +165,7 @@ def test_p24_a_service_that_finds_something_left_is_asked_for_a_new_attempt(hous
     failed = eventually(lambda: [r for r in inside.receipts(request) if r["outcome"] == "failed"])
     assert failed[0]["service"] == "case"
     assert any(store["remaining"] for store in failed[0]["stores"])
-    assert "case" in house.waits_on(request)
+    assert "case" in system.waits_on(request)
     inside.completes(request)
     last = [r for r in inside.receipts(request) if r["service"] == "case"][-1]
     assert (last["attempt"], last["outcome"]) == (2, "erased")
@@ -179,17 +179,17 @@ def test_p24_a_service_that_finds_something_left_is_asked_for_a_new_attempt(hous
     assert row["reason"] == "receipt-of-an-old-attempt"
 
 
-def test_p29_a_second_receipt_that_finds_something_is_followed_by_a_new_attempt(house: House, inside: Inside) -> None:
+def test_p29_a_second_receipt_that_finds_something_is_followed_by_a_new_attempt(system: System, inside: Inside) -> None:
     """A record that got there while paper was waited for: the second reading-back finds it, and it goes too."""
     case_id = inside.a_family()
-    paper = house.caseworker.made(f"/cases/{case_id}/paper-files", {"location": "cabinet 3", "description": "green"})
-    request = house.an_erasure(case_id)["id"]
-    house.confirm(request)
-    eventually(lambda: house.waits_on(request) == ["paper"])
+    paper = system.caseworker.made(f"/cases/{case_id}/paper-files", {"location": "cabinet 3", "description": "green"})
+    request = system.an_erasure(case_id)["id"]
+    system.confirm(request)
+    eventually(lambda: system.waits_on(request) == ["paper"])
     row = {"_id": new_id(), "case_id": case_id, "version": 1, "personal": b"x"}
     inside.mongo[f"{inside.names}_document"]["documents"].insert_one(row)
     shredded = {"method": "shredded", "by": "Ola", "witnessed_by": "Priya"}
-    assert house.caseworker.post(f"/paper-files/{paper['id']}/disposal", shredded).status_code in (200, 201)
+    assert system.caseworker.post(f"/paper-files/{paper['id']}/disposal", shredded).status_code in (200, 201)
     eventually(lambda: [r for r in inside.receipts(request) if r["outcome"] == "failed"])
     inside.completes(request)
     documents = [
@@ -199,12 +199,14 @@ def test_p29_a_second_receipt_that_finds_something_is_followed_by_a_new_attempt(
     assert inside.left_of(case_id) == []
 
 
-def test_receipts_that_come_in_another_order_count_in_the_order_they_were_signed(house: House, inside: Inside) -> None:
+def test_receipts_that_come_in_another_order_count_in_the_order_they_were_signed(
+    system: System, inside: Inside
+) -> None:
     case_id = inside.a_family()
-    request = house.an_erasure(case_id)["id"]
+    request = system.an_erasure(case_id)["id"]
     with inside.stopped("case"):
-        house.confirm(request)
-        eventually(lambda: house.waits_on(request) == ["case"])
+        system.confirm(request)
+        eventually(lambda: system.waits_on(request) == ["case"])
         early = utc_now()
         second = claims(request, case_id, signed_at=(early + timedelta(minutes=2)).isoformat())
         first = claims(request, case_id, signed_at=early.isoformat(), late=["people"])

@@ -10,8 +10,8 @@ import pytest
 from deploy.local.stack import Stack
 from services.document.store.receiving import LEASE, Receiving, Upload
 from shared.clock import utc_now
+from shared.db.unit_of_work import Tx
 from shared.ids import new_id
-from shared.work import Tx
 from tests.service.messaging_rig import Node, a_node
 
 
@@ -25,14 +25,14 @@ def node(stack: Stack) -> Iterator[Node]:
 def test_an_upload_that_began_by_a_wrong_clock_lapses_like_any_other(node: Node, hours: int) -> None:
     receiving = Receiving(node.register)
     case_id = new_id()
-    node.work.gates.prepare(node.register.vault, [case_id])
+    node.unit_of_work.gates.prepare(node.register.vault, [case_id])
     upload = Upload(id=new_id(), case_id=case_id, document_id=new_id(), number=1)
 
     def begin(tx: Tx) -> None:
         tx.now = utc_now() + timedelta(hours=hours)
         receiving.begin(tx, upload)
 
-    node.work.run(begin)
+    node.unit_of_work.run(begin)
     # It has just begun: nobody takes it for dead, and its beat is told by the database's clock
     assert receiving.lapsed() == []
     (row,) = receiving.store.rows.find({"_id": upload.id})

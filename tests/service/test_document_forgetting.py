@@ -14,7 +14,7 @@ from services.document.actions.sweep import reconcile
 from services.document.store.files import connect
 from shared.clock import utc_now
 from shared.ids import new_id
-from shared.settings import load
+from shared.ops.settings import load
 from tests import samples
 from tests.service.document_rig import Rig, answer_on, chunk, form, problem, rig_on
 

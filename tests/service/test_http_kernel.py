@@ -24,10 +24,10 @@ import requests
 from flask import Flask
 from pymongo import MongoClient
 
-from shared import logs
-from shared.auth import local_token, service_token
-from shared.calls import Calls
 from shared.clock import utc_now
+from shared.db import Disposal, Record, Register
+from shared.db.unit_of_work import Tx, UnitOfWork, connect
+from shared.db.vault import OFFICE_KEY, Vault, master_keys
 from shared.errors import NotFound, Unavailable
 from shared.fields import Count
 from shared.http import (
@@ -46,19 +46,19 @@ from shared.http import (
     claim_upload,
     created,
     forget_answer,
+    idempotent,
     leave_no_trace,
     make_app,
-    making,
     ok,
     open_kernel_stores,
     page,
 )
+from shared.http.calls import Calls
 from shared.ids import new_id
-from shared.settings import Settings, load
-from shared.signing import Signer, make_key
-from shared.stores import Disposal, Record, Register
-from shared.vault import OFFICE_KEY, Vault, master_keys
-from shared.work import Tx, Work, connect
+from shared.ops import logs
+from shared.ops.settings import Settings, load
+from shared.security.authentication import local_token, service_token
+from shared.security.signing import Signer, make_key
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -95,7 +95,7 @@ def create_api() -> Flask:
     register, stores = open_stores(settings)
     notes = register.stores["notes"]
     blp = Blueprint("notes", description="Notes for tests.")
-    work, vault = register.work, register.vault
+    unit_of_work, vault = register.unit_of_work, register.vault
 
     def render(record: Record) -> Answer:
         return created(show(record), location=f"/v1/notes/{record.id}", etag=record.version, case_id=record.case_id)
@@ -103,21 +103,21 @@ def create_api() -> Flask:
     @blp.route("/cases", methods=["POST"])
     @allow("caseworker", "app", inward=Inward.YES)
     @blp.arguments(NewCase)
-    @making(lambda case: created({"id": case}, location=f"/v1/cases/{case}", etag=1, case_id=case))
+    @idempotent(lambda case: created({"id": case}, location=f"/v1/cases/{case}", etag=1, case_id=case))
     def open_case(body: dict[str, Any]) -> str:
         case_id = new_id()
-        work.gates.prepare(vault, [case_id])
+        unit_of_work.gates.prepare(vault, [case_id])
 
         def act(tx: Tx) -> str:
             tx.enter(case_id)
             return case_id
 
-        return work.run(act)
+        return unit_of_work.run(act)
 
     @blp.route("/cases/<case_id>/notes", methods=["POST"])
     @allow("caseworker", inward=Inward.YES)
     @blp.arguments(NewNote)
-    @making(render)
+    @idempotent(render)
     def add_note(body: dict[str, Any], case_id: str) -> Record:
         time.sleep(body["slow"])
         if body["text"] == "break":
@@ -128,7 +128,7 @@ def create_api() -> Flask:
             clear = {"size": len(body["text"])}
             return notes.insert(tx, id=new_id(), case_id=case_id, clear=clear, personal={"text": body["text"]})
 
-        return work.run(act)
+        return unit_of_work.run(act)
 
     @blp.route("/cases/<case_id>/notes")
     @allow("caseworker", services=("consent",))
@@ -145,23 +145,23 @@ def create_api() -> Flask:
         if record is None:
             raise NotFound("There is no such note.")
         check_if_match(record.version)
-        new = work.run(lambda tx: notes.change(tx, record, personal={"text": body["text"]}))
+        new = unit_of_work.run(lambda tx: notes.change(tx, record, personal={"text": body["text"]}))
         return ok(show(new), etag=new.version)
 
     @blp.route("/decisions", methods=["POST"])
     @allow("caseworker", inward=Inward.BY_BODY)
     @blp.arguments(NewDecision)
-    @making(lambda case: ok({"decision": "given"}, status=201))
+    @idempotent(lambda case: ok({"decision": "given"}, status=201))
     def decide(body: dict[str, Any]) -> Any:
         if body["decision"] == "declined":
             leave_no_trace()
             forget_answer()
             return ok({"helpline": "0800 000 000"})
-        return work.run(lambda tx: tx.enter(body["case_id"]))
+        return unit_of_work.run(lambda tx: tx.enter(body["case_id"]))
 
     @blp.route("/cases/<case_id>/files", methods=["POST"])
     @allow("caseworker", inward=Inward.YES)
-    @making(lambda size: ok({"size": size}, status=201), upload=lambda: b"".join(pieces()))
+    @idempotent(lambda size: ok({"size": size}, status=201), upload=lambda: b"".join(pieces()))
     def upload(case_id: str) -> int:
         whole = b"".join(pieces())
         claim_upload(whole)
@@ -170,14 +170,14 @@ def create_api() -> Flask:
             tx.enter(case_id)
             return len(whole)
 
-        return work.run(act)
+        return unit_of_work.run(act)
 
     def pieces() -> Any:
         return body_reader().pieces(limit=20 * 1024 * 1024, too_large="Too large.")
 
     @blp.route("/office-notes", methods=["POST"])
     @allow("manager", audit_late=True, inward=Inward.NO)
-    @making(lambda done: ok({"done": done}), office=True)
+    @idempotent(lambda done: ok({"done": done}), office=True)
     def office_note() -> bool:
         return True
 
@@ -186,7 +186,7 @@ def create_api() -> Flask:
         register=register,
         stores=stores,
         blueprints=[blp],
-        checks={"mongodb": lambda: work.client.admin.command("ping"), "nothing": lambda: None},
+        checks={"mongodb": lambda: unit_of_work.client.admin.command("ping"), "nothing": lambda: None},
     )
 
 
@@ -194,9 +194,9 @@ def open_stores(settings: Settings) -> tuple[Register, Any]:
     url = settings.mongo_url
     # `connect` waits five seconds for a server; a test that has none needn't.
     client = MongoClient(url, tz_aware=True) if "serverSelectionTimeoutMS" in url else connect(url)
-    work = Work(client, names=settings.names, service=settings.service)
-    vault = Vault(client, work.vault_db.name, master_keys(settings.master_keys))
-    register = Register(work, vault)
+    unit_of_work = UnitOfWork(client, names=settings.names, service=settings.service)
+    vault = Vault(client, unit_of_work.vault_db.name, master_keys(settings.master_keys))
+    register = Register(unit_of_work, vault)
     stores = open_kernel_stores(register, settings)
     register.collection("notes", clear={"size": Count()}, disposal=Disposal.ERASE)
     return register, stores
@@ -301,7 +301,7 @@ class Served:
         return str(self.ask("POST", "/v1/cases", json={"channel": "phone"}).json()["id"])
 
     def audit(self, case_id: str | None) -> list[dict[str, Any]]:
-        return list(self.register.work.db["audit"].find({"case_id": case_id}).sort("_id", 1))
+        return list(self.register.unit_of_work.db["audit"].find({"case_id": case_id}).sort("_id", 1))
 
     def log(self) -> str:
         return self.log_file.read_text()
@@ -320,7 +320,7 @@ def serving(keys: Keys) -> Iterator[Served]:
         "--worker-class=shared.http.server.Worker",
         "--threads=8",
         f"--bind=127.0.0.1:{port}",
-        "--logger-class=shared.logs.GunicornLogger",
+        "--logger-class=shared.ops.logs.GunicornLogger",
         "tests.service.test_http_kernel:create_api()",
     ]
     environment = {**os.environ, **keys.environment()}
@@ -664,7 +664,7 @@ def test_what_failed_keeps_no_key(served: Served) -> None:
 
 def test_a_claim_whose_process_died_is_taken_over_once_its_lease_ends(served: Served) -> None:
     path = f"/v1/cases/{served.a_case()}/notes"
-    rows = served.register.work.db["idempotency"]
+    rows = served.register.unit_of_work.db["idempotency"]
     before = {row["_id"] for row in rows.find({}, {"_id": 1})}
     headers = {"Idempotency-Key": "died"}
     served.ask("POST", path, json={"text": "a"}, headers=headers)
@@ -684,8 +684,8 @@ def test_a_closed_gate_is_410_whatever_the_key(served: Served) -> None:
     assert served.ask("POST", path, json={"text": "a"}, headers=headers).status_code == 201
     store = served.register.stores["idempotency"]
     assert store.found(case_id) == 1
-    work = served.register.work
-    work.run(lambda tx: work.gates.close(tx.session, case_id))
+    unit_of_work = served.register.unit_of_work
+    unit_of_work.run(lambda tx: unit_of_work.gates.close(tx.session, case_id))
     for body in ({"text": "a"}, {"text": "b"}):
         assert_problem(served.ask("POST", path, json=body, headers=headers), 410, "erased")
     assert store.delete(case_id) == 1
@@ -703,7 +703,7 @@ def test_a_new_case_repeats_its_answer_under_its_own_key(served: Served) -> None
 
 
 def test_a_decline_keeps_no_body_and_leaves_no_audit(served: Served) -> None:
-    case_id, db = served.a_case(), served.register.work.db
+    case_id, db = served.a_case(), served.register.unit_of_work.db
     audited, kept = db["audit"].count_documents({}), db["idempotency"].count_documents({})
     body = {"case_id": case_id, "decision": "declined"}
     answer = served.ask("POST", "/v1/decisions", json=body, headers={"Idempotency-Key": "d"})
@@ -741,7 +741,7 @@ def test_of_two_uploads_at_once_with_one_key_both_hear_of_the_one_that_was_made(
     slow.join()
     assert [(answer.status_code, answer.json()) for answer in answers] == [(201, {"size": 8})] * 2
     # One for the case itself, one for the file.
-    assert served.register.work.db["gates"].find_one({"_id": path.split("/")[3]})["writes"] == 2
+    assert served.register.unit_of_work.db["gates"].find_one({"_id": path.split("/")[3]})["writes"] == 2
 
 
 def test_an_answer_of_the_office_is_kept_without_a_transaction(served: Served) -> None:

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from deploy.local.stack import Stack
-from shared.bus import Consumer
 from shared.clock import utc_now
-from shared.deliveries import Delivery
+from shared.db.unit_of_work import Tx, outbox_row
 from shared.errors import Erased, Permanent, Temporary
 from shared.events import Event, EventType, consent, write
 from shared.ids import new_id
-from shared.steps import StepRow, Steps
-from shared.work import Tx, outbox_row
+from shared.messaging.bus import Consumer
+from shared.messaging.deliveries import Delivery
+from shared.messaging.steps import StepRow, Steps
 from tests.service.messaging_rig import Node, Rig, Wire, a_rig, port_of, start_worker, through, until
 
 
@@ -87,7 +87,7 @@ def a_delivery(node: Node, said: Event | bytes, count: int = 0) -> Delivery:
 
 def test_what_was_committed_is_published_at_once_and_leaves_the_outbox(rig: Rig, sender: Node) -> None:
     events = sender.says(new_id(), times=20)
-    until(lambda: sender.work.outbox.count_documents({}) == 0)
+    until(lambda: sender.unit_of_work.outbox.count_documents({}) == 0)
     assert sorted(rig.queued("case")) == sorted(event.id for event in events)
 
 
@@ -96,10 +96,10 @@ def test_an_unroutable_message_is_kept_and_backs_off(rig: Rig, receiver: Node) -
     rig.management.call("DELETE", f"/api/queues/{rig.config.names}/fmn.case")
     for service in ("document", "consent", "notifier"):
         rig.management.call("DELETE", f"/api/queues/{rig.config.names}/fmn.{service}")
-    receiver.work.outbox.insert_one(row)
+    receiver.unit_of_work.outbox.insert_one(row)
     now = utc_now() + timedelta(seconds=2)
     assert receiver.outbox.sweep(now) == 1
-    kept = receiver.work.outbox.find_one({"_id": row["_id"]})
+    kept = receiver.unit_of_work.outbox.find_one({"_id": row["_id"]})
     assert kept is not None
     assert kept["attempts"] == 1
     assert kept["due"] > now
@@ -109,13 +109,13 @@ def test_an_unroutable_message_is_kept_and_backs_off(rig: Rig, receiver: Node) -
 def test_a_row_the_broker_refuses_doesnt_stop_the_others_and_is_marked(rig: Rig, receiver: Node) -> None:
     bad = {**outbox_row(an_event(new_id()), utc_now()), "key": "consent.given.v1"}
     good = [{**outbox_row(an_event(new_id()), utc_now()), "key": "case.people.v1"} for _ in range(5)]
-    receiver.work.outbox.insert_many([*good[:2], bad, *good[2:]])
+    receiver.unit_of_work.outbox.insert_many([*good[:2], bad, *good[2:]])
     now = utc_now()
     for turn in range(1, 10):
         receiver.outbox.sweep(now + turn * timedelta(minutes=6))
     # Copies are allowed (inboxes make them harmless), losses are not.
     assert set(rig.queued("document")) == {row["_id"] for row in good}
-    [kept] = receiver.work.outbox.find({})
+    [kept] = receiver.unit_of_work.outbox.find({})
     assert kept["_id"] == bad["_id"]
     assert kept["failing"] is True
 
@@ -126,21 +126,21 @@ def test_a_full_queue_fills_the_outbox_and_is_caught_up_later(rig: Rig, sender: 
     full = {"pattern": "^fmn.case$", "apply-to": "queues", "priority": 10, "definition": definition}
     rig.management.call("PUT", policy, full)
     time.sleep(1)
-    sender.work.hand_over = lambda rows: None
+    sender.unit_of_work.hand_over = lambda rows: None
     # A quorum queue refuses from the next batch on, once it is over its limit.
     events = sender.says(new_id(), times=20)
     sender.outbox.sweep(utc_now() + timedelta(seconds=2))
     time.sleep(1)
     events += sender.says(new_id(), times=20)
     sender.outbox.sweep(utc_now() + timedelta(seconds=2))
-    kept = list(sender.work.outbox.find({}))
+    kept = list(sender.unit_of_work.outbox.find({}))
     assert kept, "some were refused"
     assert {row["attempts"] for row in kept} == {1}
     rig.management.call("DELETE", policy)
     time.sleep(1)
     arrived = set(rig.queued("case"))
     sender.outbox.sweep(utc_now() + timedelta(minutes=6))
-    assert sender.work.outbox.count_documents({}) == 0
+    assert sender.unit_of_work.outbox.count_documents({}) == 0
     assert arrived | set(rig.queued("case")) == {event.id for event in events}
 
 
@@ -149,12 +149,14 @@ def test_a_connection_cut_in_mid_batch_repeats_under_the_same_ids(rig: Rig, send
     node = Node(rig.config, "consent", amqp=through(sender.amqp, wire)).open()
     case_id = new_id()
     assert node.publisher.wait_connected(5)
-    node.work.hand_over = lambda rows: None
+    node.unit_of_work.hand_over = lambda rows: None
     events = node.says(case_id, times=150)
     wire.cut_after = 40_000
     node.outbox.sweep(utc_now() + timedelta(seconds=2))
     assert wire.cut_after is None, "the cut came in the middle"
-    until(lambda: node.outbox.sweep(utc_now() + timedelta(seconds=4)) == 0 and not node.work.outbox.find_one({}))
+    until(
+        lambda: node.outbox.sweep(utc_now() + timedelta(seconds=4)) == 0 and not node.unit_of_work.outbox.find_one({})
+    )
     assert set(rig.queued("case")) == {event.id for event in events}
     node.close()
 
@@ -163,7 +165,7 @@ def test_a_process_killed_between_commit_and_publish_loses_nothing(rig: Rig, sen
     case_id = new_id()
     died = start_worker(rig.config, "consent", f"emit-and-die={case_id}", tmp_path)
     assert died.wait(20) == -signal.SIGKILL
-    waiting = {row["_id"] for row in sender.work.outbox.find({"case_id": case_id})}
+    waiting = {row["_id"] for row in sender.unit_of_work.outbox.find({"case_id": case_id})}
     assert len(waiting) == 3
     assert rig.queued("case") == []
     sender.outbox.sweep(utc_now() + timedelta(seconds=2))
@@ -195,7 +197,7 @@ def test_who_isnt_the_publisher_is_parked_and_never_handled(rig: Rig, sender: No
     case_id = new_id()
     absent = write(an_event(case_id))
     rig.inject("consent.given.v1", absent, {"message_id": new_id()})
-    until(lambda: consuming.inbox.shelf.parked.rows.count_documents({}) == 1)
+    until(lambda: consuming.inbox.parked_messages.parked.rows.count_documents({}) == 1)
     # A service that may use this key, in another's name: only the consent queue hears receipts.
     coordinator, forger = Node(rig.config, "consent").open(), Node(rig.config, "notifier").open()
     listener = coordinator.consumer()
@@ -204,7 +206,7 @@ def test_who_isnt_the_publisher_is_parked_and_never_handled(rig: Rig, sender: No
     assert forger.publisher.publish([row], 10) == {row["_id"]: "ok"}
     # The first message was for all; the second only the coordinator hears.
     for node, parked in ((consuming, 1), (coordinator, 2)):
-        rows = node.inbox.shelf.parked.rows
+        rows = node.inbox.parked_messages.parked.rows
         until(lambda rows=rows, parked=parked: rows.count_documents({}) == parked)  # type: ignore[misc]
         assert {row["reason"] for row in rows.find({})} == {"forged-sender"}
         assert node.seen() == []
@@ -225,11 +227,11 @@ def test_what_cant_be_handled_yet_is_handled_later_and_holds_up_nothing(sender: 
     consuming.also = also
     send(sender, late, other)
     until(lambda: consuming.seen() == [other.id])
-    until(lambda: consuming.inbox.shelf.deferred.rows.find_one({"_id": late.id}))
+    until(lambda: consuming.inbox.parked_messages.deferred.rows.find_one({"_id": late.id}))
     away.set()
     consuming.inbox.work_deferred(utc_now() + timedelta(hours=2))
     assert consuming.seen() == [other.id, late.id]
-    assert consuming.inbox.shelf.deferred.rows.count_documents({}) == 0
+    assert consuming.inbox.parked_messages.deferred.rows.count_documents({}) == 0
 
 
 def test_a_refused_message_is_parked_with_its_reason(sender: Node, consuming: Node) -> None:
@@ -241,7 +243,9 @@ def test_a_refused_message_is_parked_with_its_reason(sender: Node, consuming: No
 
     consuming.also = also
     send(sender, *events)
-    until(lambda: consuming.inbox.shelf.parked.rows.find_one({"_id": events[1].id, "reason": "no-such-request"}))
+    until(
+        lambda: consuming.inbox.parked_messages.parked.rows.find_one({"_id": events[1].id, "reason": "no-such-request"})
+    )
     until(lambda: consuming.seen() == [events[0].id, events[2].id])
 
 
@@ -252,15 +256,17 @@ def test_a_handler_with_a_bug_is_tried_again_and_then_parked(sender: Node, recei
         receiver.inbox.handle([a_delivery(receiver, each)])
     for hours in range(2, 40, 2):
         receiver.inbox.work_deferred(utc_now() + timedelta(hours=hours))
-    assert [row["reason"] for row in receiver.inbox.shelf.parked.rows.find({"_id": given.id})] == ["failed.indexerror"]
+    assert [row["reason"] for row in receiver.inbox.parked_messages.parked.rows.find({"_id": given.id})] == [
+        "failed.indexerror"
+    ]
     # Neither an erasure nor a freeze is ever given up.
-    assert [row["_id"] for row in receiver.inbox.shelf.deferred.rows.find({})] == [freeze.id]
+    assert [row["_id"] for row in receiver.inbox.parked_messages.deferred.rows.find({})] == [freeze.id]
     assert receiver.seen() == []
 
 
 def test_a_late_message_brings_nobody_back_and_the_saga_goes_on(sender: Node, consuming: Node) -> None:
     case_id = new_id()
-    consuming.work.run(lambda tx: tx.gates.close(tx.session, case_id))
+    consuming.unit_of_work.run(lambda tx: tx.gates.close(tx.session, case_id))
     late, saga = an_event(case_id), an_event(case_id, consent.PREPARING)
     send(sender, late, saga)
     until(lambda: saga.id in consuming.seen())
@@ -276,9 +282,9 @@ def test_a_handler_that_finds_the_case_erased_settles_the_message(sender: Node, 
 
     consuming.also = also
     send(sender, event)
-    until(lambda: consuming.work.db["inbox"].find_one({"_id": f"case:{event.id}"}))
+    until(lambda: consuming.unit_of_work.db["inbox"].find_one({"_id": f"case:{event.id}"}))
     assert consuming.seen() == []
-    assert consuming.inbox.shelf.parked.rows.count_documents({}) == 0
+    assert consuming.inbox.parked_messages.parked.rows.count_documents({}) == 0
 
 
 def test_unknown_versions_are_parked_but_never_one_that_freezes_or_erases(sender: Node, receiver: Node) -> None:
@@ -287,11 +293,11 @@ def test_unknown_versions_are_parked_but_never_one_that_freezes_or_erases(sender
         receiver.inbox.handle([a_delivery(receiver, body)])
     body = write(an_event(new_id())).replace(b"case.frozen.v1", b"case.moved.v1")
     receiver.inbox.handle([a_delivery(receiver, body)])
-    assert {row["type"] for row in receiver.inbox.shelf.deferred.rows.find({})} == {
+    assert {row["type"] for row in receiver.inbox.parked_messages.deferred.rows.find({})} == {
         "case.frozen.v9",
         "erasure.preparing.v9",
     }
-    [parked] = receiver.inbox.shelf.parked.rows.find({})
+    [parked] = receiver.inbox.parked_messages.parked.rows.find({})
     assert (parked["type"], parked["reason"]) == ("case.moved.v1", "unknown-version")
 
 
@@ -310,7 +316,7 @@ def test_while_the_database_is_away_messages_are_held_in_hand(rig: Rig, sender: 
     wire.up = True
     until(lambda: after.id in receiver.seen())
     assert receiver.seen().count(after.id) == 1
-    assert receiver.work.db["trying"].count_documents({}) == 0
+    assert receiver.unit_of_work.db["trying"].count_documents({}) == 0
     consumer.request_stop()
     consumer.join(5)
     node.close()
@@ -358,7 +364,7 @@ def test_a_consumer_outlives_what_nobody_thought_of(rig: Rig, sender: Node, rece
 
 def live_until_killed_or_parked(worker: subprocess.Popen[bytes], receiver: Node) -> None:
     def parked_and_done() -> bool:
-        return bool(receiver.inbox.shelf.parked.rows.find_one({})) and len(receiver.seen()) == 10
+        return bool(receiver.inbox.parked_messages.parked.rows.find_one({})) and len(receiver.seen()) == 10
 
     until(lambda: worker.poll() is not None or parked_and_done())
     if worker.poll() is None:
@@ -373,16 +379,16 @@ def test_a_message_that_kills_its_process_parks_itself_only(
     innocent = [an_event(new_id(), consent.PREPARING) for _ in range(10)]
     send(sender, *innocent[:5], killer, *innocent[5:])
     lives = 0
-    while not receiver.inbox.shelf.parked.rows.find_one({}):
+    while not receiver.inbox.parked_messages.parked.rows.find_one({}):
         lives += 1
         live_until_killed_or_parked(start_worker(rig.config, "case", f"killed-by={killer.case}", tmp_path), receiver)
-    [parked] = receiver.inbox.shelf.parked.rows.find({})
+    [parked] = receiver.inbox.parked_messages.parked.rows.find({})
     assert parked["reason"] == "killed-its-process"
     assert parked["body"] == write(killer)
     # In a batch, then twice alone after its mark; the third mark parks it before it runs.
     assert lives == 4
     assert sorted(receiver.seen()) == sorted(event.id for event in innocent)
-    assert receiver.work.db["trying"].count_documents({}) == 0
+    assert receiver.unit_of_work.db["trying"].count_documents({}) == 0
 
 
 def test_sigterm_finishes_what_is_in_hand_within_five_seconds(
@@ -406,7 +412,7 @@ def test_sigterm_finishes_what_is_in_hand_within_five_seconds(
 
 def a_step(node: Node, kind: str, key: str, *, due: timedelta | None = None) -> None:
     when = None if due is None else utc_now() + due
-    node.work.run(lambda tx: node.steps.add(tx, kind, key, None, when))
+    node.unit_of_work.run(lambda tx: node.steps.add(tx, kind, key, None, when))
 
 
 def test_a_step_runs_once_its_transaction_is_committed_and_not_otherwise(receiver: Node) -> None:
@@ -420,8 +426,8 @@ def test_a_step_runs_once_its_transaction_is_committed_and_not_otherwise(receive
         raise ValueError("a bug")
 
     with pytest.raises(ValueError, match="a bug"):
-        receiver.work.run(fails)
-    until(lambda: receiver.work.db["steps"].count_documents({}) == 0)
+        receiver.unit_of_work.run(fails)
+    until(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 0)
     assert ran == ["kept"]
     receiver.steps.request_stop()
 
@@ -442,7 +448,7 @@ def test_a_step_asked_for_while_it_runs_is_run_again(receiver: Node) -> None:
     time.sleep(0.6)
     assert len(ran) == 1, "never two at once"
     go.set()
-    until(lambda: receiver.work.db["steps"].count_documents({}) == 0)
+    until(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 0)
     assert len(ran) == 2
     receiver.steps.request_stop()
 
@@ -463,7 +469,7 @@ def test_a_step_that_wants_to_come_again_and_one_that_fails_are_run_again(receiv
     a_step(receiver, "later", "one")
     a_step(receiver, "fails", "two")
     a_step(receiver, "later", "much", due=timedelta(hours=1))
-    until(lambda: receiver.work.db["steps"].count_documents({}) == 1)
+    until(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 1)
     assert ran == ["one", "one"]
     receiver.steps.request_stop()
 
@@ -481,7 +487,7 @@ def test_two_runners_never_run_a_step_at_once_however_long_it_takes(receiver: No
         steps.serve({"long": long})
         steps.start()
     a_step(receiver, "long", "one")
-    until(lambda: receiver.work.db["steps"].count_documents({}) == 0)
+    until(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 0)
     assert len(running) == 1
     for steps in runners:
         steps.request_stop()

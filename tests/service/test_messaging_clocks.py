@@ -11,11 +11,11 @@ import pytest
 
 from deploy.local.stack import Stack
 from shared.clock import utc_now
+from shared.db.unit_of_work import Tx
 from shared.errors import Temporary
 from shared.events import Event, consent, write
 from shared.ids import new_id
-from shared.steps import LEASE, StepRow
-from shared.work import Tx
+from shared.messaging.steps import LEASE, StepRow
 from tests.service.messaging_rig import Node, a_node, until
 from tests.service.test_messaging import a_delivery, a_step, an_event
 
@@ -42,13 +42,13 @@ def test_a_step_that_failed_while_the_clock_was_ahead(node: Node, monkeypatch: p
 
     node.steps.serve({"fails": fails})
     with monkeypatch.context() as clock:
-        clock.setattr("shared.steps.utc_now", an_hour_ahead)
+        clock.setattr("shared.messaging.steps.utc_now", an_hour_ahead)
         node.steps.start()
         a_step(node, "fails", "one")
         a_step(node, "fails", "in-two-hours", due=2 * _AN_HOUR)
-        until(lambda: node.work.db["steps"].count_documents({"due": {"$gt": utc_now()}, "attempts": 1}) == 1)
+        until(lambda: node.unit_of_work.db["steps"].count_documents({"due": {"$gt": utc_now()}, "attempts": 1}) == 1)
     # What was put off comes at once, and what was to wait goes on waiting
-    until(lambda: [row["key"] for row in node.work.db["steps"].find()] == ["in-two-hours"])
+    until(lambda: [row["key"] for row in node.unit_of_work.db["steps"].find()] == ["in-two-hours"])
     node.steps.request_stop()
     assert len(tries) == 2
 
@@ -66,13 +66,13 @@ def test_a_step_that_runs_while_the_clock_is_put_right_is_run_by_nobody_else(
 
     node.steps.serve({"long": long})
     with monkeypatch.context() as clock:
-        clock.setattr("shared.steps.utc_now", lambda: utc_now() - _AN_HOUR)
+        clock.setattr("shared.messaging.steps.utc_now", lambda: utc_now() - _AN_HOUR)
         node.steps.start()
         a_step(node, "long", "one", due=-2 * _AN_HOUR)
         until(lambda: begun == [1])
     right_again.set()
     node.steps.wake()
-    until(lambda: node.work.db["steps"].count_documents({}) == 0, 20)
+    until(lambda: node.unit_of_work.db["steps"].count_documents({}) == 0, 20)
     node.steps.request_stop()
     assert begun == [1]
 
@@ -84,16 +84,18 @@ def test_a_message_that_was_deferred_before_and_again_while_it_was_ahead(node: N
     node.also = away
     said = an_event(new_id(), consent.GIVEN)
     node.inbox.handle([a_delivery(node, said)])
-    first = node.work.db["deferred"].find_one()
+    first = node.unit_of_work.db["deferred"].find_one()
     assert first is not None
     # Given that it is tried once more by a clock that is ahead
     assert node.inbox.work_deferred(an_hour_ahead()) == 1
-    node.work.db["deferred"].update_one({}, {"$set": {"due": utc_now() + _AN_HOUR, "tried": utc_now() + _AN_HOUR}})
+    node.unit_of_work.db["deferred"].update_one(
+        {}, {"$set": {"due": utc_now() + _AN_HOUR, "tried": utc_now() + _AN_HOUR}}
+    )
     # When the clock is right again, and what was away is back
     node.also = lambda tx, event: None
     node.inbox.work_deferred(utc_now())
     assert node.seen() == [said.id]
-    assert node.work.db["deferred"].count_documents({}) == 0
+    assert node.unit_of_work.db["deferred"].count_documents({}) == 0
 
 
 def test_a_batch_with_some_that_came_before_applies_the_others_once(node: Node) -> None:
@@ -110,5 +112,5 @@ def test_a_batch_with_some_that_came_before_applies_the_others_once(node: Node) 
     mixed = [event for pair in zip(before, new, strict=True) for event in pair]
     node.inbox.handle([a_delivery(node, write(event)) for event in [*mixed, *new]])
     assert node.seen() == [event.id for event in [*before, *new]]
-    assert node.work.db["parked"].count_documents({}) == 0
-    assert node.work.db["deferred"].count_documents({}) == 0
+    assert node.unit_of_work.db["parked"].count_documents({}) == 0
+    assert node.unit_of_work.db["deferred"].count_documents({}) == 0

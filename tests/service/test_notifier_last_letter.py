@@ -10,8 +10,8 @@ from deploy.local.stack import Stack
 from shared.clock import utc_now
 from shared.events import consent
 from shared.ids import new_id
-from tests.house import eventually
 from tests.service.notifier_rig import Rig, notifier_rig
+from tests.system import eventually
 
 pytestmark = pytest.mark.xdist_group("notifier")
 
@@ -24,18 +24,18 @@ def rig(stack: Stack, worker_id: str) -> Rig:
 def a_paper_file(rig: Rig, case_id: str) -> str:
     """Paper that an erasure waits for: its id."""
     body = {"location": "cabinet", "description": "a folder"}
-    return str(rig.house.caseworker.made(f"/cases/{case_id}/paper-files", body)["id"])
+    return str(rig.system.caseworker.made(f"/cases/{case_id}/paper-files", body)["id"])
 
 
 def shred(rig: Rig, paper_file: str) -> None:
     body = {"method": "shredded", "by": "worker one", "witnessed_by": "worker two"}
-    answer = rig.house.caseworker.post(f"/paper-files/{paper_file}/disposal", body)
+    answer = rig.system.caseworker.post(f"/paper-files/{paper_file}/disposal", body)
     assert answer.status_code < 300, answer.text
 
 
 def a_confirmed_erasure(rig: Rig, case_id: str) -> str:
-    request = str(rig.house.an_erasure(case_id)["id"])
-    rig.house.confirm(request)
+    request = str(rig.system.an_erasure(case_id)["id"])
+    rig.system.confirm(request)
     return request
 
 
@@ -45,7 +45,7 @@ def prepare(rig: Rig, case_id: str, request: str) -> None:
 
 def outcome(rig: Rig, request: str) -> str:
     """The outcome that the row tells, once the erasure is completed."""
-    eventually(lambda: rig.house.is_completed(request), within_seconds=40)
+    eventually(lambda: rig.system.is_completed(request), within_seconds=40)
     return str(rig.last_letter(request)["outcome"])
 
 
@@ -60,30 +60,30 @@ def test_p24_it_is_sealed_first_and_goes_only_when_all_is_proven(rig: Rig) -> No
     before = rig.post
     # When the erasure has begun and still waits for paper
     request = a_confirmed_erasure(rig, case_id)
-    eventually(lambda: rig.house.waits_on(request) == ["paper"])
+    eventually(lambda: rig.system.waits_on(request) == ["paper"])
     # Then the letter is sealed, nothing else is left, and it hasn't gone
     (sealed,) = rig.sealed(request)
     assert b"Okonkwo" not in bytes(sealed["personal"])
     assert rig.post == before
     assert rig.database["notifications"].count_documents({"case_id": case_id}) == 0
-    assert rig.house.caseworker.get(f"/notifications/{opening['id']}").status_code == 404
-    receipts = rig.house.auditor.read(f"/requests/{request}/receipts")["items"]
+    assert rig.system.caseworker.get(f"/notifications/{opening['id']}").status_code == 404
+    receipts = rig.system.auditor.read(f"/requests/{request}/receipts")["items"]
     assert [one["late"] for one in receipts if one["service"] == "notifier"] == [["sealed_letters"]]
     # And with the paper gone it goes, and so do it and its key
     shred(rig, paper)
     assert outcome(rig, request) == "sent"
     assert len(rig.post - before) == 1
     assert nothing_is_left(rig, request)
-    receipts = rig.house.auditor.read(f"/requests/{request}/receipts")["items"]
+    receipts = rig.system.auditor.read(f"/requests/{request}/receipts")["items"]
     assert [one["late"] for one in receipts if one["service"] == "notifier"] == [["sealed_letters"], []]
 
 
 def test_it_goes_by_email_to_who_agreed_to_email_and_by_post_where_the_mailbox_refuses(rig: Rig) -> None:
     case_id, _ = rig.a_reachable_case("casework", "email", email="farewell@family.example")
     rig.has_ended(case_id, "delivered")
-    other = rig.house.a_person(case_id, role="carer", given_name="Bohdan", email="refuses.all@family.example")["id"]
+    other = rig.system.a_person(case_id, role="carer", given_name="Bohdan", email="refuses.all@family.example")["id"]
     given_by = {"name": "B", "person_id": other, "capacity": "parental_responsibility"}
-    rig.house.a_consent(case_id, {"purpose": "casework"}, {"purpose": "email"}, given_by=given_by)
+    rig.system.a_consent(case_id, {"purpose": "casework"}, {"purpose": "email"}, given_by=given_by)
     rig.has_ended(case_id, "delivered", count=2)
     before = rig.post
     request = a_confirmed_erasure(rig, case_id)
@@ -99,23 +99,23 @@ def test_it_goes_by_email_to_who_agreed_to_email_and_by_post_where_the_mailbox_r
 
 
 def test_it_goes_by_the_consents_as_they_stood_before_the_request(rig: Rig) -> None:
-    case_id = rig.house.a_shell()
-    given = rig.house.a_consent(case_id)
-    eventually(lambda: rig.house.caseworker.read(f"/cases/{case_id}")["state"] == "open")
-    rig.house.a_person(case_id)
+    case_id = rig.system.a_shell()
+    given = rig.system.a_consent(case_id)
+    eventually(lambda: rig.system.caseworker.read(f"/cases/{case_id}")["state"] == "open")
+    rig.system.a_person(case_id)
     rig.has_ended(case_id, "delivered")
     before = rig.post
-    request = str(rig.house.an_erasure(case_id)["id"])
-    answer = rig.house.caseworker.post(f"/consents/{given['id']}/withdrawal", {"channel": "phone", "by": "parent"})
+    request = str(rig.system.an_erasure(case_id)["id"])
+    answer = rig.system.caseworker.post(f"/consents/{given['id']}/withdrawal", {"channel": "phone", "by": "parent"})
     assert answer.status_code < 300, answer.text
     eventually(lambda: rig.database["projections"].find_one({"_id": case_id})["standing"] == [])
-    rig.house.confirm(request)
+    rig.system.confirm(request)
     assert outcome(rig, request) == "sent"
     assert len(rig.post - before) == 1
 
 
 def test_a_case_with_nobody_to_write_to_is_forgotten_without_a_letter(rig: Rig) -> None:
-    case_id = rig.house.an_open_case()
+    case_id = rig.system.an_open_case()
     request = a_confirmed_erasure(rig, case_id)
     assert outcome(rig, request) == "nobody"
 
@@ -123,12 +123,12 @@ def test_a_case_with_nobody_to_write_to_is_forgotten_without_a_letter(rig: Rig) 
 def test_a_crash_during_the_hand_over_is_unknown_and_nothing_is_sent_twice(rig: Rig) -> None:
     case_id, _ = rig.a_reachable_case(address=["9 Elm Court", "Marlow Vale", "SL7 1AB"])
     rig.has_ended(case_id, "delivered")
-    rig.house.a_consent(case_id, {"purpose": "casework"}, {"purpose": "email"})
-    person = rig.house.caseworker.read(f"/cases/{case_id}/people")["items"][0]["id"]
+    rig.system.a_consent(case_id, {"purpose": "casework"}, {"purpose": "email"})
+    person = rig.system.caseworker.read(f"/cases/{case_id}/people")["items"][0]["id"]
     path = f"/cases/{case_id}/people/{person}"
-    tag = rig.house.caseworker.get(path).headers["ETag"]
+    tag = rig.system.caseworker.get(path).headers["ETag"]
     email = {"email": "hangs.last@family.example"}
-    assert rig.house.caseworker.call("PATCH", path, json=email, headers={"If-Match": tag}).status_code == 200
+    assert rig.system.caseworker.call("PATCH", path, json=email, headers={"If-Match": tag}).status_code == 200
     eventually(rig.is_quiet)
     rig.relay.hung.clear()
     before = rig.post
@@ -150,7 +150,7 @@ def test_nothing_is_erased_while_something_is_being_handed_over(rig: Rig) -> Non
     (going,) = rig.has_ended(case_id, "sending")
     # When it is erased at that moment, the notifier's walk waits for the outcome
     request = a_confirmed_erasure(rig, case_id)
-    eventually(lambda: rig.house.waits_on(request) == ["notifier"])
+    eventually(lambda: rig.system.waits_on(request) == ["notifier"])
     assert rig.database["notifications"].count_documents({"_id": going["id"]}) == 1
     # And a crash of that hand-over is an outcome too
     rig.processes["notifier-worker"].kill()
@@ -166,9 +166,9 @@ def test_a_manager_settles_one_that_cannot_go(rig: Rig) -> None:
         case_id, _ = rig.a_reachable_case("casework", "email", email="stuck@family.example", address=None)
         rig.has_ended(case_id, "created")
         request = a_confirmed_erasure(rig, case_id)
-        eventually(lambda: rig.house.waits_on(request) == ["letter"] and rig.last_letter(request).get("tries"))
+        eventually(lambda: rig.system.waits_on(request) == ["letter"] and rig.last_letter(request).get("tries"))
         body = {"outcome": "undeliverable", "reason": "the mailbox is full for days"}
-        answer = rig.house.manager.post(f"/requests/{request}/last-letter", body)
+        answer = rig.system.manager.post(f"/requests/{request}/last-letter", body)
         assert answer.status_code == 200, answer.text
         assert outcome(rig, request) == "undeliverable"
         assert nothing_is_left(rig, request)

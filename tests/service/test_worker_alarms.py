@@ -11,13 +11,13 @@ import requests
 from deploy.local.machine import free_port
 from deploy.local.stack import Stack
 from shared.clock import utc_now
+from shared.db.unit_of_work import outbox_row
 from shared.ids import new_id
-from shared.logs import configure
-from shared.work import outbox_row
-from tests.house import House
+from shared.ops.logs import configure
 from tests.races.inside import an_inside
 from tests.service.messaging_rig import Node, a_rig
 from tests.service.test_messaging import an_event
+from tests.system import System
 
 
 def test_an_outbox_that_waits_for_a_minute_is_an_alarm_every_five(
@@ -27,7 +27,7 @@ def test_an_outbox_that_waits_for_a_minute_is_an_alarm_every_five(
     with a_rig(stack) as rig:
         node = Node(rig.config, "case", amqp=f"amqp://nobody:nothing@127.0.0.1:{free_port()}/").open()
         now = utc_now()
-        node.work.outbox.insert_one(outbox_row(an_event(new_id()), now))
+        node.unit_of_work.outbox.insert_one(outbox_row(an_event(new_id()), now))
         for seconds in (30, 61, 120, 360, 370, 500):
             node.outbox.sweep(now + timedelta(seconds=seconds))
         node.close()
@@ -35,10 +35,10 @@ def test_an_outbox_that_waits_for_a_minute_is_an_alarm_every_five(
     assert [(line["level"], line["seconds"]) for line in lines] == [("error", 61), ("error", 370)]
 
 
-def test_a_workers_metrics_have_a_page(house: House) -> None:
+def test_a_workers_metrics_have_a_page(system: System) -> None:
     port = free_port()
     with (
-        an_inside(house) as inside,
+        an_inside(system) as inside,
         inside.with_settings("case-worker", FMN_WORKER_METRICS=f"127.0.0.1:{port}"),
     ):
         page = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10)

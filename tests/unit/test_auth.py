@@ -15,13 +15,13 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from shared import auth
-from shared.auth import Doorkeeper, local_token, service_token
 from shared.errors import Unauthorised, Unavailable
-from shared.office import Office
-from shared.settings import Settings
-from shared.signing import BadSignature, PublicKeys, Signer, make_key, verify
-from shared.working_days import WorkingDays
+from shared.ops.office import Office
+from shared.ops.settings import Settings
+from shared.security import authentication as auth
+from shared.security.authentication import Authenticator, local_token, service_token
+from shared.security.signing import BadSignature, PublicKeys, Signer, make_key, verify
+from shared.uk.working_days import WorkingDays
 
 NOW = datetime.now(UTC)
 PRIVATE: dict[tuple[str, str], dict[str, Any]] = {}
@@ -76,7 +76,7 @@ def settings(**changes: Any) -> Settings:
 
 
 def admit(token: str, **changes: Any) -> auth.Caller:
-    return Doorkeeper(settings(**changes), KEYS).admit(f"Bearer {token}", NOW)
+    return Authenticator(settings(**changes), KEYS).admit(f"Bearer {token}", NOW)
 
 
 def a_token(**changes: Any) -> str:
@@ -135,7 +135,7 @@ def test_half_a_minute_of_difference_between_clocks_is_borne() -> None:
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic x", "Bearer x.y", "Bearer é.é.é"])
 def test_no_token_is_refused(header: str | None) -> None:
     with pytest.raises(Unauthorised):
-        Doorkeeper(settings(), KEYS).admit(header, NOW)
+        Authenticator(settings(), KEYS).admit(header, NOW)
 
 
 def test_a_token_signed_with_a_public_key_as_a_secret_is_refused() -> None:
@@ -226,14 +226,14 @@ def test_an_outside_issuers_tokens_by_every_algorithm_of_the_list_and_no_other(i
     issuer.keys.append({"kty": "oct", "k": "c2VjcmV0", "kid": "s"})
     issuer.add("r", rsa_key, jwt.algorithms.RSAAlgorithm)
     issuer.add("e", ec_key, jwt.algorithms.ECAlgorithm, alg="ES256")
-    door = Doorkeeper(settings(oidc_issuer="https://id.example", oidc_jwks_url=issuer.url), KEYS)
+    access_rule = Authenticator(settings(oidc_issuer="https://id.example", oidc_jwks_url=issuer.url), KEYS)
     for key, algorithm, kid in [(rsa_key, "RS256", "r"), (rsa_key, "PS256", "r"), (ec_key, "ES256", "e")]:
-        assert door.admit(f"Bearer {outside_token(key, algorithm, kid)}", NOW).roles == {"auditor"}
+        assert access_rule.admit(f"Bearer {outside_token(key, algorithm, kid)}", NOW).roles == {"auditor"}
     for key, algorithm, kid in [(rsa_key, "RS512", "r"), ("secret" * 8, "HS256", "s"), (rsa_key, "RS256", "e")]:
         with pytest.raises(Unauthorised):
-            door.admit(f"Bearer {outside_token(key, algorithm, kid)}", NOW)
+            access_rule.admit(f"Bearer {outside_token(key, algorithm, kid)}", NOW)
     with pytest.raises(Unauthorised):
-        door.admit(f"Bearer {a_token()}", NOW)
+        access_rule.admit(f"Bearer {a_token()}", NOW)
     assert issuer.asked == 1
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.arrivals import is_never_dropped, passes_closed_gate, verify
 from shared.errors import Permanent
 from shared.events import Event, UnknownType, consent, write
 from shared.ids import new_id
+from shared.messaging.senders import is_never_dropped, passes_closed_gate, verify
 
 
 def a_freeze(**changed: object) -> Event:

@@ -16,7 +16,7 @@ from services.case.model.entries import KINDS, check_at, check_level, check_meet
 from services.case.model.people import Person, check_date_of_birth, check_email, checked
 from services.case.model.search import Criterion, keys_of, name_key, phone_key, text_key
 from shared.errors import Conflict, ConsentRequired, Forbidden, Invalid
-from shared.phones import BadPhone, to_e164
+from shared.uk.phones import BadPhone, to_e164
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
 TODAY = date(2026, 11, 22)

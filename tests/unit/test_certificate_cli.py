@@ -15,9 +15,9 @@ from deploy.ops.certificate import DoesNotHold, check
 from deploy.ops.main import app
 from services.consent.model.certificates import CERTIFICATE_TYPE, WHAT_REMAINS
 from services.consent.model.requests import PARTICIPANTS
-from shared.erasing import RECEIPT_TYPE
+from shared.erasure.participant import RECEIPT_TYPE
 from shared.ids import new_id
-from shared.signing import PublicKeys, Signer, make_key
+from shared.security.signing import PublicKeys, Signer, make_key
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -21,7 +21,7 @@ from deploy.local.places import PROJECT, SERVICES
 from deploy.objects import minio
 from deploy.objects.accounts import own_bucket_policy
 from deploy.ops import provision, secrets
-from shared.disks import ask_at, room_of
+from shared.ops.disks import ask_at, room_of
 
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]

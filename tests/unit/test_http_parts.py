@@ -13,14 +13,14 @@ import marshmallow as ma
 import pytest
 import structlog
 
-from shared import logs
 from shared.http.fields import Body, Choice, DayField, IdField, Line, Moment, Text
 from shared.http.problems import field_errors
-from shared.http.routes import Blueprint, allow, door_of, takes_query
+from shared.http.routes import Blueprint, access_rule_of, allow, takes_query
 from shared.http.trace import child_of, trace_id_of
 from shared.ids import new_id
-from shared.settings import SettingsError, load
-from shared.signing import make_key
+from shared.ops import logs
+from shared.ops.settings import SettingsError, load
+from shared.security.signing import make_key
 
 ID = new_id()
 
@@ -92,11 +92,11 @@ def test_a_route_says_whom_it_serves_and_whether_it_takes_a_query() -> None:
     def view(query: dict[str, Any]) -> None:
         """Nothing."""
 
-    door = door_of(view)
-    assert door is not None
-    assert (door.allowed.roles, door.allowed.services) == ({"manager"}, {"consent"})
+    access_rule = access_rule_of(view)
+    assert access_rule is not None
+    assert (access_rule.allowed.roles, access_rule.allowed.services) == ({"manager"}, {"consent"})
     assert takes_query(view)
-    assert door_of(print) is None
+    assert access_rule_of(print) is None
     for wrong in ({"services": ("nobody",)}, {}):
         with pytest.raises(ValueError, match="no such role or service"):
             allow("king", **wrong)

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.document.intake.crypt import DecryptingReader, EncryptingReader, ciphertext_size, new_keyset, read_range
-from services.document.intake.errors import Damaged
+from services.document.upload.crypt import DecryptingReader, EncryptingReader, ciphertext_size, new_keyset, read_range
+from services.document.upload.errors import Damaged
 
 MIB = 1024 * 1024
 KEY = b"case/document/1"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import ClientDisconnected
 
-from services.document.intake.errors import BadField, Incomplete, IntakeError, MalformedForm, NotAForm, TooLarge
-from services.document.intake.form import Form, Limits, drain, read_form
+from services.document.upload.errors import BadField, Incomplete, IntakeError, MalformedForm, NotAForm, TooLarge
+from services.document.upload.form import Form, Limits, drain, read_form
 from tests.samples import SECRET
 
 BOUNDARY = "----frontier7MA4YWxkTrZu0gW"

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.document.intake.errors import TooLarge
-from services.document.intake.meter import Meter
-from services.document.intake.spool import Spool
+from services.document.upload.errors import TooLarge
+from services.document.upload.meter import Meter
+from services.document.upload.spool import Spool
 from tests import samples
 
 

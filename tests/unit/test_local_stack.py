@@ -30,7 +30,7 @@ from deploy.local.provision import draw_ports
 from deploy.local.stack import Stack
 from deploy.ops.token import mint
 from deploy.rabbitmq.definitions import render
-from shared.signing import PublicKeys
+from shared.security.signing import PublicKeys
 
 _WAIT_S = 30
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.postal import MAX_LINE_CHARACTERS, BadAddress, PostalAddress, normalise_postcode
+from shared.uk.postal import MAX_LINE_CHARACTERS, BadAddress, PostalAddress, normalise_postcode
 
 
 @pytest.mark.parametrize(

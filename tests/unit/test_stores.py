@@ -13,13 +13,13 @@ from bson import encode
 
 from deploy.local.provision import Provision
 from shared.clock import utc_now
+from shared.db import Collection, Disposal, Register
+from shared.db.gates import CLOSED, FROZEN, OPEN
+from shared.db.unit_of_work import Tx, UnitOfWork, connect
+from shared.db.vault import KeyGone, Vault
 from shared.errors import Changed, Erased, Frozen, NotFound
 from shared.fields import Count, Id, Name, Optional, Time, one_of
-from shared.gates import CLOSED, FROZEN, OPEN
 from shared.ids import new_id
-from shared.stores import Collection, Disposal, Register
-from shared.vault import KeyGone, Vault
-from shared.work import Tx, Work, connect
 
 CLEAR = {"kind": one_of("wish", "note"), "of": Optional(Id()), "count": Count(), "at": Time()}
 
@@ -28,7 +28,7 @@ CLEAR = {"kind": one_of("wish", "note"), "of": Optional(Id()), "count": Count(),
 class Room:
     """One service's databases in this process, with a store of each disposal."""
 
-    work: Work
+    unit_of_work: UnitOfWork
     vault: Vault
     register: Register
     things: Collection
@@ -37,7 +37,7 @@ class Room:
 
     def a_case(self) -> str:
         case_id = new_id()
-        self.work.gates.prepare(self.vault, [case_id])
+        self.unit_of_work.gates.prepare(self.vault, [case_id])
         return case_id
 
     def a_thing(
@@ -51,7 +51,7 @@ class Room:
                 tx, id=thing, case_id=case_id, clear=clear(), personal={"text": text}, key=key
             )
 
-        self.work.run(act)
+        self.unit_of_work.run(act)
         return thing
 
 
@@ -63,12 +63,12 @@ def clear(**changed: Any) -> dict[str, Any]:
 def room(provided: Provision) -> Iterator[Room]:
     client = connect((provided.secrets["case"] / "mongo-url").read_text().strip())
     # Beside the service's own: the same account, other collections and a vault key of this test's.
-    work = Work(client, names=provided.prefix, service="case")
-    work.gates.rows = work.db["unit_gates"]
-    vault = Vault(client, work.vault_db.name, {"local:1": {"key": os.urandom(96)}})
-    register = Register(work, vault)
+    unit_of_work = UnitOfWork(client, names=provided.prefix, service="case")
+    unit_of_work.gates.rows = unit_of_work.db["unit_gates"]
+    vault = Vault(client, unit_of_work.vault_db.name, {"local:1": {"key": os.urandom(96)}})
+    register = Register(unit_of_work, vault)
     yield Room(
-        work=work,
+        unit_of_work=unit_of_work,
         vault=vault,
         register=register,
         things=register.collection("unit_things", clear=CLEAR, disposal=Disposal.ERASE),
@@ -76,7 +76,7 @@ def room(provided: Provision) -> Iterator[Room]:
         late=register.collection("unit_late", clear=CLEAR, disposal=Disposal.LATE),
     )
     for name in ("unit_things", "unit_asked", "unit_late", "unit_gates", "unit_kept"):
-        work.db[name].drop()
+        unit_of_work.db[name].drop()
     client.close()
 
 
@@ -100,7 +100,7 @@ def room(provided: Provision) -> Iterator[Room]:
 def test_a_clear_field_off_the_closed_list_or_of_another_type_is_refused(room: Room, wrong: dict[str, Any]) -> None:
     case_id = room.a_case()
     with pytest.raises(ValueError, match="doesn't keep in clear") as refused:
-        room.work.run(lambda tx: room.things.insert(tx, id=new_id(), case_id=case_id, clear=clear(**wrong)))
+        room.unit_of_work.run(lambda tx: room.things.insert(tx, id=new_id(), case_id=case_id, clear=clear(**wrong)))
     assert "Featherstonehaugh" not in str(refused.value)
     assert room.things.rows.count_documents({"case_id": case_id}) == 0
     thing = room.things.get(room.a_thing(case_id))
@@ -110,18 +110,18 @@ def test_a_clear_field_off_the_closed_list_or_of_another_type_is_refused(room: R
         lambda tx: room.things.change_clear(tx, id=thing.id, version=1, clear=wrong),
     ):
         with pytest.raises(ValueError, match="doesn't keep in clear"):
-            room.work.run(change)
+            room.unit_of_work.run(change)
     assert room.things.get(thing.id) == thing
 
 
 def test_a_missing_clear_field_is_refused_but_an_optional_one_may_be_absent(room: Room) -> None:
     case_id = room.a_case()
     with pytest.raises(ValueError, match="count"):
-        room.work.run(
+        room.unit_of_work.run(
             lambda tx: room.things.insert(tx, id=new_id(), case_id=case_id, clear={"kind": "wish", "at": tx.now})
         )
     without = {name: value for name, value in clear().items() if name != "of"}
-    room.work.run(lambda tx: room.things.insert(tx, id=new_id(), case_id=case_id, clear=without))
+    room.unit_of_work.run(lambda tx: room.things.insert(tx, id=new_id(), case_id=case_id, clear=without))
 
 
 def test_what_is_personal_is_nowhere_in_the_row(room: Room) -> None:
@@ -158,8 +158,8 @@ def test_an_orphan_is_passed_over_in_lists_counted_and_removed(room: Room) -> No
     thing, asked = room.a_thing(case_id), room.a_thing(case_id, room.asked)
     room.vault.destroy_key(case_id)
     # As another process would find it: this one keeps opened keys for five seconds.
-    fresh = Vault(room.work.client, room.work.vault_db.name, {"local:1": {"key": os.urandom(96)}})
-    register = Register(room.work, fresh)
+    fresh = Vault(room.unit_of_work.client, room.unit_of_work.vault_db.name, {"local:1": {"key": os.urandom(96)}})
+    register = Register(room.unit_of_work, fresh)
     things = register.collection("unit_things", clear=CLEAR, disposal=Disposal.ERASE)
     requests = register.collection("unit_asked", clear=CLEAR, disposal=Disposal.STRIP)
     assert things.get(thing) is None
@@ -193,7 +193,7 @@ def test_stripping_leaves_what_is_sealed_under_a_key_of_its_own(room: Room) -> N
 def test_a_change_needs_the_version_that_was_read(room: Room) -> None:
     thing = room.things.get(room.a_thing(room.a_case()))
     assert thing is not None
-    newer = room.work.run(lambda tx: room.things.change(tx, thing, clear={"count": 2}))
+    newer = room.unit_of_work.run(lambda tx: room.things.change(tx, thing, clear={"count": 2}))
     assert (newer.version, newer.personal) == (2, {"text": "Zoë"})
     for late in (
         lambda tx: room.things.change(tx, thing, clear={"count": 3}),
@@ -201,7 +201,7 @@ def test_a_change_needs_the_version_that_was_read(room: Room) -> None:
         lambda tx: room.things.remove(tx, thing),
     ):
         with pytest.raises(Changed):
-            room.work.run(late)
+            room.unit_of_work.run(late)
     found = room.things.get(thing.id)
     assert found is not None
     assert found.clear["count"] == 2
@@ -224,33 +224,33 @@ def test_the_register_knows_every_store_once_and_what_becomes_of_it(room: Room) 
 
 
 def test_a_gate_lets_in_by_its_state_and_opens_again_only_from_frozen(room: Room) -> None:
-    gates, case_id = room.work.gates, room.a_case()
+    gates, case_id = room.unit_of_work.gates, room.a_case()
     assert gates.state(case_id) == OPEN
-    room.work.run(lambda tx: gates.freeze(tx.session, case_id))
+    room.unit_of_work.run(lambda tx: gates.freeze(tx.session, case_id))
     assert gates.state(case_id) == FROZEN
     with pytest.raises(Frozen):
-        room.work.run(lambda tx: tx.enter(case_id))
-    room.work.run(lambda tx: tx.enter(case_id, frozen_too=True))
-    room.work.run(lambda tx: gates.release(tx.session, case_id))
+        room.unit_of_work.run(lambda tx: tx.enter(case_id))
+    room.unit_of_work.run(lambda tx: tx.enter(case_id, frozen_too=True))
+    room.unit_of_work.run(lambda tx: gates.release(tx.session, case_id))
     assert gates.state(case_id) == OPEN
-    room.work.run(lambda tx: gates.close(tx.session, case_id))
+    room.unit_of_work.run(lambda tx: gates.close(tx.session, case_id))
     for move in (gates.release, gates.freeze):
-        room.work.run(lambda tx, move=move: move(tx.session, case_id))
+        room.unit_of_work.run(lambda tx, move=move: move(tx.session, case_id))
         assert gates.state(case_id) == CLOSED
     for frozen_too in (False, True):
         with pytest.raises(Erased):
-            room.work.run(lambda tx, frozen_too=frozen_too: tx.enter(case_id, frozen_too=frozen_too))
+            room.unit_of_work.run(lambda tx, frozen_too=frozen_too: tx.enter(case_id, frozen_too=frozen_too))
     with pytest.raises(NotFound):
-        room.work.run(lambda tx: tx.enter(new_id()))
+        room.unit_of_work.run(lambda tx: tx.enter(new_id()))
 
 
 def test_a_closed_gate_gets_no_key_however_often_it_is_prepared(room: Room) -> None:
     heard, unheard = room.a_case(), new_id()
     for case_id in (heard, unheard):
-        room.work.run(lambda tx, case_id=case_id: room.work.gates.close(tx.session, case_id))
+        room.unit_of_work.run(lambda tx, case_id=case_id: room.unit_of_work.gates.close(tx.session, case_id))
         room.vault.destroy_key(case_id)
-        room.work.gates.prepare(room.vault, [case_id])
+        room.unit_of_work.gates.prepare(room.vault, [case_id])
         assert not room.vault.has_key(case_id)
         with pytest.raises(KeyGone):
             room.vault.seal({"text": "x"}, case_id)
-        assert room.work.gates.state(case_id) == CLOSED
+        assert room.unit_of_work.gates.state(case_id) == CLOSED

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.clock import LONDON
-from shared.working_days import Closure, WorkingDays, end_of_day, london_day
+from shared.uk.working_days import Closure, WorkingDays, end_of_day, london_day
 
 DAYS = st.dates(date(2020, 1, 1), date(2040, 12, 31))
 PLAIN = WorkingDays()

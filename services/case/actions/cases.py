@@ -10,12 +10,12 @@ from services.case.model import cases as model
 from services.case.model.cases import Case, CaseView
 from services.case.model.references import ReferenceTaken, new_reference
 from services.case.store import CaseStores
-from shared.erasing import END_STEP
+from shared.db.gates import CLOSED, ERASED_SENTENCE, FROZEN, FROZEN_SENTENCE, UNKNOWN_SENTENCE
+from shared.db.unit_of_work import Tx
+from shared.erasure.participant import END_STEP
 from shared.errors import Conflict, Erased, Frozen, NotFound, Unavailable
 from shared.events import case as events
-from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN, FROZEN_SENTENCE, UNKNOWN_SENTENCE
 from shared.ids import new_id
-from shared.work import Tx
 
 T = TypeVar("T")
 #: Raises PreconditionRequired or Changed unless the caller read the version with this ETag.
@@ -28,14 +28,14 @@ def start_case(stores: CaseStores, *, channel: str, life: timedelta, now: dateti
     """Make a shell that expires after `life` unless the family agrees (P4)."""
     case_id = new_id()
     # Gate and key are made together, before any writer could want them.
-    stores.work.gates.make(stores.vault, [case_id])
+    stores.unit_of_work.gates.make(stores.vault, [case_id])
 
     def begin(shell: Case) -> CaseView:
         def act(tx: Tx) -> CaseView:
             tx.enter(case_id)
             return CaseView(case=begin_shell(stores, tx, shell), people=(), frozen=False)
 
-        return stores.work.run(act)
+        return stores.unit_of_work.run(act)
 
     return draw_shell(begin, id=case_id, channel=channel, life=life, now=now)
 
@@ -70,7 +70,7 @@ def read_case(stores: CaseStores, *, case_id: str, now: datetime) -> CaseView:
     people = stores.people.of_case(case_id) if case is not None else []
     stopped = case is not None and stores.stops.get(case_id) is not None
     # Looked at last: an erasure that began in the meantime must not be answered with half a case.
-    gate = stores.work.gates.state(case_id)
+    gate = stores.unit_of_work.gates.state(case_id)
     if gate == CLOSED:
         raise Erased(ERASED_SENTENCE)
     if case is None or gate is None:
@@ -126,7 +126,7 @@ def end_shell(stores: CaseStores, *, case_id: str) -> None:
         tx.emit(events.ENDED, {"case": case_id})
         stores.steps.add(tx, END_STEP, case_id, case_id)
 
-    stores.work.run(act)
+    stores.unit_of_work.run(act)
 
 
 def end_expired_shells(stores: CaseStores, *, now: datetime) -> int:
@@ -169,7 +169,7 @@ def set_state(
         people = stores.people.of_case(case_id, tx=tx)
         return CaseView(case=after, people=people, frozen=False, contact_stopped=stopped)
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def writable(stores: CaseStores, tx: Tx, case_id: str, now: datetime) -> Case:
@@ -193,14 +193,14 @@ def agreed_to(stores: CaseStores, tx: Tx, case_id: str, now: datetime) -> Case:
 def still_writable(stores: CaseStores, *, case_id: str, now: datetime) -> None:
     """What the case itself refuses, said before others are asked on its behalf. Raises NotFound, Frozen or Erased."""
     readable(stores, case_id=case_id, now=now)
-    if stores.work.gates.state(case_id) == FROZEN:
+    if stores.unit_of_work.gates.state(case_id) == FROZEN:
         raise Frozen(FROZEN_SENTENCE)
 
 
 def readable(stores: CaseStores, *, case_id: str, now: datetime) -> None:
     """For reading what a case has. Raises NotFound or Erased."""
     case = stores.cases.get(case_id)
-    gate = stores.work.gates.state(case_id)
+    gate = stores.unit_of_work.gates.state(case_id)
     if gate == CLOSED or (case is not None and case.has_expired(now)):
         raise Erased(ERASED_SENTENCE)
     if case is None:

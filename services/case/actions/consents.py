@@ -8,8 +8,8 @@ from datetime import datetime
 from services.case.model.cases import SHELL, opened
 from services.case.model.consents import Consents, Standing
 from services.case.store import CaseStores
+from shared.db.unit_of_work import Tx
 from shared.events import case as events
-from shared.work import Tx
 
 
 def hear_consents(stores: CaseStores, tx: Tx, *, case_id: str, standing: Iterable[Standing], now: datetime) -> None:

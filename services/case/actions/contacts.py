@@ -9,9 +9,9 @@ from services.case.actions.outward import CONTACT, Asks, consent_for, is_organis
 from services.case.model.cases import require_not_closed
 from services.case.model.contacts import NOT_AGREED_SENTENCE, UNKNOWN_ORGANISATION_SENTENCE, Contact
 from services.case.store import CaseStores
+from shared.db.unit_of_work import Tx
 from shared.errors import Invalid, NotFound
 from shared.ids import new_id
-from shared.work import Tx
 
 
 def record_contact(
@@ -53,7 +53,7 @@ def record_contact(
         require_not_closed(writable(stores, tx, case_id, now))
         return stores.contacts.add(tx, contact)
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def list_contacts(stores: CaseStores, *, case_id: str, after: str | None, limit: int, now: datetime) -> list[Contact]:

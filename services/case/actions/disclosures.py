@@ -17,9 +17,9 @@ from services.case.model.disclosures import (
     Disclosure,
 )
 from services.case.store import CaseStores
+from shared.db.unit_of_work import Tx
 from shared.errors import ConsentRequired, Forbidden, Invalid, NotFound
 from shared.ids import new_id
-from shared.work import Tx
 
 
 def record_disclosure(
@@ -55,7 +55,7 @@ def record_disclosure(
             raise ConsentRequired(SHELL_SENTENCE)
         return stores.disclosures.add(tx, made)
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def _known(stores: CaseStores, calls: Asks, case_id: str, party: str) -> None:

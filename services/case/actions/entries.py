@@ -10,9 +10,9 @@ from services.case.actions.cases import agreed_to, readable
 from services.case.model.cases import require_not_closed
 from services.case.model.entries import MEETING, Entry, EntryView, check_at, check_level, check_meeting, check_text
 from services.case.store import CaseStores
+from shared.db.unit_of_work import Tx
 from shared.errors import Invalid, NotFound
 from shared.ids import new_id
-from shared.work import Tx
 
 
 def add_entry(
@@ -64,7 +64,7 @@ def add_entry(
             stores.cases.save(tx, replace(case, level=level))
         return EntryView(entry=stores.entries.add(tx, entry))
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def list_entries(stores: CaseStores, *, case_id: str, after: str | None, limit: int, now: datetime) -> list[EntryView]:

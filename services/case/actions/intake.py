@@ -20,10 +20,10 @@ from services.case.model.people import Person, check_kept_apart, checked
 from services.case.model.safe_contact import with_given
 from services.case.store import CaseStores
 from shared.clock import LONDON
+from shared.db.gates import ERASED_SENTENCE, UNKNOWN_SENTENCE
+from shared.db.unit_of_work import Tx
 from shared.errors import Conflict, Erased, Invalid, NotFound
 from shared.events import consent as consent_events
-from shared.gates import ERASED_SENTENCE, UNKNOWN_SENTENCE
-from shared.work import Tx
 
 _CANT: Final = "Something about these people or wishes can't be kept as it was sent. Nothing was stored."
 WISH: Final = "wish"
@@ -88,7 +88,7 @@ def expect(
 
     Raises Erased for one that has ended, Conflict for a case that is no shell any more.
     """
-    stores.work.gates.prepare(stores.vault, [case_id])
+    stores.unit_of_work.gates.prepare(stores.vault, [case_id])
 
     def begin(shell: Case) -> Case:
         def act(tx: Tx) -> Case:
@@ -103,7 +103,7 @@ def expect(
                 raise Conflict("This case is no shell that waits for an intake. Nothing was stored.")
             return there
 
-        return stores.work.run(act)
+        return stores.unit_of_work.run(act)
 
     shell = draw_shell(begin, id=case_id, channel=channel, life=life, now=now)
     case = replace(opened(shell), version=shell.version + _SAVED_TWICE)
@@ -142,7 +142,7 @@ def take(stores: CaseStores, coming: Coming, *, case_id: str, standing: Iterable
             stores.entries.add(tx, wish)
         tell_people(stores, tx, case, stores.people.of_case(case_id, tx=tx))
 
-    stores.work.run(act)
+    stores.unit_of_work.run(act)
 
 
 def _person(case_id: str, given: Mapping[str, Any], at: datetime) -> Person:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from shared.db.gates import FROZEN_SENTENCE
 from shared.errors import ConsentRequired, Frozen, NotFound
-from shared.gates import FROZEN_SENTENCE
 
 CONTACT, SHARE = "contact", "share"
 
 
 class Asks(Protocol):
-    """The way to the other services (shared.calls)."""
+    """The way to the other services (shared.http.calls)."""
 
     def get(self, service: str, path: str, *, query: Mapping[str, str] | None = None) -> dict[str, Any]: ...
 

@@ -13,10 +13,10 @@ from services.case.model.people import Person, check_kept_apart, checked, room_f
 from services.case.model.safe_contact import email_reaches, post_reaches, with_given
 from services.case.store import CaseStores
 from shared.clock import LONDON
+from shared.db.unit_of_work import Tx
 from shared.errors import NotFound
 from shared.events import case as events
 from shared.ids import new_id
-from shared.work import Tx
 
 _UNKNOWN = "No such person is known here."
 
@@ -40,7 +40,7 @@ def add_person(stores: CaseStores, *, case_id: str, given: Mapping[str, Any], no
         tell_people(stores, tx, case, sorted([*others, person], key=lambda one: one.id))
         return person
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def change_person(
@@ -62,7 +62,7 @@ def change_person(
         tell_people(stores, tx, case, stores.people.of_case(case_id, tx=tx))
         return after
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def remove_person(stores: CaseStores, *, case_id: str, person_id: str, if_match: IfMatch, now: datetime) -> None:
@@ -76,7 +76,7 @@ def remove_person(stores: CaseStores, *, case_id: str, person_id: str, if_match:
         stores.search_hashes.remove(tx, person)
         tell_people(stores, tx, case, stores.people.of_case(case_id, tx=tx))
 
-    stores.work.run(act)
+    stores.unit_of_work.run(act)
 
 
 def read_person(stores: CaseStores, *, case_id: str, person_id: str, now: datetime) -> Person:

@@ -14,10 +14,10 @@ from services.case.model.consents import NO_CONSENT_SENTENCE
 from services.case.model.people import Person
 from services.case.model.safe_contact import Stop, asked, check_somebody_is_left
 from services.case.store import CaseStores
+from shared.db.gates import ERASED_SENTENCE, UNKNOWN_SENTENCE
+from shared.db.unit_of_work import Tx
 from shared.errors import ConsentRequired, Erased, NotFound
 from shared.events import case as events
-from shared.gates import ERASED_SENTENCE, UNKNOWN_SENTENCE
-from shared.work import Tx
 
 
 def set_safe_contact(
@@ -41,7 +41,7 @@ def set_safe_contact(
         tell_people(stores, tx, case, stores.people.of_case(case.id, tx=tx))
         return after
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def stop_all(stores: CaseStores, *, case_id: str, reason: str, words: str | None, by: str, now: datetime) -> Stop:
@@ -57,7 +57,7 @@ def stop_all(stores: CaseStores, *, case_id: str, reason: str, words: str | None
         _tell(stores, tx, case, stopped=True)
         return stop
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def lift_stop(stores: CaseStores, *, case_id: str, now: datetime) -> None:
@@ -69,7 +69,7 @@ def lift_stop(stores: CaseStores, *, case_id: str, now: datetime) -> None:
             raise NotFound("Contact with this family isn't stopped. Nothing was changed.")
         _tell(stores, tx, case, stopped=False)
 
-    stores.work.run(act)
+    stores.unit_of_work.run(act)
 
 
 def read_stop(stores: CaseStores, *, case_id: str, now: datetime) -> Stop:

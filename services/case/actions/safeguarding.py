@@ -18,11 +18,11 @@ from services.case.model.disclosures import SHARED
 from services.case.model.safeguarding import ALERT_WITHIN, Concern, held, key_of, let_go, reviewed
 from services.case.store import CaseStores
 from shared.clock import LONDON
+from shared.db.unit_of_work import Tx
 from shared.errors import NotFound
 from shared.ids import new_id
-from shared.logs import log
-from shared.steps import StepRow
-from shared.work import Tx
+from shared.messaging.steps import StepRow
+from shared.ops.logs import log
 
 ALERT_STEP: Final = "alert_lead"
 FORGET_KEY_STEP: Final = "forget_safeguarding_key"
@@ -58,7 +58,7 @@ def record(stores: CaseStores, *, about: str | None, given: Mapping[str, Any], b
         stores.steps.add(tx, ALERT_STEP, id, None)
         return kept
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def alert(stores: CaseStores, calls: Asks, step: StepRow) -> None:
@@ -68,7 +68,7 @@ def alert(stores: CaseStores, calls: Asks, step: StepRow) -> None:
     """
     if stores.concerns.is_kept(step.key):
         calls.post("notifier", "/alerts", {"id": step.key})
-        stores.work.run(lambda tx: stores.concerns.alerted(tx, step.key, step.now), answers=False)
+        stores.unit_of_work.run(lambda tx: stores.concerns.alerted(tx, step.key, step.now), answers=False)
 
 
 def watch_alerts(stores: CaseStores, *, now: datetime) -> int:
@@ -112,7 +112,7 @@ def review(
         after = reviewed(concern, outcome=outcome, words=words, reason=reason, told_family=told_family, by=by, now=now)
         return stores.concerns.save(tx, after)
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def hold(stores: CaseStores, *, id: str, until: date, reason: str, if_match: IfMatch, now: datetime) -> Concern:
@@ -123,7 +123,7 @@ def hold(stores: CaseStores, *, id: str, until: date, reason: str, if_match: IfM
         if_match(str(concern.version))
         return stores.concerns.save(tx, held(concern, until=until, reason=reason, today=_today(now)))
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def lift_hold(stores: CaseStores, *, id: str, if_match: IfMatch) -> Concern:
@@ -134,7 +134,7 @@ def lift_hold(stores: CaseStores, *, id: str, if_match: IfMatch) -> Concern:
         if_match(str(concern.version))
         return stores.concerns.save(tx, let_go(concern))
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def forget_old(stores: CaseStores, *, retention: timedelta, now: datetime) -> int:
@@ -149,7 +149,7 @@ def forget_old(stores: CaseStores, *, retention: timedelta, now: datetime) -> in
                 stores.steps.add(tx, FORGET_KEY_STEP, id, None)
             return removed
 
-        gone += stores.work.run(act, answers=False)
+        gone += stores.unit_of_work.run(act, answers=False)
     return gone
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from shared.auth import ROLES
 from shared.clock import utc_now
 from shared.http import check_if_match, current_caller, current_kernel
+from shared.security.authentication import ROLES
 
 READERS: Final = ("caseworker", "manager", "safeguarding_lead", "app")
 WRITERS: Final = ("caseworker", "manager", "app")

@@ -16,14 +16,14 @@ from services.case.model.cases import CaseView
 from services.case.store import CaseStores
 from shared.clock import utc_now
 from shared.http import (
-    Answer,
     Blueprint,
     Inward,
+    JsonResponse,
     allow,
     check_if_match,
     created,
+    idempotent,
     leave_no_trace,
-    making,
     ok,
     page,
 )
@@ -38,7 +38,7 @@ def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
     @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.NewCase)
     @blp.response(201, schemas.CaseOut)
-    @making(_made)
+    @idempotent(_made)
     def start_case(body: Mapping[str, Any]) -> CaseView:
         """Make a shell: a reference, and nothing personal."""
         return actions.start_case(stores, channel=body["channel"], life=shell_life, now=utc_now())
@@ -121,5 +121,5 @@ def _shown(view: CaseView) -> dict[str, Any]:
     return dict(_SHOW.dump(view))
 
 
-def _made(view: CaseView) -> Answer:
+def _made(view: CaseView) -> JsonResponse:
     return created(_shown(view), location=f"/v1/cases/{view.case.id}", etag=view.etag, case_id=view.case.id)

@@ -14,7 +14,7 @@ from services.case.model.contacts import Contact
 from services.case.schemas import disclosures as schemas
 from services.case.store import CaseStores
 from shared.clock import utc_now
-from shared.http import Answer, Blueprint, Inward, PageArgs, allow, created, current_caller, making, ok, page
+from shared.http import Blueprint, Inward, JsonResponse, PageArgs, allow, created, current_caller, idempotent, ok, page
 
 _SHOW = schemas.ContactOut()
 
@@ -26,7 +26,7 @@ def contact_routes(stores: CaseStores, calls: Asks) -> Blueprint:
     @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.NewContact)
     @blp.response(201, schemas.ContactOut)
-    @making(_made)
+    @idempotent(_made)
     def record_contact(body: Mapping[str, Any], case_id: str) -> Contact:
         """Record a contact; 409 consent-required unless the family agrees to it now."""
         return actions.record_contact(stores, calls, case_id=case_id, **body, by=current_caller().sub, now=utc_now())
@@ -60,6 +60,6 @@ def _shown(contact: Contact) -> dict[str, Any]:
     return dict(_SHOW.dump(contact))
 
 
-def _made(contact: Contact) -> Answer:
+def _made(contact: Contact) -> JsonResponse:
     location = f"/v1/cases/{contact.case_id}/contacts/{contact.id}"
     return created(_shown(contact), location=location, etag=contact.version, case_id=contact.case_id)

@@ -32,14 +32,14 @@ from services.case.store import CaseStores
 from shared.clock import utc_now
 from shared.errors import Erased, Forbidden, NotFound
 from shared.http import (
-    Answer,
     Blueprint,
     Inward,
+    JsonResponse,
     PageArgs,
     allow,
     created,
     current_caller,
-    making,
+    idempotent,
     ok,
     page,
     require_room,
@@ -57,7 +57,7 @@ def disclosure_routes(stores: CaseStores, calls: Asks) -> Blueprint:
     @marks_safeguarding
     @blp.arguments(schemas.NewDisclosure)
     @blp.response(201, schemas.DisclosureOut)
-    @making(_made, office=is_safeguarding)
+    @idempotent(_made, office=is_safeguarding)
     def record_disclosure(body: Mapping[str, Any], case_id: str) -> Disclosure | Concern:
         """Record a disclosure. For safeguarding it is never refused to staff, and the answer is its number alone."""
         now, caller = utc_now(), current_caller()
@@ -128,7 +128,7 @@ def _shown(made: Disclosure | Concern) -> dict[str, Any]:
     return concern_shown(made) if isinstance(made, Concern) else dict(_SHOW.dump(made))
 
 
-def _made(made: Disclosure | Concern) -> Answer:
+def _made(made: Disclosure | Concern) -> JsonResponse:
     if isinstance(made, Concern):
         return concern_made(made)
     location = f"/v1/cases/{made.case_id}/disclosures/{made.id}"

@@ -13,7 +13,7 @@ from services.case.api.callers import READERS, WRITERS, by_manager
 from services.case.model.entries import EntryView
 from services.case.store import CaseStores
 from shared.clock import utc_now
-from shared.http import Answer, Blueprint, Inward, PageArgs, allow, created, current_caller, making, ok, page
+from shared.http import Blueprint, Inward, JsonResponse, PageArgs, allow, created, current_caller, idempotent, ok, page
 
 _SHOW = schemas.EntryOut()
 
@@ -25,7 +25,7 @@ def entry_routes(stores: CaseStores) -> Blueprint:
     @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.NewEntry)
     @blp.response(201, schemas.EntryOut)
-    @making(_made)
+    @idempotent(_made)
     def add_entry(body: Mapping[str, Any], case_id: str) -> EntryView:
         """Add to the timeline; a correction is an entry that names the one it corrects."""
         return actions.add_entry(
@@ -67,6 +67,6 @@ def _shown(view: EntryView) -> dict[str, Any]:
     return dict(_SHOW.dump(view))
 
 
-def _made(view: EntryView) -> Answer:
+def _made(view: EntryView) -> JsonResponse:
     location = f"/v1/cases/{view.entry.case_id}/entries/{view.entry.id}"
     return created(_shown(view), location=location, etag=view.entry.version, case_id=view.entry.case_id)

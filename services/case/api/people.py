@@ -13,7 +13,7 @@ from services.case.api.callers import DELETERS, READERS, WRITERS
 from services.case.model.people import Person
 from services.case.store import CaseStores
 from shared.clock import utc_now
-from shared.http import Answer, Blueprint, Inward, PageArgs, allow, check_if_match, created, making, ok, page
+from shared.http import Blueprint, Inward, JsonResponse, PageArgs, allow, check_if_match, created, idempotent, ok, page
 
 _SHOW = schemas.PersonOut()
 
@@ -25,7 +25,7 @@ def people_routes(stores: CaseStores) -> Blueprint:
     @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.PersonIn)
     @blp.response(201, schemas.PersonOut)
-    @making(_made)
+    @idempotent(_made)
     def add_person(body: Mapping[str, Any], case_id: str) -> Person:
         """Add somebody; 409 consent-required before consent."""
         return actions.add_person(stores, case_id=case_id, given=body, now=utc_now())
@@ -83,6 +83,6 @@ def _shown(person: Person) -> dict[str, Any]:
     return dict(_SHOW.dump(person))
 
 
-def _made(person: Person) -> Answer:
+def _made(person: Person) -> JsonResponse:
     location = f"/v1/cases/{person.case_id}/people/{person.id}"
     return created(_shown(person), location=location, etag=person.version, case_id=person.case_id)

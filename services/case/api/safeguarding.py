@@ -19,20 +19,20 @@ from services.case.store import CaseStores
 from shared.clock import utc_now
 from shared.errors import Unavailable
 from shared.http import (
-    Answer,
     Blueprint,
     Inward,
+    JsonResponse,
     allow,
     audit_as_safeguarding,
     check_if_match,
     created,
     current_caller,
+    idempotent,
     json_body,
-    making,
     ok,
     page,
 )
-from shared.logs import log, where
+from shared.ops.logs import log, where
 
 _SHOW = schemas.ConcernOut()
 _SHOW_MADE = schemas.ConcernMade()
@@ -50,7 +50,7 @@ def safeguarding_routes(stores: CaseStores) -> Blueprint:
     @allow(*SAFEGUARDING_STAFF, audit_late=True, audit_apart=True, inward=Inward.NO)
     @blp.arguments(schemas.NewConcernAnywhere)
     @blp.response(201, schemas.ConcernMade)
-    @making(concern_made, office=True)
+    @idempotent(concern_made, office=True)
     def record_concern(body: Mapping[str, Any]) -> Concern:
         """Record a safeguarding disclosure with no case, or for one that is gone; never refused to staff."""
         check_fields(body)
@@ -82,7 +82,7 @@ def safeguarding_routes(stores: CaseStores) -> Blueprint:
     @allow(*REVIEWERS, audit_apart=True, inward=Inward.NO)
     @blp.arguments(schemas.Review)
     @blp.response(201, schemas.ReviewMade)
-    @making(_reviewed, office=True)
+    @idempotent(_reviewed, office=True)
     def review(body: Mapping[str, Any], disclosure_id: str) -> Concern:
         """What a second person thinks of it; 403 for whoever recorded it."""
         return actions.review(stores, id=disclosure_id, **body, by=current_caller().sub, now=utc_now())
@@ -140,12 +140,12 @@ def concern_shown(concern: Concern) -> dict[str, Any]:
     return dict(_SHOW.dump(concern))
 
 
-def concern_made(concern: Concern) -> Answer:
+def concern_made(concern: Concern) -> JsonResponse:
     """The same for everyone: whatever the case is, and whatever there is besides."""
     return created(dict(_SHOW_MADE.dump(concern)), location=f"/v1/disclosures/{concern.id}", etag=concern.version)
 
 
-def _reviewed(concern: Concern) -> Answer:
+def _reviewed(concern: Concern) -> JsonResponse:
     # Kept for a repeat under the office's key, so without the words: they are read where they lie.
     return created(dict(_SHOW_REVIEW.dump(concern)), location=f"/v1/disclosures/{concern.id}", etag=concern.version)
 

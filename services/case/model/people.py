@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from services.case.model.safe_contact import SafeContact
 from shared.errors import Conflict, Invalid
-from shared.phones import BadPhone, to_e164
-from shared.postal import BadAddress, PostalAddress
+from shared.uk.phones import BadPhone, to_e164
+from shared.uk.postal import BadAddress, PostalAddress
 
 ROLES: Final = ("parent", "carer", "child", "young_person", "other")
 PREFERRED_CHANNELS: Final = ("letter", "email", "phone")

@@ -10,7 +10,7 @@ from typing import Final
 from services.case.model.folding import fold
 from services.case.model.people import Person
 from shared.errors import Invalid
-from shared.phones import BadPhone, to_e164
+from shared.uk.phones import BadPhone, to_e164
 
 #: Found cases in one answer; whoever finds more asks by something that says more.
 MAX_FOUND: Final = 50

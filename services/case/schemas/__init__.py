@@ -10,8 +10,8 @@ from services.case.model.cases import CHANNELS, LEVELS, SETTABLE, STATES
 from services.case.model.entries import KINDS, MAX_PAPERS, MAX_TEXT_CHARACTERS
 from services.case.model.people import FORMATS, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, PREFERRED_CHANNELS, ROLES
 from services.case.model.safe_contact import POST, STOPS, YES_NO
-from shared.http import Body, Choice, DayField, Flag, IdField, Line, Moment, PageArgs, Text
-from shared.phones import MAX_CHARACTERS as MAX_PHONE_CHARACTERS
+from shared.http import Body, Choice, DayField, FlagField, IdField, Line, Moment, PageArgs, Text
+from shared.uk.phones import MAX_CHARACTERS as MAX_PHONE_CHARACTERS
 
 # Before tidying, which may join or drop lines; the address itself says what is wrong with it.
 _MAX_RAW_LINES = 20
@@ -46,10 +46,10 @@ class PersonIn(Body):
     )
     email = Line(most=MAX_EMAIL_CHARACTERS, allow_none=True)
     phone = Line(most=MAX_PHONE_CHARACTERS, allow_none=True)
-    parental_responsibility = Flag(allow_none=True)
+    parental_responsibility = FlagField(allow_none=True)
     preferred_channel = Choice(*PREFERRED_CHANNELS, allow_none=True)
     formats = ma.fields.List(Choice(*FORMATS), allow_none=True, validate=ma.validate.Length(max=2 * len(FORMATS)))
-    kept_apart = Flag(metadata={"description": "a competent child or young person: nobody else hears of them"})
+    kept_apart = FlagField(metadata={"description": "a competent child or young person: nobody else hears of them"})
 
 
 class PersonPatch(PersonIn):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshmallow as ma
 
 from services.case.model import contacts, disclosures, safeguarding
-from shared.http import Body, Choice, DayField, Flag, IdField, Line, Moment, PageArgs, Text
+from shared.http import Body, Choice, DayField, FlagField, IdField, Line, Moment, PageArgs, Text
 
 
 class NewContact(Body):
@@ -45,7 +45,7 @@ class NewConcern(Body):
     )
     party = IdField(allow_none=True)
     reason = Text(most=disclosures.MAX_REASON_CHARACTERS, allow_none=True)
-    told_family = Flag(allow_none=True)
+    told_family = FlagField(allow_none=True)
     order = Text(most=disclosures.MAX_ORDER_CHARACTERS, allow_none=True)
     issuer = Text(most=disclosures.MAX_ORDER_CHARACTERS, allow_none=True)
     scope = Text(most=disclosures.MAX_ORDER_CHARACTERS, allow_none=True)
@@ -135,7 +135,7 @@ class Review(Body):
     outcome = Choice(*safeguarding.OUTCOMES, required=True)
     words = Text(most=disclosures.MAX_REASON_CHARACTERS, required=True)
     reason = Text(most=disclosures.MAX_REASON_CHARACTERS, load_default=None, allow_none=True)
-    told_family = Flag(load_default=None, allow_none=True)
+    told_family = FlagField(load_default=None, allow_none=True)
 
 
 class ReviewMade(ma.Schema):

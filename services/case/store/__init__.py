@@ -11,9 +11,9 @@ from services.case.store.intakes import Intakes
 from services.case.store.people import People, SearchHashes
 from services.case.store.safeguarding import Concerns
 from services.case.store.stops import Stops
-from shared.erasing import AddsSteps
-from shared.gates import CLOSED
-from shared.stores import Register
+from shared.db import Register
+from shared.db.gates import CLOSED
+from shared.erasure.participant import AddsSteps
 
 __all__ = ["CaseStores"]
 
@@ -22,7 +22,7 @@ class CaseStores:
     """What the case service keeps, opened through the register; and the steps that its transactions leave."""
 
     def __init__(self, register: Register, steps: AddsSteps, *, search_key: bytes) -> None:
-        self.work = register.work
+        self.unit_of_work = register.unit_of_work
         self.vault = register.vault
         self.steps = steps
         self.cases = Cases(register)
@@ -38,5 +38,7 @@ class CaseStores:
 
     def gates_of(self, case_ids: Sequence[str]) -> dict[str, str]:
         """What the gate of each of these cases is, without those that are closed or were never made."""
-        rows = self.work.gates.rows.find({"_id": {"$in": list(case_ids)}, "state": {"$ne": CLOSED}}, {"state": 1})
+        rows = self.unit_of_work.gates.rows.find(
+            {"_id": {"$in": list(case_ids)}, "state": {"$ne": CLOSED}}, {"state": 1}
+        )
         return {str(row["_id"]): str(row["state"]) for row in rows}

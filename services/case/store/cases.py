@@ -11,10 +11,10 @@ from pymongo.errors import DuplicateKeyError
 from services.case.model.cases import CHANNELS, SHELL, STATES, Case
 from services.case.model.consents import Consents, Standing
 from services.case.model.references import ReferenceTaken
+from shared.db import Disposal, Record, Register
+from shared.db.unit_of_work import Tx
 from shared.events import consent as consent_events
 from shared.fields import Count, Group, Id, List, Optional, Reference, Time, one_of
-from shared.stores import Disposal, Record, Register
-from shared.work import Tx
 
 
 class Cases:

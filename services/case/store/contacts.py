@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from services.case.model.contacts import Contact
 from services.case.model.disclosures import BASES, SAFEGUARDING, Disclosure
+from shared.db import Disposal, Record, Register
+from shared.db.unit_of_work import Tx
 from shared.fields import Flag, Id, Optional, Subject, Time, one_of
-from shared.stores import Disposal, Record, Register
-from shared.work import Tx
 
 
 class Contacts:

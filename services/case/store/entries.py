@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from services.case.model.entries import KINDS, MEETING, OUTCOME, Entry
+from shared.db import Disposal, Record, Register
+from shared.db.unit_of_work import Tx
 from shared.fields import Count, Id, Optional, Subject, Time, one_of
-from shared.stores import Disposal, Record, Register
-from shared.work import Tx
 
 
 class Entries:

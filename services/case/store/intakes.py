@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from shared.stores import Disposal, Register
-from shared.work import Tx
+from shared.db import Disposal, Register
+from shared.db.unit_of_work import Tx
 
 
 class Intakes:

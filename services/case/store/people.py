@@ -10,9 +10,9 @@ from typing import Any
 from services.case.model.people import Person
 from services.case.model.safe_contact import WAYS, SafeContact
 from services.case.model.search import Criterion, keys_of
+from shared.db import Disposal, Record, Register
+from shared.db.unit_of_work import Tx
 from shared.fields import Digest, Optional
-from shared.stores import Disposal, Record, Register
-from shared.work import Tx
 
 
 class People:

@@ -8,9 +8,9 @@ from typing import Any
 
 from services.case.model.disclosures import DECISIONS
 from services.case.model.safeguarding import OPEN, OUTCOMES, STATES, Concern, key_of
+from shared.db import Record, Register
+from shared.db.unit_of_work import Tx
 from shared.fields import Day, Field, Flag, Id, Optional, Subject, Time, one_of
-from shared.stores import Record, Register
-from shared.work import Tx
 
 _WHY = "Safeguarding is a recorded departure from the promise to erase: said in the statement, with its own retention."
 _CLEAR: dict[str, Field] = {

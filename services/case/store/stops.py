@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.case.model.safe_contact import Stop
+from shared.db import Disposal, Record, Register
+from shared.db.unit_of_work import Tx
 from shared.fields import Subject, Time
-from shared.stores import Disposal, Record, Register
-from shared.work import Tx
 
 
 class Stops:

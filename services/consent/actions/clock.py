@@ -9,8 +9,8 @@ from enum import StrEnum
 
 from services.consent.actions.reviews import LOOK_STEP, schedule
 from services.consent.actions.rights import RECKON_STEP
+from services.consent.actions.standing_events import tell
 from services.consent.actions.tasks import open_task
-from services.consent.actions.telling import tell
 from services.consent.model import reviews as v
 from services.consent.model import rights
 from services.consent.model.clock import Counts, Stopped, stops
@@ -20,9 +20,9 @@ from services.consent.model.reviews import Windows
 from services.consent.model.tasks import Kind
 from services.consent.store import Stores
 from shared import events
+from shared.db.unit_of_work import Tx
 from shared.ids import new_id
-from shared.work import Tx
-from shared.working_days import end_of_day, london_day
+from shared.uk.working_days import end_of_day, london_day
 
 EXPIRE_STEP = "expire_consents"
 _AT_ONCE = 10_000
@@ -51,10 +51,12 @@ def find_due(stores: Stores, *, now: datetime, limit: int = _AT_ONCE) -> list[Du
     """
     today = london_day(now)
     expiries = stores.expiries.find({"on": {"$lt": today.isoformat()}}, limit=limit, sort=(("on", 1), ("_id", 1)))
-    looks = stores.rights.find({"next_on": {"$lte": today.isoformat()}}, limit=limit, sort=(("next_on", 1), ("_id", 1)))
+    inventories = stores.rights.find(
+        {"next_on": {"$lte": today.isoformat()}}, limit=limit, sort=(("next_on", 1), ("_id", 1))
+    )
     due = [
         Due(kind=kind, case_id=str(record.case_id), on=date.fromisoformat(record.clear[name]))
-        for kind, name, records in ((DueKind.EXPIRY, "on", expiries), (DueKind.RIGHTS, "next_on", looks))
+        for kind, name, records in ((DueKind.EXPIRY, "on", expiries), (DueKind.RIGHTS, "next_on", inventories))
         for record in records
     ]
     first: dict[tuple[DueKind, str], Due] = {}
@@ -114,7 +116,7 @@ def run_clock(
         for review in reviews:
             stores.steps.add(tx, LOOK_STEP, review.id, review.case_id)
 
-    stores.work.run(act, answers=False)
+    stores.unit_of_work.run(act, answers=False)
     end_shells(now, False)
     return Ran(now=now, counts=counts, stopped=None)
 
@@ -154,7 +156,7 @@ def expire(stores: Stores, *, case_id: str, now: datetime) -> None:
             last = max(s.grant.until or today for s in before if s.grant.purpose == CASEWORK)
             open_task(stores, tx, case_id=case_id, kind=Kind.CONSENT_EXPIRED, due_on=last + timedelta(days=1))
 
-    stores.work.run(act)
+    stores.unit_of_work.run(act)
 
 
 def _expired(case_id: str, consent_id: str, grants: tuple[Grant, ...], at: datetime) -> Ending:

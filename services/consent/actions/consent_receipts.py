@@ -9,8 +9,8 @@ from services.consent.model.consent_receipts import Party, record
 from services.consent.model.consents import Consent
 from services.consent.model.histories import history
 from services.consent.store import Stores
-from shared.office import Office
-from shared.working_days import london_day
+from shared.ops.office import Office
+from shared.uk.working_days import london_day
 
 
 def receipt_of(stores: Stores, given: Consent, *, office: Office, now: datetime) -> dict[str, Any]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from services.consent.actions.asking import ask_erasure
+from services.consent.actions.automatic_erasures import ask_erasure
 from services.consent.actions.reviews import schedule
 from services.consent.actions.rights import refuse_parental, settle_answered
+from services.consent.actions.standing_events import tell
 from services.consent.actions.tasks import settle_task
-from services.consent.actions.telling import tell
 from services.consent.model import rights
 from services.consent.model.consents import (
     CASEWORK,
@@ -33,12 +33,12 @@ from services.consent.model.requests import SYSTEM
 from services.consent.model.tasks import Kind
 from services.consent.store import Stores
 from shared import events
+from shared.db.gates import FROZEN
+from shared.db.unit_of_work import Tx
 from shared.errors import Conflict, ConsentRequired, Invalid, NotFound
 from shared.events import Event
-from shared.gates import FROZEN
 from shared.ids import new_id
-from shared.work import Tx
-from shared.working_days import london_day
+from shared.uk.working_days import london_day
 
 LEDGER_STEP = "ledger"
 # Other services tell this reason from the rest: a document can come only from an organisation that is entered here.
@@ -67,7 +67,7 @@ def add_organisation(stores: Stores, *, id: str, name: str, kind: str) -> Mappin
         stores.organisations.insert(tx, id=id, case_id=None, clear={"kind": kind}, personal={"name": name})
         return {"id": id, "name": name, "kind": kind}
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def give_consent(stores: Stores, given: Consent, outside: Outside, *, now: datetime) -> Consent:
@@ -82,7 +82,7 @@ def give_consent(stores: Stores, given: Consent, outside: Outside, *, now: datet
         record_consent(stores, tx, given, now=now)
         return given
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def check_consent(stores: Stores, given: Consent, outside: Outside, *, now: datetime) -> None:
@@ -267,12 +267,12 @@ def withdraw(
         stores.steps.add(tx, LEDGER_STEP, f"withdrawal:{id}", case_id)
         return Withdrawn(ending=end, request_id=asked)
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def decision(stores: Stores, *, case_id: str, asked: Grant, person_id: str | None, now: datetime) -> Decision:
     """Whether this may be done now. A frozen case allows nothing: sending and sharing have stopped (P24)."""
-    if stores.work.gates.state(case_id) == FROZEN:
+    if stores.unit_of_work.gates.state(case_id) == FROZEN:
         return Decision(allowed=False, reason="frozen")
     if asked.purpose == "obtain_documents" and (asked.party is None or stores.organisations.get(asked.party) is None):
         return Decision(allowed=False, reason=NO_SUCH_ORGANISATION)

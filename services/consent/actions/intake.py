@@ -15,11 +15,11 @@ from services.consent.actions.rights import refuse_parental_for
 from services.consent.model.consents import PARENTAL
 from services.consent.model.intakes import Intake, TakenIn
 from services.consent.store import Stores
-from shared.erasing import END_STEP
+from shared.db.gates import CLOSED
+from shared.db.unit_of_work import Tx
+from shared.erasure.participant import END_STEP
 from shared.errors import Erased, Invalid, Unavailable
-from shared.gates import CLOSED
-from shared.work import Tx
-from shared.working_days import london_day
+from shared.uk.working_days import london_day
 
 DELIVER_STEP = "deliver_intake"
 ABANDON_STEP = "abandon_intake"
@@ -29,7 +29,7 @@ _CANT = "The intake can't be taken in as it stands. Nothing was stored."
 
 
 class Posts(Protocol):
-    """The way to the case service (shared.calls)."""
+    """The way to the case service (shared.http.calls)."""
 
     def post(self, service: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]: ...
 
@@ -46,7 +46,7 @@ def take_in(stores: Stores, calls: Posts, intake: Intake, *, now: datetime) -> T
         shown = calls.post("case", f"/cases/{intake.case_id}/intake/shell", _coming(intake, channel=intake.channel))
         if errors := shown.get("errors"):
             raise Invalid(_CANT, errors=errors)
-        stores.work.gates.prepare(stores.vault, [intake.case_id])
+        stores.unit_of_work.gates.prepare(stores.vault, [intake.case_id])
         taken = TakenIn(
             given=intake.given,
             case=shown["case"],
@@ -54,7 +54,7 @@ def take_in(stores: Stores, calls: Posts, intake: Intake, *, now: datetime) -> T
             wishes=shown["wishes"],
             etag=shown["etag"],
         )
-        return stores.work.run(lambda tx: _decide(stores, tx, intake, taken, now))
+        return stores.unit_of_work.run(lambda tx: _decide(stores, tx, intake, taken, now))
     except Invalid:
         raise
     except Erased as error:
@@ -115,7 +115,7 @@ def deliver(stores: Stores, calls: Posts, *, case_id: str) -> None:
         if left is not None:
             stores.intakes.remove(tx, left)
 
-    stores.work.run(act, answers=False)
+    stores.unit_of_work.run(act, answers=False)
 
 
 def abandon(stores: Stores, *, case_id: str) -> None:
@@ -130,7 +130,7 @@ def abandon(stores: Stores, *, case_id: str) -> None:
         stores.steps.add(tx, ABANDON_STEP, case_id, case_id)
         stores.steps.add(tx, END_STEP, case_id, case_id)
 
-    stores.work.run(act, answers=False)
+    stores.unit_of_work.run(act, answers=False)
 
 
 def end_abandoned(calls: Posts, *, case_id: str) -> None:

@@ -20,10 +20,10 @@ from services.consent.model.requests import (
 )
 from services.consent.store import Stores
 from shared import events
+from shared.db.gates import CLOSED
+from shared.db.unit_of_work import Tx
 from shared.errors import Conflict, Forbidden, Invalid, NotFound, Problem
-from shared.gates import CLOSED
-from shared.work import Tx
-from shared.working_days import end_of_day, london_day
+from shared.uk.working_days import end_of_day, london_day
 
 BEGUN_SENTENCE = "The erasure has begun and can't be undone. Nothing was changed."
 NO_REQUEST = "There is no such request here."
@@ -69,7 +69,7 @@ def log_erasure(
         elsewhere=elsewhere,
         now=now,
     )
-    erased = stores.work.gates.state(case_id) == CLOSED
+    erased = stores.unit_of_work.gates.state(case_id) == CLOSED
     if erased:
         stores.vault.create_key(request_key(id))
 
@@ -83,7 +83,7 @@ def log_erasure(
         return log_or_join(stores, tx, new, key=request_key(id) if erased else None)
 
     try:
-        logged, is_new = stores.work.run(act)
+        logged, is_new = stores.unit_of_work.run(act)
     except Problem:
         drop_key(stores, id)
         raise
@@ -177,7 +177,7 @@ def confirm(stores: Stores, *, request_id: str, checked: Sequence[str], sub: str
         keep_looking(stores, tx, request)
         return advance(stores, tx, stores.change_request(tx, request, confirmed))
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def settle_identity(stores: Stores, *, request_id: str, settled: bool) -> Request:
@@ -188,7 +188,7 @@ def settle_identity(stores: Stores, *, request_id: str, settled: bool) -> Reques
         moved = stores.change_request(tx, request, replace(request, identity_settled=settled))
         return advance(stores, tx, moved)
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def end_early(stores: Stores, *, request_id: str, status: Status, released: Callable[[Tx, str], None]) -> Request:
@@ -197,7 +197,7 @@ def end_early(stores: Stores, *, request_id: str, status: Status, released: Call
     def act(tx: Tx) -> Request:
         return stop(stores, tx, _open_request(stores, tx, request_id), status, released=released)
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def settle_letter(stores: Stores, *, request_id: str, outcome: str) -> Request:
@@ -211,7 +211,7 @@ def settle_letter(stores: Stores, *, request_id: str, outcome: str) -> Request:
         tx.emit(events.consent.SETTLED, {**ids, "outcome": outcome})
         return advance(stores, tx, stores.change_request(tx, request, replace(request, letter=outcome)))
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def certify_elsewhere(stores: Stores, *, request_id: str, place: str) -> Request:
@@ -231,7 +231,7 @@ def certify_elsewhere(stores: Stores, *, request_id: str, place: str) -> Request
         certified = (*request.elsewhere_certified, place)
         return advance(stores, tx, stores.change_request(tx, request, replace(request, elsewhere_certified=certified)))
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def place_hold(
@@ -259,7 +259,7 @@ def place_hold(
         stores.holds.insert(tx, id=id, case_id=case_id, clear=clear, personal={"reason": reason})
         return hold
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def lift_hold(stores: Stores, *, hold_id: str) -> None:
@@ -276,7 +276,7 @@ def lift_hold(stores: Stores, *, hold_id: str) -> None:
             if request.stands:
                 advance(stores, tx, request)
 
-    stores.work.run(act)
+    stores.unit_of_work.run(act)
 
 
 def _standing(stores: Stores, tx: Tx, request_id: str) -> Request:

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from services.consent.actions.silence import expire_silent, settle_tasks
 from services.consent.actions.tasks import open_task, settle_task
+from services.consent.actions.unanswered_reviews import expire_silent, settle_tasks
 from services.consent.model import reviews as v
 from services.consent.model.consents import CASEWORK, Consent
 from services.consent.model.histories import same_person
@@ -17,10 +17,10 @@ from services.consent.model.reviews import Around, Do, Letter, Review, State, Wi
 from services.consent.model.tasks import Kind
 from services.consent.store import Stores
 from shared import events
-from shared.gates import OPEN
+from shared.db.gates import OPEN
+from shared.db.unit_of_work import Tx
 from shared.ids import new_id
-from shared.work import Tx
-from shared.working_days import london_day
+from shared.uk.working_days import london_day
 
 LOOK_STEP = "look_at_review"
 _ADULTS = frozenset({"parent", "carer", "young_person"})
@@ -220,7 +220,7 @@ def look(
             case Do.WAIT:
                 stores.reviews.save(tx, replace(review, next_at=step.look_at))
 
-    stores.work.run(act, answers=False)
+    stores.unit_of_work.run(act, answers=False)
 
 
 def _begun_anew(review: Review) -> Review:

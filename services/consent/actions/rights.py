@@ -12,9 +12,9 @@ from services.consent.model.consents import YOUNG
 from services.consent.model.rights import Young, calendar_of
 from services.consent.model.tasks import Kind
 from services.consent.store import Stores
+from shared.db.unit_of_work import Tx
 from shared.errors import Conflict
-from shared.work import Tx
-from shared.working_days import london_day
+from shared.uk.working_days import london_day
 
 RECKON_STEP = "reckon_rights"
 #: How long the office has to ask for a date of birth that it wasn't told.
@@ -53,7 +53,7 @@ def reckon(stores: Stores, *, case_id: str, people: Sequence[Mapping[str, Any]],
             _open_what_is_due(stores, tx, case_id, id, day, today)
         settle_answered(stores, tx, case_id, today)
 
-    stores.work.run(act)
+    stores.unit_of_work.run(act)
 
 
 def _reckoned(case_id: str, person_id: str, born: date | None, before: Young | None, now: datetime) -> Young:

@@ -20,10 +20,10 @@ from services.consent.model.requests import (
 )
 from services.consent.store import Stores
 from shared import events
-from shared.gates import CLOSED
+from shared.db.gates import CLOSED
+from shared.db.unit_of_work import Tx
 from shared.ids import new_id
-from shared.work import Tx
-from shared.working_days import end_of_day, london_day
+from shared.uk.working_days import end_of_day, london_day
 
 ASK_AGAIN_STEP = "ask_again"
 COMPLETE_STEP = "complete"
@@ -60,7 +60,7 @@ def _begin(stores: Stores, tx: Tx, request: Request) -> Request:
     """From here on it can't be undone: the gate closes and the consents end."""
     attempts = dict.fromkeys(PARTICIPANTS, 1)
     moved = stores.change_request(tx, request, replace(request, phase=Phase.BEGUN, attempts=attempts))
-    if stores.work.gates.state(request.case_id, tx.session) != CLOSED:
+    if stores.unit_of_work.gates.state(request.case_id, tx.session) != CLOSED:
         _end_consents(stores, tx, request)
         tx.gates.close(tx.session, request.case_id)
     _start(tx, moved, list(PARTICIPANTS), 1)
@@ -132,7 +132,7 @@ def ask_again(stores: Stores, request_id: str) -> datetime | None:
             return tx.now + _FIRST_ASK_AGAIN
         return tx.now + _pause(tx.now - (request.confirmed_at or tx.now))
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def _ask_the_silent(stores: Stores, tx: Tx, request: Request, receipts: Sequence[Receipt]) -> None:

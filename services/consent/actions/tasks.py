@@ -9,10 +9,10 @@ from typing import Any
 
 from services.consent.model.tasks import Kind, State, Task
 from services.consent.store import Stores
+from shared.db.unit_of_work import Tx
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
-from shared.work import Tx
-from shared.working_days import london_day
+from shared.uk.working_days import london_day
 
 #: How long the office has to call somebody whom nothing else reaches.
 TO_CALL_WITHIN = timedelta(days=7)
@@ -86,4 +86,4 @@ def finish_task(stores: Stores, *, task_id: str, sub: str) -> Task:
             raise Conflict("This task was done before. Nothing was changed.")
         return stores.tasks.save(tx, replace(task, state=State.DONE, done_at=tx.now, done_by=sub))
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)

@@ -14,7 +14,7 @@ from shared.clock import utc_now
 from shared.errors import Conflict, Forbidden, Invalid
 from shared.fields import Subject
 from shared.http import Blueprint, Inward, allow, ok
-from shared.service import Kit
+from shared.service.service import Kit
 
 _WHY = {
     Stopped.BEHIND: "The last run was later than this",

@@ -29,29 +29,29 @@ from services.consent.statements import Statement, text_of
 from services.consent.store import Stores
 from services.consent.store.records import consent, grants_in
 from shared.clock import utc_now
+from shared.db import Record
+from shared.db.gates import CLOSED, ERASED_SENTENCE
 from shared.errors import Conflict, Erased, Invalid, NotFound
-from shared.gates import CLOSED, ERASED_SENTENCE
 from shared.http import (
-    Answer,
     Blueprint,
     Inward,
+    JsonResponse,
     allow,
     audit_case,
     created,
     current_caller,
     etag_of,
     forget_answer,
+    idempotent,
     leave_no_trace,
-    making,
     ok,
     page,
     require_room,
 )
 from shared.ids import new_id
-from shared.service import Kit
-from shared.signing import Signer
-from shared.stores import Record
-from shared.working_days import london_day
+from shared.security.signing import Signer
+from shared.service.service import Kit
+from shared.uk.working_days import london_day
 
 _JOSE, _JSON = "application/jose", "application/json"
 _CASEWORK = ("caseworker", "manager", "app")
@@ -66,7 +66,7 @@ def consent_routes(kit: Kit, stores: Stores, signer: Signer) -> Blueprint:
     @allow(*_CASEWORK, inward=Inward.BY_BODY)
     @blp.arguments(ConsentIn)
     @blp.response(201, ConsentOut)
-    @making(_consent_made)
+    @idempotent(_consent_made)
     def give_consent(body: dict[str, Any]) -> Any:
         """Record a consent; or a decline, which keeps nothing and answers how to use the helpline."""
         if body["decision"] == "declined":
@@ -113,7 +113,7 @@ def consent_routes(kit: Kit, stores: Stores, signer: Signer) -> Blueprint:
     @allow(*_CASEWORK, inward=Inward.NO)
     @blp.arguments(WithdrawalIn)
     @blp.response(201, WithdrawalOut)
-    @making(_withdrawal_made)
+    @idempotent(_withdrawal_made)
     def withdraw(body: dict[str, Any], consent_id: str) -> Any:
         """End a consent, or some of its purposes; the last one to the file asks for an erasure (`request_id`)."""
         purposes = body.get("purposes")
@@ -188,11 +188,11 @@ def statement_shown(version: str, *, field: str = "statement_version") -> Statem
     return statement
 
 
-def _declined(kit: Kit, case_id: str) -> Answer:
+def _declined(kit: Kit, case_id: str) -> JsonResponse:
     """P8: the shell ends as it would have by itself, and nothing says that somebody declined."""
     leave_no_trace()
     forget_answer()
-    if kit.work.gates.state(case_id) == CLOSED:
+    if kit.unit_of_work.gates.state(case_id) == CLOSED:
         raise Erased(ERASED_SENTENCE)
     # A conflict: others have agreed to this file. It stays, and of this answer nothing is kept either.
     with suppress(Conflict):
@@ -242,12 +242,12 @@ def _showing(stores: Stores, case_id: str) -> Callable[[Consent], dict[str, Any]
     return show
 
 
-def _consent_made(given: Consent) -> Answer:
+def _consent_made(given: Consent) -> JsonResponse:
     shown: dict[str, Any] = ConsentOut().dump(given)
     return created(shown, location=f"/v1/consents/{given.id}", etag=1, case_id=given.case_id)
 
 
-def _withdrawal_made(made: actions.Withdrawn) -> Answer:
+def _withdrawal_made(made: actions.Withdrawn) -> JsonResponse:
     shown: dict[str, Any] = WithdrawalOut().dump(made)
     end = made.ending
     return created(shown, location=f"/v1/consents/{end.consent_id}", etag=1, case_id=end.case_id)

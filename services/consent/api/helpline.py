@@ -11,7 +11,7 @@ from services.consent.store import Stores
 from shared.clock import utc_now
 from shared.errors import Invalid, NotFound
 from shared.http import Blueprint, Inward, allow, body_reader, leave_no_trace, ok
-from shared.working_days import london_day
+from shared.uk.working_days import london_day
 
 _OFF = "This office doesn't count its helpline calls."
 

@@ -12,20 +12,20 @@ from services.consent.store.records import hold as to_hold
 from shared.clock import utc_now
 from shared.errors import Conflict, Erased, NotFound
 from shared.http import (
-    Answer,
     Blueprint,
     Inward,
+    JsonResponse,
     allow,
     audit_case,
     check_if_match,
     created,
     current_caller,
-    making,
+    idempotent,
     ok,
     page,
 )
 from shared.ids import new_id
-from shared.service import Kit
+from shared.service.service import Kit
 
 _MAY_HOLD = ("manager", "safeguarding_lead", "data_protection")
 
@@ -44,7 +44,7 @@ def hold_routes(kit: Kit, stores: Stores) -> Blueprint:
     @allow(*_MAY_HOLD, inward=Inward.NO)
     @blp.arguments(HoldIn)
     @blp.response(201, HoldOut)
-    @making(_made)
+    @idempotent(_made)
     def place_hold(body: dict[str, Any]) -> Any:
         """Place a hold."""
         try:
@@ -97,6 +97,6 @@ def hold_routes(kit: Kit, stores: Stores) -> Blueprint:
     return blp
 
 
-def _made(hold: Hold) -> Answer:
+def _made(hold: Hold) -> JsonResponse:
     shown: dict[str, Any] = HoldOut().dump(hold)
     return created(shown, location=f"/v1/holds/{hold.id}", etag=hold.version, case_id=hold.case_id)

@@ -15,10 +15,20 @@ from services.consent.store import Stores
 from services.consent.store.records import grants_in
 from shared.clock import utc_now
 from shared.errors import Invalid, Problem
-from shared.http import Answer, Blueprint, Inward, allow, created, current_caller, id_of_act, json_body, making
+from shared.http import (
+    Blueprint,
+    Inward,
+    JsonResponse,
+    allow,
+    created,
+    current_caller,
+    id_of_act,
+    idempotent,
+    json_body,
+)
 from shared.ids import new_id
-from shared.logs import log, where
-from shared.service import Kit
+from shared.ops.logs import log, where
+from shared.service.service import Kit
 
 _CASEWORK = ("caseworker", "manager", "app")
 
@@ -30,7 +40,7 @@ def intake_routes(kit: Kit, stores: Stores) -> Blueprint:
     @allow(*_CASEWORK, inward=Inward.YES)
     @blp.arguments(IntakeIn)
     @blp.response(201, IntakeOut)
-    @making(_made)
+    @idempotent(_made)
     def take_in(body: dict[str, Any]) -> TakenIn:
         """Make shell, consent, people and first wishes; or, whatever is wrong with any of them, nothing."""
         intake = _intake(body)
@@ -84,7 +94,7 @@ def _given_by(said: dict[str, Any], person_ids: list[str]) -> dict[str, Any]:
     return given_by
 
 
-def _made(taken: TakenIn) -> Answer:
+def _made(taken: TakenIn) -> JsonResponse:
     case_id = taken.given.case_id
     shown: dict[str, Any] = IntakeOut().dump(taken)
     return created(shown, location=f"/v1/cases/{case_id}", etag=taken.etag, case_id=case_id)

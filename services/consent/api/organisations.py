@@ -8,7 +8,7 @@ from services.consent.actions import consents as actions
 from services.consent.schemas import OrganisationIn, OrganisationOut, OrganisationPage
 from services.consent.store import Stores
 from shared.errors import NotFound
-from shared.http import Answer, Blueprint, Inward, PageArgs, allow, created, making, ok, page
+from shared.http import Blueprint, Inward, JsonResponse, PageArgs, allow, created, idempotent, ok, page
 from shared.ids import new_id
 
 _CASEWORK = ("caseworker", "manager", "app")
@@ -23,7 +23,7 @@ def organisation_routes(stores: Stores) -> Blueprint:
     @allow(*_CASEWORK, inward=Inward.YES)
     @blp.arguments(OrganisationIn)
     @blp.response(201, OrganisationOut)
-    @making(_made, office=True)
+    @idempotent(_made, office=True)
     def add_organisation(body: dict[str, Any]) -> Any:
         """Enter an organisation; its id is a `party`."""
         return actions.add_organisation(stores, id=new_id(), name=body["name"], kind=body["kind"])
@@ -57,5 +57,5 @@ def organisation_routes(stores: Stores) -> Blueprint:
     return blp
 
 
-def _made(made: Any) -> Answer:
+def _made(made: Any) -> JsonResponse:
     return created(OrganisationOut().dump(made), location=f"/v1/organisations/{made['id']}", etag=1)

@@ -29,23 +29,23 @@ from services.consent.schemas import (
 from services.consent.store import Stores
 from services.consent.store.records import request as to_request
 from shared.clock import utc_now
+from shared.db.unit_of_work import Tx
 from shared.errors import Conflict, Erased, Invalid, NotFound
 from shared.http import (
-    Answer,
     Blueprint,
     Inward,
+    JsonResponse,
     allow,
     audit_case,
     created,
     current_caller,
-    making,
+    idempotent,
     ok,
     page,
 )
 from shared.ids import new_id
-from shared.service import Kit
-from shared.work import Tx
-from shared.working_days import end_of_day, london_day
+from shared.service.service import Kit
+from shared.uk.working_days import end_of_day, london_day
 
 _MAY_LOG = ("caseworker", "manager", "app", "data_protection")
 _MAY_FOLLOW = (*_MAY_LOG, "auditor", "safeguarding_lead")
@@ -62,7 +62,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
         """What a case that is released goes on with."""
         reviews.restart(stores, tx, case_id)
 
-    def render(result: Any) -> Answer:
+    def render(result: Any) -> JsonResponse:
         request, new = result if isinstance(result, tuple) else (result, False)
         if not new:
             return ok(shown(request), etag=request.version)
@@ -89,7 +89,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     @allow(*_MAY_LOG, inward=Inward.NO)
     @blp.arguments(RequestIn)
     @blp.response(201, RequestOut)
-    @making(render, office=True)
+    @idempotent(render, office=True)
     def log_request(body: dict[str, Any]) -> Any:
         """Log a request and freeze the case; or join the open one (200)."""
         now = utc_now()
@@ -134,7 +134,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     @changing("confirmation", *_MAY_CONFIRM)
     @blp.arguments(ConfirmationIn)
     @blp.response(200, RequestOut)
-    @making(render, office=True)
+    @idempotent(render, office=True)
     def confirm(body: dict[str, Any], request_id: str) -> Any:
         """Confirm an erasure that somebody else logged."""
         found(request_id)
@@ -143,7 +143,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     @changing("identity", *_MAY_LOG)
     @blp.arguments(IdentityIn)
     @blp.response(200, RequestOut)
-    @making(render, office=True)
+    @idempotent(render, office=True)
     def settle_identity(body: dict[str, Any], request_id: str) -> Any:
         """Say whether it is in doubt who asked."""
         found(request_id)
@@ -152,7 +152,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     @changing("withdrawal", *_MAY_LOG)
     @blp.arguments(EndedIn)
     @blp.response(200, RequestOut)
-    @making(render, office=True)
+    @idempotent(render, office=True)
     def withdraw_request(body: dict[str, Any], request_id: str) -> Any:
         """The family has taken it back."""
         found(request_id)
@@ -161,7 +161,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     @changing("refusal", "manager")
     @blp.arguments(RefusalIn)
     @blp.response(200, RequestOut)
-    @making(render, office=True)
+    @idempotent(render, office=True)
     def refuse_request(body: dict[str, Any], request_id: str) -> Any:
         """Refuse it, on a ground and with the words told to the family."""
         found(request_id)
@@ -170,7 +170,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     @changing("void", "manager")
     @blp.arguments(VoidIn)
     @blp.response(200, RequestOut)
-    @making(render, office=True)
+    @idempotent(render, office=True)
     def void_request(body: dict[str, Any], request_id: str) -> Any:
         """It was logged in error."""
         found(request_id)
@@ -179,7 +179,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     @changing("last-letter", "manager")
     @blp.arguments(LastLetterIn)
     @blp.response(200, RequestOut)
-    @making(render, office=True)
+    @idempotent(render, office=True)
     def settle_last_letter(body: dict[str, Any], request_id: str) -> Any:
         """Settle how a last letter ended that can't go."""
         found(request_id)
@@ -188,7 +188,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     @changing("elsewhere", *_MAY_CONFIRM)
     @blp.arguments(ElsewhereIn)
     @blp.response(200, RequestOut)
-    @making(render, office=True)
+    @idempotent(render, office=True)
     def certify_elsewhere(body: dict[str, Any], request_id: str) -> Any:
         """Certify that a place outside the software is emptied."""
         found(request_id)

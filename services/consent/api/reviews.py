@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.consent.actions import answers as actions
-from services.consent.model.reviews import Answer as Said
-from services.consent.model.reviews import Review
+from services.consent.actions import review_answers as actions
+from services.consent.model.reviews import Answer, Review
 from services.consent.schemas import AnswerIn, ReviewOut, ReviewPage, ReviewsQuery
 from services.consent.store import Stores
 from shared.clock import utc_now
+from shared.db.gates import CLOSED
 from shared.errors import NotFound
-from shared.gates import CLOSED
-from shared.http import Answer, Blueprint, Inward, allow, audit_case, current_caller, making, ok, page
-from shared.service import Kit
+from shared.http import Blueprint, Inward, JsonResponse, allow, audit_case, current_caller, idempotent, ok, page
+from shared.service.service import Kit
 
 _MAY_DO = ("caseworker", "manager", "app")
 _MAY_READ = (*_MAY_DO, "data_protection", "safeguarding_lead")
@@ -51,14 +50,14 @@ def review_routes(kit: Kit, stores: Stores) -> Blueprint:
     @allow(*_MAY_DO, inward=Inward.NO)
     @blp.arguments(AnswerIn)
     @blp.response(200, ReviewOut)
-    @making(_answered)
+    @idempotent(_answered)
     def answer(body: dict[str, Any], review_id: str) -> Any:
         """Renew: a consent given anew. Forget: an erasure is asked for. The same again changes nothing."""
         _found(review_id)
         return actions.answer(
             stores,
             review_id=review_id,
-            decision=Said(body["decision"]),
+            decision=Answer(body["decision"]),
             channel=body["channel"],
             by=body["by"],
             recorded_by=current_caller().sub,
@@ -68,7 +67,7 @@ def review_routes(kit: Kit, stores: Stores) -> Blueprint:
 
     def _found(review_id: str) -> Review:
         review = stores.reviews.get(review_id)
-        if review is None or stores.work.gates.state(review.case_id) == CLOSED:
+        if review is None or stores.unit_of_work.gates.state(review.case_id) == CLOSED:
             raise NotFound(actions.NO_REVIEW)
         audit_case(review.case_id)
         return review
@@ -81,5 +80,5 @@ def _shown(review: Review) -> dict[str, Any]:
     return shown
 
 
-def _answered(review: Review) -> Answer:
+def _answered(review: Review) -> JsonResponse:
     return ok(_shown(review), etag=review.version).about(review.case_id)

@@ -9,8 +9,8 @@ from flask import Flask, jsonify
 from services.consent.schemas import StatementOut
 from services.consent.statements import latest, text_of
 from shared.errors import NotFound
-from shared.http import JWKS_PATH, Answer, Blueprint, allow, ok
-from shared.signing import PublicKeys
+from shared.http import JWKS_PATH, Blueprint, JsonResponse, allow, ok
+from shared.security.signing import PublicKeys
 
 _ANYONE = ("caseworker", "manager", "data_protection", "safeguarding_lead", "auditor", "app")
 
@@ -42,7 +42,7 @@ def add_jwks(app: Flask, keys: PublicKeys) -> None:
     )
 
 
-def _shown(version: str) -> Answer:
+def _shown(version: str) -> JsonResponse:
     statement = text_of(version)
     if statement is None:
         raise NotFound("There is no such version of the statement.")

@@ -9,8 +9,8 @@ from services.consent.model.tasks import Task
 from services.consent.schemas import TaskOut, TaskPage, TasksQuery
 from services.consent.store import Stores
 from shared.errors import NotFound
-from shared.http import Answer, Blueprint, Inward, allow, audit_case, current_caller, making, ok, page
-from shared.service import Kit
+from shared.http import Blueprint, Inward, JsonResponse, allow, audit_case, current_caller, idempotent, ok, page
+from shared.service.service import Kit
 
 _MAY_DO = ("caseworker", "manager", "app")
 _MAY_READ = (*_MAY_DO, "data_protection", "safeguarding_lead")
@@ -47,7 +47,7 @@ def task_routes(kit: Kit, stores: Stores) -> Blueprint:
     @blp.route("/tasks/<task_id>/done", methods=["POST"])
     @allow(*_MAY_DO, inward=Inward.NO)
     @blp.response(200, TaskOut)
-    @making(_done)
+    @idempotent(_done)
     def finish_task(task_id: str) -> Any:
         """It has been done; also while the case is frozen. 409 when it was done before."""
         _found(task_id)
@@ -68,5 +68,5 @@ def _shown(task: Task) -> dict[str, Any]:
     return shown
 
 
-def _done(task: Task) -> Answer:
+def _done(task: Task) -> JsonResponse:
     return ok(_shown(task), etag=task.version).about(task.case_id)

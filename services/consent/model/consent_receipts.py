@@ -12,8 +12,8 @@ from typing import Any
 
 from services.consent.model.consents import Consent, Grant, Standing
 from services.consent.model.histories import Happening
-from shared.office import Office
-from shared.working_days import end_of_day
+from shared.ops.office import Office
+from shared.uk.working_days import end_of_day
 
 RECEIPT_TYPE = "fmn-consent-receipt"
 SCHEMA_VERSION = "fmn-consent-receipt/1 (ISO/IEC TS 27560:2023)"

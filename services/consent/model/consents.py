@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from shared.working_days import end_of_day, london_day
+from shared.uk.working_days import end_of_day, london_day
 
 PARENTAL, YOUNG_PERSON, CHILD, OTHER = "parental_responsibility", "young_person", "child", "other"
 CAPACITIES = (PARENTAL, YOUNG_PERSON, CHILD, OTHER)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from services.consent.model.consents import CASEWORK, Consent, Ended, Ending, Grant, Standing
-from shared.working_days import end_of_day
+from shared.uk.working_days import end_of_day
 
 
 def same_person(one: Consent, other: Consent, *, first_adult: str | None) -> bool:

@@ -10,8 +10,8 @@ import marshmallow as ma
 from services.consent.model import consents as c
 from services.consent.schemas.consents import ConsentOut, Incapacity, LimitedPurpose
 from shared.events.case import ROLES
-from shared.http import Body, Choice, DayField, Flag, Line, Moment, Text
-from shared.phones import MAX_CHARACTERS as MAX_PHONE_CHARACTERS
+from shared.http import Body, Choice, DayField, FlagField, Line, Moment, Text
+from shared.uk.phones import MAX_CHARACTERS as MAX_PHONE_CHARACTERS
 
 _MOST_PEOPLE = 20
 _MOST_WISHES = 20
@@ -68,10 +68,10 @@ class IntakePerson(Body):
     )
     email = Line(most=254, allow_none=True)
     phone = Line(most=MAX_PHONE_CHARACTERS, allow_none=True)
-    parental_responsibility = Flag(allow_none=True)
+    parental_responsibility = FlagField(allow_none=True)
     preferred_channel = Choice("letter", "email", "phone", allow_none=True)
     formats = ma.fields.List(Choice("large_print", "easy_read"), allow_none=True, validate=ma.validate.Length(max=4))
-    kept_apart = Flag(metadata={"description": "a competent child or young person: nobody else hears of them"})
+    kept_apart = FlagField(metadata={"description": "a competent child or young person: nobody else hears of them"})
 
 
 class IntakeWish(Body):

@@ -42,20 +42,20 @@ from services.consent.store.records import (
 )
 from services.consent.store.reviews import CLOCK_RUN, REVIEW, ClockRuns, Reviews
 from services.consent.store.tasks import TaskRows
+from shared.db import Collection, Disposal, KeptRows, Register
+from shared.db.unit_of_work import Tx, UnitOfWork
+from shared.db.vault import Vault
 from shared.fields import one_of
 from shared.ids import new_id
-from shared.steps import Steps
-from shared.stores import Collection, Disposal, KeptRows, Register
-from shared.vault import Vault
-from shared.work import Tx, Work
-from shared.working_days import WorkingDays
+from shared.messaging.steps import Steps
+from shared.uk.working_days import WorkingDays
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
     """Every store of the service, opened through the register once."""
 
-    work: Work
+    unit_of_work: UnitOfWork
     vault: Vault
     steps: Steps
     calendar: WorkingDays
@@ -79,7 +79,7 @@ class Stores:
     def open(cls, register: Register, *, steps: Steps, calendar: WorkingDays, ledger_db: Database[Any]) -> Stores:
         erase, strip = Disposal.ERASE, Disposal.STRIP
         return cls(
-            work=register.work,
+            unit_of_work=register.unit_of_work,
             vault=register.vault,
             steps=steps,
             calendar=calendar,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.stores import KeptRows
+from shared.db import KeptRows
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,9 @@ from typing import Any
 
 from pymongo.errors import DuplicateKeyError
 
+from shared.db import KeptRows
 from shared.errors import Temporary
-from shared.signing import Signer
-from shared.stores import KeptRows
+from shared.security.signing import Signer
 
 ENTRY_TYPE = "fmn-ledger"
 FIRST = "0" * 64

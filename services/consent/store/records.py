@@ -11,7 +11,7 @@ from services.consent.model import requests as r
 from services.consent.model import rights
 from services.consent.model import tasks as t
 from services.consent.store.fields import REQUEST
-from shared.stores import Record
+from shared.db import Record
 
 
 def grants_out(grants: Sequence[c.Grant]) -> list[dict[str, Any]]:

@@ -11,10 +11,10 @@ from services.consent.model import consents as c
 from services.consent.model import reviews as v
 from services.consent.model.clock import LEEWAY
 from services.consent.model.reviews import Review
+from shared.db import Collection, KeptRows, Record
+from shared.db.unit_of_work import Tx
 from shared.fields import Count, Day, Field, Flag, Id, Optional, Subject, Time, one_of
 from shared.ids import new_id
-from shared.stores import Collection, KeptRows, Record
-from shared.work import Tx
 
 REVIEW: dict[str, Field] = {
     # The consent that the year counts from: there is one review of each.

@@ -8,8 +8,8 @@ from typing import Any
 
 from services.consent.model.tasks import Kind, Task
 from services.consent.store.records import task, task_out
-from shared.stores import Collection
-from shared.work import Tx
+from shared.db import Collection
+from shared.db.unit_of_work import Tx
 
 
 @dataclass(frozen=True, slots=True)

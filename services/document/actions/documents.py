@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from services.document.actions.uploads import check_casework, complete, in_progress, looked_at, stored
-from services.document.intake.readable import Readable
 from services.document.model.documents import ACCEPTED, FAMILY, QUARANTINED, Document, Version
 from services.document.store.files import NoObject, OpenFile
 from services.document.store.receiving import Upload
 from services.document.store.stores import Stores
+from services.document.upload.readable import Readable
+from shared.db.gates import CLOSED, ERASED_SENTENCE
+from shared.db.unit_of_work import Tx
 from shared.errors import ConsentRequired, Erased, Invalid, NotFound, Unavailable
-from shared.gates import CLOSED, ERASED_SENTENCE
 from shared.ids import new_id
-from shared.logs import log
-from shared.steps import StepRow
-from shared.work import Tx
+from shared.messaging.steps import StepRow
+from shared.ops.logs import log
 
 REMOVE_STEP = "remove_document"
 _NO_DOCUMENT = "There is no such document, or no longer. Nothing was changed."
@@ -88,7 +88,7 @@ def file_document(stores: Stores, *, case_id: str, incoming: Incoming) -> Docume
         check_casework(stores, tx, case_id)
         stores.receiving.begin(tx, upload)
 
-    stores.work.run(begin, answers=False)
+    stores.unit_of_work.run(begin, answers=False)
     with in_progress(stores, upload, incoming.hang_up) as progress:
         form = incoming.open()
         if (early := incoming.early(form.fields)) is not None:
@@ -120,7 +120,7 @@ def file_document(stores: Stores, *, case_id: str, incoming: Incoming) -> Docume
                 )
                 return stores.documents.add(tx, document, version)
 
-            return stores.work.run(write)
+            return stores.unit_of_work.run(write)
 
 
 def add_version(
@@ -149,7 +149,7 @@ def add_version(
         stores.receiving.begin(tx, upload)
         return upload
 
-    upload = stores.work.run(begin, answers=False)
+    upload = stores.unit_of_work.run(begin, answers=False)
     with in_progress(stores, upload, hang_up) as progress, stored(stores, progress, body()) as file:
         content = looked_at(file)
         _check_still_obtainable(stores, before)
@@ -161,19 +161,19 @@ def add_version(
             check(found)
             return stores.documents.add_version(tx, found, version)
 
-        return stores.work.run(write)
+        return stores.unit_of_work.run(write)
 
 
 def living(stores: Stores, document_id: str) -> Document:
     """The document. Raises NotFound, also when its case is erased: nothing remembers it."""
     document = stores.documents.get(document_id)
-    if document is None or stores.work.gates.state(document.case_id) == CLOSED:
+    if document is None or stores.unit_of_work.gates.state(document.case_id) == CLOSED:
         raise NotFound(_NO_DOCUMENT)
     return document
 
 
 def list_documents(stores: Stores, *, case_id: str, after: str | None, limit: int) -> list[Document]:
-    if stores.work.gates.state(case_id) == CLOSED:
+    if stores.unit_of_work.gates.state(case_id) == CLOSED:
         raise Erased(ERASED_SENTENCE)
     return stores.documents.of_case(case_id, after=after, limit=limit)
 
@@ -210,7 +210,7 @@ def remove_document(stores: Stores, *, document_id: str, check: Callable[[Docume
         stores.documents.mark_removing(tx, found)
         stores.steps.add(tx, REMOVE_STEP, document_id, case_id)
 
-    stores.work.run(act)
+    stores.unit_of_work.run(act)
 
 
 def finish_removal(stores: Stores, step: StepRow) -> None:

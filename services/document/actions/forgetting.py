@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 from services.document.store.receiving import Upload
 from services.document.store.stores import Stores
+from shared.db.unit_of_work import Tx
 from shared.errors import Temporary
-from shared.steps import StepRow
-from shared.work import Tx
+from shared.messaging.steps import StepRow
 
 _WAIT_SECONDS = 4.0
 _LOOK_SECONDS = 0.1
@@ -47,7 +47,7 @@ def end_uploads(stores: Stores, case_id: str) -> None:
 def bury(stores: Stores, upload: Upload) -> None:
     """Purge what a dead upload wrote, and remember its key in case it was only slow."""
     stores.files.purge(upload.object_key)
-    stores.work.run(lambda tx: stores.receiving.abandon(tx, upload), answers=False)
+    stores.unit_of_work.run(lambda tx: stores.receiving.abandon(tx, upload), answers=False)
 
 
 def keep_paper(stores: Stores, case_id: str) -> None:
@@ -63,19 +63,19 @@ def keep_paper(stores: Stores, case_id: str) -> None:
             if found is not None and not found.is_disposed:
                 stores.papers.make_late(tx, found)
 
-        stores.work.run(move, answers=False)
+        stores.unit_of_work.run(move, answers=False)
 
 
-def settle_papers(stores: Stores, erasing: SettlesLate, step: StepRow) -> None:
+def settle_papers(stores: Stores, erasure_participant: SettlesLate, step: StepRow) -> None:
     """The last paper file of an erased case is certified: its key goes, and the second receipt follows."""
     case_id = str(step.case_id)
     if stores.papers.is_late(case_id):
         return
     # A first receipt that is being made may already say that paper is late; the second can only follow it.
-    if erasing.rows.count_documents({"case_id": case_id, "receipts": []}, limit=1):
+    if erasure_participant.rows.count_documents({"case_id": case_id, "receipts": []}, limit=1):
         raise Temporary("first-receipt-pending")
     stores.papers.destroy_late_key(case_id)
-    stores.work.run(lambda tx: erasing.settle_late(tx, case_id), answers=False)
+    stores.unit_of_work.run(lambda tx: erasure_participant.settle_late(tx, case_id), answers=False)
 
 
 def paper_claims(stores: Stores, case_id: str) -> dict[str, Any]:

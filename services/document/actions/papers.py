@@ -10,10 +10,10 @@ from services.document.actions.uploads import check_casework
 from services.document.model import papers as rules
 from services.document.model.papers import HELD, OUT, Disposed, Movement, PaperFile
 from services.document.store.stores import Stores
+from shared.db.gates import CLOSED, OPEN
+from shared.db.unit_of_work import Tx
 from shared.errors import Conflict, Erased, Forbidden, Invalid, NotFound, Unavailable
-from shared.gates import CLOSED, OPEN
 from shared.ids import new_id
-from shared.work import Tx
 
 SETTLE_STEP = "settle_papers"
 _NO_PAPER = "There is no such paper file, or no longer."
@@ -64,12 +64,12 @@ def register_paper_file(
         stores.papers.add(tx, paper)
         return paper
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def list_paper_files(stores: Stores, *, case_id: str, after: str | None, limit: int) -> list[PaperFile]:
     """The case's paper files; of an erased case those it had: still to be certified, and certified."""
-    if stores.work.gates.state(case_id) != CLOSED:
+    if stores.unit_of_work.gates.state(case_id) != CLOSED:
         return _with_scans(stores, stores.papers.of_case(case_id, after=after, limit=limit))
     # What hasn't been moved to the late store yet is shown as it will be.
     waiting = [
@@ -101,7 +101,7 @@ def paper_file(stores: Stores, paper_id: str) -> PaperFile:
 
 def is_closed(stores: Stores, paper: PaperFile) -> bool:
     """Whether the erasure of its case has begun."""
-    return stores.work.gates.state(paper.case_id) == CLOSED
+    return stores.unit_of_work.gates.state(paper.case_id) == CLOSED
 
 
 def move_paper_file(stores: Stores, *, paper: PaperFile, said: MovementSaid) -> PaperFile:
@@ -111,7 +111,9 @@ def move_paper_file(stores: Stores, *, paper: PaperFile, said: MovementSaid) -> 
         return rules.moved(before, Movement(direction=said.direction, who=said.who, reason=said.reason, at=now))
 
     if is_closed(stores, paper):
-        return _told(lambda: stores.work.run(lambda tx: _move_late(stores, tx, paper.id, change), answers=False))
+        return _told(
+            lambda: stores.unit_of_work.run(lambda tx: _move_late(stores, tx, paper.id, change), answers=False)
+        )
 
     def act(tx: Tx) -> PaperFile:
         _enter(tx, paper.case_id, frozen_too=said.direction != OUT)
@@ -119,7 +121,7 @@ def move_paper_file(stores: Stores, *, paper: PaperFile, said: MovementSaid) -> 
         after = stores.papers.change(tx, before, change(before, tx.now))
         return replace(after, scans=paper.scans)
 
-    return _told(lambda: stores.work.run(act))
+    return _told(lambda: stores.unit_of_work.run(act))
 
 
 def dispose_of_paper_file(stores: Stores, *, paper: PaperFile, said: DisposalSaid, by_manager: bool) -> PaperFile:
@@ -140,7 +142,9 @@ def dispose_of_paper_file(stores: Stores, *, paper: PaperFile, said: DisposalSai
         return rules.disposed(before, act, by_manager=by_manager)
 
     if is_closed(stores, paper):
-        return _told(lambda: stores.work.run(lambda tx: _dispose_late(stores, tx, paper.id, change), answers=False))
+        return _told(
+            lambda: stores.unit_of_work.run(lambda tx: _dispose_late(stores, tx, paper.id, change), answers=False)
+        )
 
     def act(tx: Tx) -> PaperFile:
         _enter(tx, paper.case_id, frozen_too=False)
@@ -149,7 +153,7 @@ def dispose_of_paper_file(stores: Stores, *, paper: PaperFile, said: DisposalSai
         stores.papers.add_disposal(tx, after, said.method)
         return replace(after, scans=paper.scans)
 
-    return _told(lambda: stores.work.run(act))
+    return _told(lambda: stores.unit_of_work.run(act))
 
 
 Change = Callable[[PaperFile, datetime], PaperFile]

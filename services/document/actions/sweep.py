@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from services.document.actions.forgetting import bury
 from services.document.model.documents import object_key
 from services.document.store.stores import Stores
-from shared.gates import CLOSED
+from shared.db.gates import CLOSED
 from shared.ids import is_id
-from shared.logs import log, where
+from shared.ops.logs import log, where
 
 # Of an open case: more than any upload's row could be behind its object. Of an erased one nothing may lie there.
 _ORPHAN_AFTER = timedelta(hours=1)
@@ -54,7 +54,7 @@ def _is_orphan(stores: Stores, key: str, at: datetime | None, now: datetime) -> 
     if not (is_id(case_id) and is_id(document_id) and number.isascii() and number.isdecimal()):
         log.error("object.not_ours", store="objects")
         return False
-    if stores.work.gates.state(case_id) == CLOSED:
+    if stores.unit_of_work.gates.state(case_id) == CLOSED:
         return True
     if at is not None and now - at < _ORPHAN_AFTER:
         return False

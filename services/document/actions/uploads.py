@@ -12,19 +12,19 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
-from services.document.intake.crypt import EncryptingReader, new_keyset
-from services.document.intake.inspect import inspect
-from services.document.intake.meter import Meter
-from services.document.intake.readable import Readable
-from services.document.intake.spool import Spool
 from services.document.model.documents import Content, Version
 from services.document.store.files import StoreAway
 from services.document.store.receiving import Upload
 from services.document.store.stores import Stores
+from services.document.upload.crypt import EncryptingReader, new_keyset
+from services.document.upload.inspect import inspect
+from services.document.upload.meter import Meter
+from services.document.upload.readable import Readable
+from services.document.upload.spool import Spool
+from shared.db.gates import CLOSED, ERASED_SENTENCE
+from shared.db.unit_of_work import Tx
 from shared.errors import ConsentRequired, Erased, Unavailable
-from shared.gates import CLOSED, ERASED_SENTENCE
-from shared.logs import log, where
-from shared.work import Tx
+from shared.ops.logs import log, where
 
 _STOPPED = "The upload was given up here, because it was silent for too long or was being erased. Nothing was kept."
 NO_CASEWORK = "The family hasn't agreed to a case file, or no longer does, so nothing is taken in. Nothing was kept."
@@ -110,7 +110,7 @@ def give_up(stores: Stores, upload: Upload, *, certain: bool) -> None:
         if there and certain:
             stores.receiving.forget(upload)
         elif there:
-            stores.work.run(lambda tx: stores.receiving.abandon(tx, upload), answers=False)
+            stores.unit_of_work.run(lambda tx: stores.receiving.abandon(tx, upload), answers=False)
     except Exception as error:  # noqa: BLE001 - whatever it is, the row stays, lapses and is swept
         log.warning("upload.left_to_sweep", record_id=upload.id, case_id=upload.case_id, **where(error))
 
@@ -160,6 +160,6 @@ def check_casework(stores: Stores, tx: Tx, case_id: str) -> None:
 
 
 def _why_stopped(stores: Stores, upload: Upload) -> Exception:
-    if stores.work.gates.state(upload.case_id) == CLOSED:
+    if stores.unit_of_work.gates.state(upload.case_id) == CLOSED:
         return Erased(ERASED_SENTENCE)
     return Stopped()

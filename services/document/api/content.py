@@ -13,11 +13,11 @@ from services.document.api.callers import READERS, WRITERS
 from services.document.api.described import described
 from services.document.api.documents import shown
 from services.document.api.incoming import hang_up, intake_told, whole_body
-from services.document.intake.crypt import read_range
-from services.document.intake.readable import Readable
 from services.document.model.documents import ByteRange, Document, OutOfRange, Version, byte_range
 from services.document.store.files import OpenFile
 from services.document.store.stores import Stores
+from services.document.upload.crypt import read_range
+from services.document.upload.readable import Readable
 from shared.errors import Problem
 from shared.http import Blueprint, Inward, allow, audit_case, check_if_match, etag_of, ok
 

@@ -15,19 +15,19 @@ from services.document.api.incoming import IncomingForm, intake_told
 from services.document.model.documents import Document
 from services.document.store.stores import Stores
 from shared.http import (
-    Answer,
     Blueprint,
     Inward,
+    JsonResponse,
     allow,
     audit_case,
     check_if_match,
     created,
     current_kernel,
-    making,
+    idempotent,
     ok,
     page,
 )
-from shared.service import Kit
+from shared.service.service import Kit
 
 _SHOW = schemas.DocumentOut()
 
@@ -37,7 +37,7 @@ def shown(document: Document) -> dict[str, Any]:
     return body
 
 
-def _filed(document: Document) -> Answer:
+def _filed(document: Document) -> JsonResponse:
     location = f"/v1/documents/{document.id}"
     return created(shown(document), location=location, etag=document.etag, case_id=document.case_id)
 
@@ -54,7 +54,7 @@ def document_routes(kit: Kit, stores: Stores) -> Blueprint:
     @allow(*WRITERS, inward=Inward.YES)
     @described(blp, requestBody={"required": True, "content": form})
     @blp.response(201, schemas.DocumentOut)
-    @making(_filed, upload=_identity_of_upload)
+    @idempotent(_filed, upload=_identity_of_upload)
     def file_document(case_id: str) -> Document:
         """File a document. From others than the family it is quarantined unless they agreed to have it."""
         kit.known(case_id)

@@ -13,10 +13,10 @@ import marshmallow as ma
 from flask import request
 
 from services.document.actions.documents import About
-from services.document.intake import errors as intake
-from services.document.intake.form import Form, Limits, read_form
-from services.document.intake.readable import CHUNK
 from services.document.schemas import FIELDS, DocumentFields
+from services.document.upload import errors as intake
+from services.document.upload.form import Form, Limits, read_form
+from services.document.upload.readable import CHUNK
 from shared.errors import Invalid, Problem, TooLarge, UnreadableFile, UnsupportedMediaType
 from shared.http import BodyReader, body_reader, claim_upload
 from shared.http.body import clean_text

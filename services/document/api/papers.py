@@ -15,19 +15,19 @@ from services.document.model.papers import PaperFile
 from services.document.store.stores import Stores
 from shared.errors import Erased
 from shared.http import (
-    Answer,
     Blueprint,
     Inward,
+    JsonResponse,
     allow,
     audit_case,
     created,
     current_caller,
     forget_answer,
-    making,
+    idempotent,
     ok,
     page,
 )
-from shared.service import Kit
+from shared.service.service import Kit
 
 _SHOW = schemas.PaperFileOut()
 
@@ -37,12 +37,12 @@ def _shown(paper: PaperFile) -> dict[str, Any]:
     return body
 
 
-def _registered(paper: PaperFile) -> Answer:
+def _registered(paper: PaperFile) -> JsonResponse:
     location = f"/v1/paper-files/{paper.id}"
     return created(_shown(paper), location=location, etag=paper.etag, case_id=paper.case_id)
 
 
-def _changed(paper: PaperFile) -> Answer:
+def _changed(paper: PaperFile) -> JsonResponse:
     return ok(_shown(paper), etag=paper.etag).about(paper.case_id)
 
 
@@ -53,7 +53,7 @@ def paper_routes(kit: Kit, stores: Stores) -> Blueprint:
     @allow(*WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.PaperFileIn)
     @blp.response(201, schemas.PaperFileOut)
-    @making(_registered)
+    @idempotent(_registered)
     def register_paper_file(body: Mapping[str, Any], case_id: str) -> PaperFile:
         """Register a paper file; also while the case is frozen."""
         kit.known(case_id)
@@ -93,7 +93,7 @@ def paper_routes(kit: Kit, stores: Stores) -> Blueprint:
     @allow(*WRITERS, inward=Inward.NO)
     @blp.arguments(schemas.MovementIn)
     @blp.response(200, schemas.PaperFileOut)
-    @making(_changed)
+    @idempotent(_changed)
     def move_paper_file(body: Mapping[str, Any], paper_file_id: str) -> PaperFile:
         """Record that somebody took it out or brought it in."""
         paper = _of_path(paper_file_id)
@@ -104,7 +104,7 @@ def paper_routes(kit: Kit, stores: Stores) -> Blueprint:
     @allow(*PEOPLE, inward=Inward.NO)
     @blp.arguments(schemas.DisposalIn)
     @blp.response(200, schemas.PaperFileOut)
-    @making(_changed)
+    @idempotent(_changed)
     def dispose_of_paper_file(body: Mapping[str, Any], paper_file_id: str) -> PaperFile:
         """Certify that it was shredded or returned, witnessed; or, as a manager, that it can't be found."""
         paper = _of_path(paper_file_id)

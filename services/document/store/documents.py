@@ -19,9 +19,9 @@ from services.document.model.documents import (
     Document,
     Version,
 )
+from shared.db import Disposal, Record, Register
+from shared.db.unit_of_work import Tx
 from shared.fields import Count, Field, Flag, Id, Optional, Time, one_of
-from shared.stores import Disposal, Record, Register
-from shared.work import Tx
 
 DOCUMENT: Mapping[str, Field] = {
     "kind": one_of(*KINDS),

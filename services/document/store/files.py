@@ -16,13 +16,13 @@ from urllib3.exceptions import HTTPError
 from urllib3.exceptions import TimeoutError as Silence
 from urllib3.response import BaseHTTPResponse
 
-from services.document.intake.crypt import DecryptingReader
-from services.document.intake.readable import Readable
 from services.document.model.documents import Version
+from services.document.upload.crypt import DecryptingReader
+from services.document.upload.readable import Readable
+from shared.db import Register
+from shared.db.objects import ObjectStore
 from shared.errors import Unavailable
-from shared.settings import Settings
-from shared.stores import Register
-from shared.stores.objects import ObjectStore
+from shared.ops.settings import Settings
 
 _AWAY = "The store of files is away or slow. Nothing was kept; try again shortly."
 _NOT_THERE = ("NoSuchKey", "NoSuchObject", "NoSuchVersion")

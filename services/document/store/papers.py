@@ -10,10 +10,10 @@ from typing import Any
 from pymongo import ReturnDocument
 
 from services.document.model.papers import HELD, METHODS, OUT, STATES, Disposed, Movement, PaperFile
+from shared.db import Disposal, Record, Register
+from shared.db.unit_of_work import Tx
+from shared.db.vault import Vault
 from shared.fields import Count, Field, Id, Time, one_of
-from shared.stores import Disposal, Record, Register
-from shared.vault import Vault
-from shared.work import Tx
 
 PAPER: Mapping[str, Field] = {"state": one_of(*STATES), "at": Time()}
 TO_CERTIFY: Mapping[str, Field] = {"state": one_of(HELD, OUT), "at": Time()}

@@ -13,9 +13,9 @@ from datetime import timedelta
 from typing import Any
 
 from services.document.model.documents import object_key
+from shared.db import Disposal, Register
+from shared.db.unit_of_work import Tx
 from shared.fields import Count, Field, Id, Time, one_of
-from shared.stores import Disposal, Register
-from shared.work import Tx
 
 LIVE, ABORTED = "live", "aborted"
 LEASE = timedelta(seconds=10)

@@ -13,10 +13,10 @@ from services.document.store.files import Files
 from services.document.store.papers import Papers
 from services.document.store.receiving import Receiving
 from services.document.store.watch import Watch
-from shared.erasing import AddsSteps
-from shared.stores import Register
-from shared.vault import Vault
-from shared.work import Work
+from shared.db import Register
+from shared.db.unit_of_work import UnitOfWork
+from shared.db.vault import Vault
+from shared.erasure.participant import AddsSteps
 
 
 class AsksConsent(Protocol):
@@ -31,7 +31,7 @@ class AsksConsent(Protocol):
 class Stores:
     """What the service's actions work with."""
 
-    work: Work
+    unit_of_work: UnitOfWork
     vault: Vault
     files: Files
     documents: Documents
@@ -48,7 +48,7 @@ class Stores:
     def open(
         cls,
         *,
-        work: Work,
+        unit_of_work: UnitOfWork,
         register: Register,
         client: Minio,
         bucket: str,
@@ -66,7 +66,7 @@ class Stores:
         receiving = Receiving(register)
         files.objects.unfinished_keys = receiving.keys_of
         return cls(
-            work=work,
+            unit_of_work=unit_of_work,
             vault=register.vault,
             files=files,
             documents=documents,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pymongo.errors import PyMongoError
 
 from services.document.store.receiving import Receiving
-from shared.logs import log, where
+from shared.ops.logs import log, where
 
 _BEAT_SECONDS = 1.0
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final
 
 from prometheus_client import Gauge
 
-from services.notifier.actions.outside import Outside
+from services.notifier.actions.external import Outside
 from services.notifier.letters.alerts import alert_email
 from services.notifier.outways import NotSent
-from shared.logs import log
-from shared.steps import StepRow
-from shared.work import Tx
+from shared.db.unit_of_work import Tx
+from shared.messaging.steps import StepRow
+from shared.ops.logs import log
 
 if TYPE_CHECKING:
     from services.notifier.store import Stores
@@ -31,7 +31,7 @@ def take(stores: Stores, *, id: str) -> None:
         if stores.alerts.add(tx, id):
             stores.steps.add(tx, ALERT_STEP, id, None)
 
-    stores.work.run(act)
+    stores.unit_of_work.run(act)
 
 
 def send(stores: Stores, outside: Outside, to: str | None, step: StepRow) -> datetime | None:

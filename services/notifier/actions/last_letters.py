@@ -10,15 +10,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from services.notifier import model as m
-from services.notifier.actions.outside import Outside
+from services.notifier.actions.external import Outside
 from services.notifier.actions.writing import NOT_WRITABLE, email_to, letter_to
 from services.notifier.letters import latest_version
+from shared.db.unit_of_work import Row, Tx
 from shared.errors import Erased, NotFound
 from shared.events import erasure
 from shared.ids import new_id
-from shared.logs import log, where
-from shared.steps import StepRow
-from shared.work import Row, Tx
+from shared.messaging.steps import StepRow
+from shared.ops.logs import log, where
 
 if TYPE_CHECKING:
     from services.notifier.store import Stores
@@ -76,10 +76,10 @@ def seal(stores: Stores, outside: Outside, step: StepRow) -> None:
     try:
         letters = _written(stores, outside, row, now=step.now)
         stores.vault.create_key(letter_key(request))
-        stores.work.run(lambda tx: _seal(stores, tx, request, case_id, letters), answers=False)
+        stores.unit_of_work.run(lambda tx: _seal(stores, tx, request, case_id, letters), answers=False)
     except (Erased, NotFound):
         # The erasure began without our answer, or the case was never there: there is nobody to write to any more.
-        stores.work.run(lambda tx: _seal(stores, tx, request, case_id, []), answers=False)
+        stores.unit_of_work.run(lambda tx: _seal(stores, tx, request, case_id, []), answers=False)
     _drop_key(stores, request, stores.last_letter(request))
 
 

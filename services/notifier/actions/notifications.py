@@ -8,17 +8,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from services.notifier import model as m
-from services.notifier.actions.hearing import SEND_STEP
-from services.notifier.actions.outside import Outside
+from services.notifier.actions.case_changes import SEND_STEP
+from services.notifier.actions.external import Outside
+from services.notifier.actions.review_events import tell_of_review
 from services.notifier.actions.sending import way_to
-from services.notifier.actions.telling import tell_of_review
 from services.notifier.actions.writing import values_for
 from services.notifier.letters import TEMPLATES, BadValue, MissingValue, UnknownValue, latest_version
 from services.notifier.model import NOTHING_KEPT, Content
+from shared.db.gates import CLOSED, ERASED_SENTENCE, FROZEN_SENTENCE, OPEN, refuse
+from shared.db.unit_of_work import Tx
 from shared.errors import Conflict, ConsentRequired, Erased, Frozen, Invalid, NotFound, Temporary
 from shared.events.consent import REVIEW_LETTERS
-from shared.gates import CLOSED, ERASED_SENTENCE, FROZEN_SENTENCE, OPEN, refuse
-from shared.work import Tx
 
 if TYPE_CHECKING:
     from services.notifier.store import Stores
@@ -55,7 +55,7 @@ def ask(
         if template in REVIEW_LETTERS:
             raise Conflict("A review's letters are sent by the clock alone. Nothing was stored.")
         raise Conflict("The last letter is sent by an erasure alone. Nothing was stored.")
-    if (state := stores.work.gates.state(case_id)) != OPEN:
+    if (state := stores.unit_of_work.gates.state(case_id)) != OPEN:
         refuse(state)
     case = outside.case(case_id)
     if case.get("frozen"):
@@ -91,13 +91,13 @@ def ask(
         stores.steps.add(tx, SEND_STEP, new.id, case_id)
         return new
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def read(stores: Stores, id: str) -> m.Notification:
     """Raises NotFound, also for one of a case that is being erased: nothing remembers it."""
     found = stores.notification(id)
-    if found is None or stores.work.gates.state(found.case_id) == CLOSED:
+    if found is None or stores.unit_of_work.gates.state(found.case_id) == CLOSED:
         raise NotFound(_UNKNOWN)
     return found
 
@@ -117,7 +117,7 @@ def of_case(stores: Stores, *, case_id: str, after: str | None, limit: int) -> l
     """Up to `limit` notifications of the case made after that one. Raises Erased."""
     found = stores.page_of(case_id, after, limit)
     # Asked last, so that what was read before the gate closed isn't shown after.
-    if stores.work.gates.state(case_id) == CLOSED:
+    if stores.unit_of_work.gates.state(case_id) == CLOSED:
         raise Erased(ERASED_SENTENCE)
     return found
 
@@ -131,7 +131,7 @@ def cancel(stores: Stores, *, id: str) -> m.Notification:
             raise Conflict("It has gone, is just going, or was cancelled already. Nothing was changed.")
         return _moved(stores, tx, found, m.Status.CANCELLED, m.Reason.CANCELLED_BY_STAFF)
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def came_back(stores: Stores, *, id: str) -> m.Notification:
@@ -143,7 +143,7 @@ def came_back(stores: Stores, *, id: str) -> m.Notification:
             raise Conflict("Only what was sent can come back. Nothing was changed.")
         return _moved(stores, tx, found, m.Status.RETURNED, m.Reason.CAME_BACK)
 
-    return stores.work.run(act)
+    return stores.unit_of_work.run(act)
 
 
 def _entered(stores: Stores, tx: Tx, id: str) -> m.Notification:

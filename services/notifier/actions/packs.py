@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 
-from services.notifier.actions.outside import Asks
+from services.notifier.actions.external import Asks
 from services.notifier.letters import Office, Statement, render_pack
 
 

@@ -6,10 +6,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from services.notifier import model as m
-from services.notifier.actions.hearing import SEND_STEP
+from services.notifier.actions.case_changes import SEND_STEP
 from services.notifier.letters import latest_version
+from shared.db.unit_of_work import Tx
 from shared.ids import new_id
-from shared.work import Tx
 
 if TYPE_CHECKING:
     from services.notifier.store import Stores

@@ -12,17 +12,17 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from services.notifier import model as m
-from services.notifier.actions.outside import Outside
-from services.notifier.actions.telling import tell_of_review
+from services.notifier.actions.external import Outside
+from services.notifier.actions.review_events import tell_of_review
 from services.notifier.actions.writing import NOT_WRITABLE, as_email, email_to, letter_to, values_for
 from services.notifier.model import NOTHING_KEPT, Content
 from services.notifier.outways import Refused, TryAgain, Unknown
+from shared.db.gates import OPEN
+from shared.db.unit_of_work import Tx
 from shared.errors import Erased, Frozen, NotFound, Temporary
-from shared.gates import OPEN
 from shared.ids import new_id
-from shared.logs import log, where
-from shared.steps import StepRow
-from shared.work import Tx
+from shared.messaging.steps import StepRow
+from shared.ops.logs import log, where
 
 if TYPE_CHECKING:
     from services.notifier.store import Stores
@@ -45,7 +45,7 @@ def send(stores: Stores, outside: Outside, step: StepRow) -> datetime | None:
     if found.status is m.Status.SENDING:
         _after_a_crash(stores, outside, found)
         return None
-    if found.status is not m.Status.CREATED or stores.work.gates.state(found.case_id) != OPEN:
+    if found.status is not m.Status.CREATED or stores.unit_of_work.gates.state(found.case_id) != OPEN:
         # Frozen: what waits goes on when the case is released. Closed: it is about to be erased.
         return None
     try:
@@ -148,7 +148,7 @@ def _begin(stores: Stores, found: m.Notification, way: m.Channel, content: Conte
         begun = replace(latest, status=m.Status.SENDING, reason=None, channel=way, attempt=attempt, sending_at=tx.now)
         return stores.change_notification(tx, latest, begun, content)
 
-    return stores.work.run(act, answers=False)
+    return stores.unit_of_work.run(act, answers=False)
 
 
 def _hand_over(stores: Stores, outside: Outside, ready: _Ready, now: datetime) -> datetime | None:
@@ -210,7 +210,7 @@ def _settle(
         stores.change_notification(tx, latest, after, NOTHING_KEPT if status in m.GONE else None)
         tell_of_review(tx, after)
 
-    stores.work.run(act, answers=False)
+    stores.unit_of_work.run(act, answers=False)
 
 
 def _stop(stores: Stores, found: m.Notification, status: m.Status, reason: m.Reason) -> None:
@@ -224,4 +224,4 @@ def _stop(stores: Stores, found: m.Notification, status: m.Status, reason: m.Rea
             stores.change_notification(tx, latest, after, NOTHING_KEPT if status in m.GONE else None)
             tell_of_review(tx, after)
 
-    stores.work.run(act, answers=False)
+    stores.unit_of_work.run(act, answers=False)

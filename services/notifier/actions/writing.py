@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from services.notifier import model as m
-from services.notifier.actions.outside import Outside
+from services.notifier.actions.external import Outside
 from services.notifier.letters import (
     FORMATS,
     BadValue,

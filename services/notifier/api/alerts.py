@@ -10,7 +10,7 @@ from flask import Response
 from services.notifier import schemas
 from services.notifier.actions import alerts as actions
 from services.notifier.store import Stores
-from shared.http import Answer, Blueprint, Inward, allow, leave_no_trace
+from shared.http import Blueprint, Inward, JsonResponse, allow, leave_no_trace
 
 
 def alert_routes(stores: Stores) -> Blueprint:
@@ -25,6 +25,6 @@ def alert_routes(stores: Stores) -> Blueprint:
         """Tell the safeguarding lead that the record with this number waits for a review."""
         leave_no_trace()
         actions.take(stores, id=body["id"])
-        return Answer(status=202, body={"id": body["id"]}).response()
+        return JsonResponse(status=202, body={"id": body["id"]}).response()
 
     return blp

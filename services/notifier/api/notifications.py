@@ -9,13 +9,13 @@ from flask import Response
 
 from services.notifier import schemas
 from services.notifier.actions import notifications as actions
-from services.notifier.actions.outside import Outside
+from services.notifier.actions.external import Outside
 from services.notifier.model import Channel, Notification
 from services.notifier.store import Stores
 from shared.clock import utc_now
 from shared.errors import Invalid
-from shared.http import Answer, Blueprint, Inward, allow, audit_case, body_reader, json_body, making, ok, page
-from shared.http.answers import etag_of
+from shared.http import Blueprint, Inward, JsonResponse, allow, audit_case, body_reader, idempotent, json_body, ok, page
+from shared.http.responses import etag_of
 from shared.ids import new_id
 
 _WRITERS: Final = ("caseworker", "manager", "app")
@@ -33,7 +33,7 @@ def notification_routes(stores: Stores, outside: Outside, known: Callable[[str],
     @allow(*_WRITERS, inward=Inward.YES)
     @blp.arguments(schemas.NewNotification)
     @blp.response(202, schemas.NotificationMade)
-    @making(_asked)
+    @idempotent(_asked)
     def ask(body: Mapping[str, Any]) -> Notification:
         """Send a template to one person, on purpose; consent is asked for now, and again when it goes."""
         known(body["case_id"])
@@ -88,7 +88,7 @@ def notification_routes(stores: Stores, outside: Outside, known: Callable[[str],
     @blp.route("/notifications/<notification_id>/cancellation", methods=["POST"])
     @allow(*_WRITERS, inward=Inward.NO)
     @blp.response(200, schemas.NotificationOut)
-    @making(_changed)
+    @idempotent(_changed)
     def cancel(notification_id: str) -> Notification:
         """Stop one that hasn't gone."""
         _no_body()
@@ -98,7 +98,7 @@ def notification_routes(stores: Stores, outside: Outside, known: Callable[[str],
     @blp.route("/notifications/<notification_id>/returned", methods=["POST"])
     @allow(*_WRITERS, inward=Inward.NO)
     @blp.response(200, schemas.NotificationOut)
-    @making(_changed)
+    @idempotent(_changed)
     def came_back(notification_id: str) -> Notification:
         """It came back: whoever it was for was not reached."""
         _no_body()
@@ -119,10 +119,12 @@ def _shown(found: Notification) -> dict[str, Any]:
     return shown
 
 
-def _asked(new: Notification) -> Answer:
+def _asked(new: Notification) -> JsonResponse:
     headers = {"Location": f"/v1/notifications/{new.id}", "ETag": etag_of(new.version)}
-    return Answer(status=202, body={"id": new.id, "status": str(new.status)}, headers=headers, case_id=new.case_id)
+    return JsonResponse(
+        status=202, body={"id": new.id, "status": str(new.status)}, headers=headers, case_id=new.case_id
+    )
 
 
-def _changed(found: Notification) -> Answer:
+def _changed(found: Notification) -> JsonResponse:
     return ok(_shown(found), etag=found.version).about(found.case_id)

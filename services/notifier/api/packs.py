@@ -9,7 +9,7 @@ from flask import Response
 
 from services.notifier import schemas
 from services.notifier.actions import packs as actions
-from services.notifier.actions.outside import Outside
+from services.notifier.actions.external import Outside
 from services.notifier.letters import Office
 from shared.clock import utc_now
 from shared.http import Blueprint, allow

@@ -9,18 +9,18 @@ from services.notifier import model as m
 from services.notifier.model import NOTHING_KEPT, Content
 from services.notifier.store import records
 from services.notifier.store.alerts import Alerts
+from shared.db import Collection, Disposal, KeptRows, Record, Register
+from shared.db.unit_of_work import Row, Tx, UnitOfWork
+from shared.db.vault import Vault
 from shared.errors import Changed
-from shared.steps import Steps
-from shared.stores import Collection, Disposal, KeptRows, Record, Register
-from shared.vault import Vault
-from shared.work import Row, Tx, Work
+from shared.messaging.steps import Steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
     """Every store of the service, opened through the register once."""
 
-    work: Work
+    unit_of_work: UnitOfWork
     vault: Vault
     steps: Steps
     notifications: Collection
@@ -32,7 +32,7 @@ class Stores:
     @classmethod
     def open(cls, register: Register, steps: Steps) -> Stores:
         return cls(
-            work=register.work,
+            unit_of_work=register.unit_of_work,
             vault=register.vault,
             steps=steps,
             notifications=register.collection(

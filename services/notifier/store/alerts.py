@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from shared.db import Register
+from shared.db.unit_of_work import Row, Tx
 from shared.fields import Count, Optional, Time
-from shared.stores import Register
-from shared.work import Row, Tx
 
 _KEPT = timedelta(days=30)
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from services.notifier import model as m
 from services.notifier.model import Content
+from shared.db import Record
 from shared.events.case import ROLES, STATES
 from shared.events.consent import DOCUMENT_KINDS, PURPOSES
 from shared.fields import Count, Digest, Field, Flag, Group, Id, List, Name, Optional, Time, one_of
-from shared.stores import Record
 
 _CHANNEL = one_of(*m.Channel)
 NOTIFICATION: dict[str, Field] = {

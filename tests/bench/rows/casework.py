@@ -24,7 +24,7 @@ from tests.bench import bare
 from tests.bench.bench import Bench
 from tests.bench.clients import CLIENTS, rate
 from tests.bench.results import Result, at_least
-from tests.house import House
+from tests.system import System
 
 NAME = "casework"
 _CASE = {"channel": "phone"}
@@ -40,60 +40,65 @@ _PERSON = {
 
 
 def run(bench: Bench) -> list[Result]:
-    house = bench.house()
+    system = bench.system()
     times = bench.sized(40, 5)
-    token = house.token("caseworker", sub="worker-one")
+    token = system.token("caseworker", sub="worker-one")
     with _bare(bench) as bare_port:
-        ports = {"ours": house.provided.ports["case"], "bare": bare_port}
+        ports = {"ours": system.provided.ports["case"], "bare": bare_port}
         bench.say("opening the cases that people are added to")
         # A family has a few people: each case gets a handful in the whole run.
-        cases = _open_cases(house, bench.sized(200, 8))
+        cases = _open_cases(system, bench.sized(200, 8))
 
-        def measured(side: str, work: str) -> float:
+        def measured(side: str, unit_of_work: str) -> float:
             paths = iter(itertools.cycle(cases))
             lock = threading.Lock()
 
             def path() -> str:
-                if work == "case":
+                if unit_of_work == "case":
                     return "/v1/cases"
                 with lock:
                     return f"/v1/cases/{next(paths)}/people"
 
-            _settle(bench, house)
-            return rate(ports[side], token, path, _CASE if work == "case" else _PERSON, times)
+            _settle(bench, system)
+            return rate(ports[side], token, path, _CASE if unit_of_work == "case" else _PERSON, times)
 
         results = []
-        for work, said in (("case", "open a case (HTTP, 8 clients)"), ("person", "add a person (HTTP, 8 clients)")):
+        for unit_of_work, said in (
+            ("case", "open a case (HTTP, 8 clients)"),
+            ("person", "add a person (HTTP, 8 clients)"),
+        ):
             for side in ports:
-                measured(side, work)
-            found = bench.interleaved({side: lambda side=side, work=work: measured(side, work) for side in ports})  # type: ignore[misc]
+                measured(side, unit_of_work)
+            found = bench.interleaved(
+                {side: lambda side=side, unit_of_work=unit_of_work: measured(side, unit_of_work) for side in ports}
+            )  # type: ignore[misc]
             figures = f"ours {found['ours']:.0f}/s, bare {found['bare']:.0f}/s"
             beside = "bare Flask + pymongo insert, same gunicorn"
             results.append(Result(said, beside, found["ours"] / found["bare"], at_least(0.5), figures))
-        _settle(bench, house)
+        _settle(bench, system)
     return results
 
 
-def _open_cases(house: House, count: int) -> list[str]:
+def _open_cases(system: System, count: int) -> list[str]:
     """So many open cases: all agreed to, and known to be."""
     with ThreadPoolExecutor(CLIENTS) as pool:
-        shells = list(pool.map(lambda _: house.a_shell(), range(count)))
-        list(pool.map(house.a_consent, shells))
+        shells = list(pool.map(lambda _: system.a_shell(), range(count)))
+        list(pool.map(system.a_consent, shells))
     deadline = time.monotonic() + 60
     waiting = shells
-    while waiting := [one for one in waiting if house.caseworker.read(f"/cases/{one}")["state"] != "open"]:
+    while waiting := [one for one in waiting if system.caseworker.read(f"/cases/{one}")["state"] != "open"]:
         assert time.monotonic() < deadline, f"{len(waiting)} cases didn't open"
         time.sleep(0.2)
     return shells
 
 
-def _settle(bench: Bench, house: House) -> None:
+def _settle(bench: Bench, system: System) -> None:
     """Wait until no service has anything to read, so that one side's work doesn't run in the other's time."""
     management = Management.of(bench.stack.places, bench.stack.ports)
     deadline = time.monotonic() + 60
     empty = 0
     while empty < 2:
-        empty = empty + 1 if not any(management.queues(house.provided.prefix).values()) else 0
+        empty = empty + 1 if not any(management.queues(system.provided.prefix).values()) else 0
         assert time.monotonic() < deadline, "the services didn't catch up"
         time.sleep(0.2)
 

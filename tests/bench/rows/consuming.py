@@ -8,12 +8,12 @@ from collections.abc import Sequence
 
 from services.document.model.documents import Casework
 from services.document.store.documents import Projections
-from shared.bus import Consumer
 from shared.clock import utc_now
-from shared.deliveries import Delivery
+from shared.db.unit_of_work import Tx, outbox_row
 from shared.events import Event, consent
 from shared.ids import new_id
-from shared.work import Tx, outbox_row
+from shared.messaging.bus import Consumer
+from shared.messaging.deliveries import Delivery
 from tests.bench import bare_pika
 from tests.bench.bench import Bench
 from tests.bench.results import Result, at_least
@@ -55,17 +55,17 @@ def run(bench: Bench) -> list[Result]:
         node.close()
         sender.close()
     ours, bare, one = rates["ours"], rates["bare"], rates["one"]
-    work = "consume with inbox and effect"
+    unit_of_work = "consume with inbox and effect"
     return [
         Result(
-            work,
+            unit_of_work,
             "raw pika, no-op, prefetch 50, an ack each",
             ours / bare,
             at_least(0.4),
             f"ours {ours:,.0f}, bare {bare:,.0f} messages/s",
         ),
         Result(
-            f"{work}, 50 a transaction",
+            f"{unit_of_work}, 50 a transaction",
             "the same, one transaction each",
             ours / one,
             at_least(12),
@@ -77,7 +77,7 @@ def run(bench: Bench) -> list[Result]:
 def _fill(rig: Rig, sender: Node, node: Effects, count: int) -> None:
     """Put so many events into the queue, about cases that the consumer has heard of."""
     cases = [new_id() for _ in range(count)]
-    node.work.gates.rows.insert_many([{"_id": case, "state": "open", "writes": 0, "seq": 0} for case in cases])
+    node.unit_of_work.gates.rows.insert_many([{"_id": case, "state": "open", "writes": 0, "seq": 0} for case in cases])
     now = utc_now()
     standing = [{"consent": new_id(), "purpose": "casework"}]
     events = [

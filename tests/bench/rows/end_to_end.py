@@ -28,7 +28,7 @@ from deploy.local.provision import Provision
 from tests.bench import by_hand
 from tests.bench.bench import Bench
 from tests.bench.results import Result, at_most
-from tests.house import House
+from tests.system import System
 
 NAME = "end_to_end"
 _A_SECOND = 40
@@ -82,13 +82,13 @@ def _watch(stream: Any, seen: dict[str, float], count: int, enough: threading.Ev
 
 def run(bench: Bench) -> list[Result]:
     seconds = bench.sized(8.0, 1.5)
-    house = bench.house()
+    system = bench.system()
     places, ports = bench.stack.places, bench.stack.ports
     with ExitStack() as stack:
         client = stack.enter_context(mongo.admin_client(places, ports))
         unsafe = stack.enter_context(_by_hand(bench))
-        sides = {"ours": Side(client, house.provided, house.token("caseworker"))}
-        sides["unsafe"] = Side(client, unsafe, House(bench.stack, unsafe).token("caseworker"))
+        sides = {"ours": Side(client, system.provided, system.token("caseworker"))}
+        sides["unsafe"] = Side(client, unsafe, System(bench.stack, unsafe).token("caseworker"))
         for side in sides.values():
             side.latencies(1.5)
         found: dict[str, list[list[float]]] = {name: [] for name in sides}
@@ -96,12 +96,12 @@ def run(bench: Bench) -> list[Result]:
             for name in list(sides) if number % 2 == 0 else list(reversed(sides)):
                 found[name].append(sides[name].latencies(seconds))
             bench.say(f"round {number + 1}: " + ", ".join(f"{n} {_told(r[-1])}" for n, r in found.items()))
-    work, beside = "API call → effect in another service, 40/s", "insert, then publish by hand (unsafe)"
+    unit_of_work, beside = "API call → effect in another service, 40/s", "insert, then publish by hand (unsafe)"
     results = []
     for name, share, limit in (("p50", 0.5, 1.3), ("p99", 0.99, 1.5)):
         of = {side: statistics.median(_at(round_, share) for round_ in rounds) * 1000 for side, rounds in found.items()}
         figures = f"ours {of['ours']:.1f} ms, unsafe {of['unsafe']:.1f} ms"
-        results.append(Result(f"{work}, {name}", beside, of["ours"] / of["unsafe"], at_most(limit), figures))
+        results.append(Result(f"{unit_of_work}, {name}", beside, of["ours"] / of["unsafe"], at_most(limit), figures))
     return results
 
 

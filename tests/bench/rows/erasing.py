@@ -24,7 +24,7 @@ from shared.ids import new_id
 from tests import samples
 from tests.bench.bench import Bench
 from tests.bench.results import REPORT_ONLY, Result, at_most
-from tests.house import House
+from tests.system import System
 
 NAME = "erasing"
 _DOCUMENTS = 200
@@ -34,13 +34,13 @@ Found = Sequence[tuple[str, str, int]]
 
 
 def run(bench: Bench) -> list[Result]:
-    house, count = bench.house(), bench.sized(_DOCUMENTS, 10)
+    system, count = bench.system(), bench.sized(_DOCUMENTS, 10)
     found: list[Found] = []
     content = samples.pdf_scan()
 
     def ours() -> float:
-        case_id = _a_full_case(house, content, count)
-        took, counted = _erased(bench, client, house, case_id)
+        case_id = _a_full_case(system, content, count)
+        took, counted = _erased(bench, client, system, case_id)
         found.append(counted)
         return took
 
@@ -52,12 +52,12 @@ def run(bench: Bench) -> list[Result]:
         bare(bulk=True)
         sides = {"ours": ours, "bare": lambda: bare(bulk=False), "bulk": lambda: bare(bulk=True)}
         seconds = bench.interleaved(sides)
-        client.drop_database(f"{house.provided.prefix}_bare")
+        client.drop_database(f"{system.provided.prefix}_bare")
     records = sum(number for _, _, number in found[-1])
-    work = f"erase one case with {_DOCUMENTS} documents: confirmation → all first receipts"
+    unit_of_work = f"erase one case with {_DOCUMENTS} documents: confirmation → all first receipts"
     return [
         Result(
-            work,
+            unit_of_work,
             beside,
             seconds["ours"] / seconds[side],
             target,
@@ -70,13 +70,13 @@ def run(bench: Bench) -> list[Result]:
     ]
 
 
-def _a_full_case(house: House, content: bytes, count: int) -> str:
+def _a_full_case(system: System, content: bytes, count: int) -> str:
     """An open case with a person, who will be written to, and so many documents."""
-    case_id = house.an_open_case()
-    house.a_person(case_id)
+    case_id = system.an_open_case()
+    system.a_person(case_id)
 
     def file(_number: int) -> None:
-        answer = house.a_scan(case_id, content)
+        answer = system.a_scan(case_id, content)
         assert answer.status_code == 201, answer.text
 
     with ThreadPoolExecutor(4) as clients:
@@ -84,12 +84,12 @@ def _a_full_case(house: House, content: bytes, count: int) -> str:
     return case_id
 
 
-def _erased(bench: Bench, client: MongoClient[Any], house: House, case_id: str) -> tuple[float, Found]:
+def _erased(bench: Bench, client: MongoClient[Any], system: System, case_id: str) -> tuple[float, Found]:
     """Seconds, and what the receipts say was found: (service, store, how many)."""
-    request = str(house.an_erasure(case_id)["id"])
+    request = str(system.an_erasure(case_id)["id"])
     # Frozen everywhere first, so that the confirmation begins the work and waits for none.
     time.sleep(1.0)
-    receipts = client[f"{house.provided.prefix}_consent"]["receipts"]
+    receipts = client[f"{system.provided.prefix}_consent"]["receipts"]
     pipeline = [{"$match": {"operationType": "insert", "fullDocument.request": request}}]
     ended: list[float] = []
     with receipts.watch(pipeline) as stream:
@@ -102,10 +102,10 @@ def _erased(bench: Bench, client: MongoClient[Any], house: House, case_id: str) 
         watching = threading.Thread(target=watch, daemon=True)
         watching.start()
         started = time.perf_counter()
-        house.confirm(request)
+        system.confirm(request)
         watching.join(120)
     assert ended, "not every service answered"
-    items = house.auditor.read(f"/requests/{request}/receipts")["items"]
+    items = system.auditor.read(f"/requests/{request}/receipts")["items"]
     assert not any(store["remaining"] for item in items[:4] for store in item["stores"])
     found = [(i["service"], s["store"], s["found"]) for i in items[:4] for s in i["stores"] if s["found"]]
     return ended[0] - started, found

@@ -17,7 +17,7 @@ from deploy.local import mongo
 from shared.events import SERVICES
 from tests.bench.bench import Bench
 from tests.bench.results import REPORT_ONLY, Result, at_most
-from tests.house import House
+from tests.system import System
 
 NAME = "many_erasures"
 _CASES = 1_000
@@ -28,24 +28,24 @@ _SECONDS_EACH = 1.0
 
 def run(bench: Bench) -> list[Result]:
     """Cases with an entry and nobody to write to, so that it is erasing that is timed and not the printing."""
-    house, count = bench.house(), bench.sized(_CASES, 12)
+    system, count = bench.system(), bench.sized(_CASES, 12)
     with mongo.admin_client(bench.stack.places, bench.stack.ports) as client:
         bench.say("opening the cases")
-        requests = _asked_for(house, count)
-        with _sampled(house) as samples:
+        requests = _asked_for(system, count)
+        with _sampled(system) as samples:
             started = time.perf_counter()
             with ThreadPoolExecutor(_CLIENTS) as clients:
-                list(clients.map(house.confirm, requests))
+                list(clients.map(system.confirm, requests))
             confirmed = time.perf_counter() - started
-            _wait_completed(bench, client, house, count)
+            _wait_completed(bench, client, system, count)
             took = time.perf_counter() - started
-    assert all(house.is_completed(request) for request in requests[:: max(1, count // 20)])
+    assert all(system.is_completed(request) for request in requests[:: max(1, count // 20)])
     third = max(1, len(samples) // 3)
     first, last = statistics.mean(samples[:third]), statistics.mean(samples[-third:])
-    work = f"{_CASES:,} erasures queued at once"
+    unit_of_work = f"{_CASES:,} erasures queued at once"
     return [
         Result(
-            work,
+            unit_of_work,
             "–",
             count / took,
             REPORT_ONLY,
@@ -53,7 +53,7 @@ def run(bench: Bench) -> list[Result]:
             "cases/s",
         ),
         Result(
-            f"{work}: memory flat",
+            f"{unit_of_work}: memory flat",
             "workers' memory in the first third",
             last / first,
             at_most(_FLAT),
@@ -62,29 +62,29 @@ def run(bench: Bench) -> list[Result]:
     ]
 
 
-def _asked_for(house: House, count: int) -> list[str]:
+def _asked_for(system: System, count: int) -> list[str]:
     """Ids of so many requests that wait for a confirmation, each of a case of its own that has an entry."""
 
     def open_case(_number: int) -> str:
-        case_id = house.a_shell()
-        house.a_consent(case_id)
+        case_id = system.a_shell()
+        system.a_consent(case_id)
         return case_id
 
     def ask(case_id: str) -> str:
         path, entry = f"/cases/{case_id}/entries", {"kind": "wish", "text": "a place at the school nearby"}
         deadline = time.monotonic() + 60
-        while house.caseworker.post(path, entry).status_code != 201:
+        while system.caseworker.post(path, entry).status_code != 201:
             assert time.monotonic() < deadline, "a case didn't open"
             time.sleep(0.1)
-        return str(house.an_erasure(case_id)["id"])
+        return str(system.an_erasure(case_id)["id"])
 
     with ThreadPoolExecutor(_CLIENTS) as clients:
         cases = list(clients.map(open_case, range(count)))
         return list(clients.map(ask, cases))
 
 
-def _wait_completed(bench: Bench, client: MongoClient[Any], house: House, count: int) -> None:
-    requests = client[f"{house.provided.prefix}_consent"]["requests"]
+def _wait_completed(bench: Bench, client: MongoClient[Any], system: System, count: int) -> None:
+    requests = client[f"{system.provided.prefix}_consent"]["requests"]
     done = {"kind": "erasure", "status": "completed"}
     deadline = time.monotonic() + max(60, count * _SECONDS_EACH)
     told = time.monotonic()
@@ -97,11 +97,11 @@ def _wait_completed(bench: Bench, client: MongoClient[Any], house: House, count:
 
 
 @contextmanager
-def _sampled(house: House) -> Iterator[list[float]]:
+def _sampled(system: System) -> Iterator[list[float]]:
     """The four workers' resident memory together, in MB, twice a second."""
     samples: list[float] = []
     over = threading.Event()
-    pids = [house.process(f"{service}-worker").pid for service in SERVICES]
+    pids = [system.process(f"{service}-worker").pid for service in SERVICES]
 
     def sample() -> None:
         while not over.is_set():

@@ -21,10 +21,10 @@ _AT_ONCE = 10
 
 
 def run(bench: Bench) -> list[Result]:
-    house = bench.house()
-    case_id = house.an_open_case()
-    sender = Sender(house.provided.urls["document"], house.token("caseworker", sub="worker-one"))
-    pids = [pid for name in ("document-api", "document-worker") for pid in _family(house.process(name).pid)]
+    system = bench.system()
+    case_id = system.an_open_case()
+    sender = Sender(system.provided.urls["document"], system.token("caseworker", sub="worker-one"))
+    pids = [pid for name in ("document-api", "document-worker") for pid in _family(system.process(name).pid)]
 
     def peak(size: int) -> float:
         form = Form(scan(size))

@@ -25,11 +25,11 @@ from deploy.local.broker import Management
 from deploy.local.places import PROJECT
 from deploy.local.processes import Process, Program
 from deploy.mongo.accounts import drop_account, ensure_account
-from shared.bus import Publisher
 from shared.clock import utc_now
+from shared.db.unit_of_work import outbox_row
 from shared.events import Event, consent
 from shared.ids import new_id
-from shared.work import outbox_row
+from shared.messaging.bus import Publisher
 from tests.bench.bench import Bench
 from tests.bench.results import Result, at_least
 
@@ -56,10 +56,10 @@ def run(bench: Bench) -> list[Result]:
                 "faststream": lambda: others(count, "bench.faststream", _FASTSTREAM, _as_faststream),
             }
         )
-    work = "one effect a message, drained"
+    unit_of_work = "one effect a message, drained"
     return [
         Result(
-            work,
+            unit_of_work,
             beside,
             rates["ours"] / rates[name],
             at_least(target),

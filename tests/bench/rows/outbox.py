@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from shared.clock import utc_now
+from shared.db.unit_of_work import outbox_row
 from shared.events import Event, erasure
 from shared.ids import new_id
-from shared.work import outbox_row
 from tests.bench.bare_pika import publish_in_batches
 from tests.bench.bench import Bench
 from tests.bench.results import Result, at_least
@@ -36,11 +36,11 @@ def run(bench: Bench) -> list[Result]:
 def _ours(rig: Rig, node: Node, count: int) -> float:
     """Rows that a crash left behind, swept: found, claimed, published, confirmed and deleted; rows a second."""
     now = utc_now()
-    node.work.outbox.insert_many([outbox_row(event, now) for event in _events(count)])
+    node.unit_of_work.outbox.insert_many([outbox_row(event, now) for event in _events(count)])
     started = time.perf_counter()
     node.outbox.sweep(now + timedelta(seconds=2))
     took = time.perf_counter() - started
-    assert node.work.outbox.count_documents({}) == 0
+    assert node.unit_of_work.outbox.count_documents({}) == 0
     _empty(rig)
     return count / took
 

@@ -25,14 +25,14 @@ NAME = "scans"
 
 
 def run(bench: Bench) -> list[Result]:
-    house = bench.house()
+    system = bench.system()
     content = scan(bench.sized(20_000_000, 4_000_000))
     megabytes = len(content) / 1e6
     times = bench.sized(5, 1)
     form = Form(content)
-    sender = Sender(house.provided.urls["document"], house.token("caseworker", sub="worker-one"))
-    case_id = house.an_open_case()
-    client, bucket = _bare(house.provided, bench.stack.ports["s3"])
+    sender = Sender(system.provided.urls["document"], system.token("caseworker", sub="worker-one"))
+    case_id = system.an_open_case()
+    client, bucket = _bare(system.provided, bench.stack.ports["s3"])
     keys = (f"bench/{number}" for number in itertools.count())
 
     def put() -> str:
@@ -44,16 +44,16 @@ def run(bench: Bench) -> list[Result]:
         answer = client.get_object(bucket, key)
         assert received(answer) == len(content)
 
-    def rate(work: Callable[[], object]) -> Callable[[], float]:
+    def rate(unit_of_work: Callable[[], object]) -> Callable[[], float]:
         """MB/s of doing it so many times."""
 
         def measured() -> float:
             started = time.perf_counter()
             for _ in range(times):
-                work()
+                unit_of_work()
             return megabytes * times / (time.perf_counter() - started)
 
-        work()  # connections, caches, the store's first volumes
+        unit_of_work()  # connections, caches, the store's first volumes
         return measured
 
     def download() -> None:
@@ -64,13 +64,13 @@ def run(bench: Bench) -> list[Result]:
     down = bench.interleaved({"ours": rate(download), "minio": rate(lambda: get(kept))})
     return [
         Result(
-            f"{work} a 20 MB scan through the API",
+            f"{unit_of_work} a 20 MB scan through the API",
             "bare minio client, same store",
             found["ours"] / found["minio"],
             at_least(0.6),
             f"ours {found['ours']:.0f} MB/s, minio {found['minio']:.0f} MB/s",
         )
-        for work, found in (("upload", up), ("download", down))
+        for unit_of_work, found in (("upload", up), ("download", down))
     ]
 
 

@@ -19,20 +19,20 @@ FOLDER = os.environ.get("FAULTS_INSIDE")
 # Step: where its function lives, the service that has it (None: all), and on which side of it the process dies.
 STEPS = {
     # First, since others copy the function's name when they are imported.
-    "told-not-committed": ("services.notifier.actions.telling", "tell_of_review", "notifier", "after"),
-    "before-transaction": ("shared.work", "Work.run", None, "before"),
-    "in-transaction": ("shared.work", "outbox_row", None, "before"),
-    "key-not-gated": ("shared.gates", "Gates._open", None, "before"),
-    "in-inbox-transaction": ("shared.inbox", "Inbox._apply", None, "after"),
-    "after-transaction": ("shared.outbox", "Outbox.hand_over", None, "before"),
-    "before-publish": ("shared.bus.publisher", "Publisher.begin", None, "before"),
-    "before-confirm": ("shared.bus.publisher", "Publisher._on_confirm", None, "before"),
-    "before-ack": ("shared.bus.consumer", "_Generation.ack", None, "before"),
-    "before-audit": ("shared.audit", "Audit.write", None, "before"),
-    "counted-not-deleted": ("shared.erasing", "Erasing._delete", None, "before"),
-    "deleted-not-read-back": ("shared.erasing", "Erasing._remaining", None, "before"),
-    "key-gone-no-receipt": ("shared.erasing", "Erasing._receipt", None, "before"),
-    "stored-not-recorded": ("shared.stores.objects", "ObjectStore.put", "document", "after"),
+    "told-not-committed": ("services.notifier.actions.review_events", "tell_of_review", "notifier", "after"),
+    "before-transaction": ("shared.db.unit_of_work", "UnitOfWork.run", None, "before"),
+    "in-transaction": ("shared.db.unit_of_work", "outbox_row", None, "before"),
+    "key-not-gated": ("shared.db.gates", "Gates._open", None, "before"),
+    "in-inbox-transaction": ("shared.messaging.inbox", "Inbox._apply", None, "after"),
+    "after-transaction": ("shared.messaging.outbox", "Outbox.hand_over", None, "before"),
+    "before-publish": ("shared.messaging.bus.publisher", "Publisher.begin", None, "before"),
+    "before-confirm": ("shared.messaging.bus.publisher", "Publisher._on_confirm", None, "before"),
+    "before-ack": ("shared.messaging.bus.consumer", "_Generation.ack", None, "before"),
+    "before-audit": ("shared.security.audit", "Audit.write", None, "before"),
+    "counted-not-deleted": ("shared.erasure.participant", "ErasureParticipant._delete", None, "before"),
+    "deleted-not-read-back": ("shared.erasure.participant", "ErasureParticipant._remaining", None, "before"),
+    "key-gone-no-receipt": ("shared.erasure.participant", "ErasureParticipant._receipt", None, "before"),
+    "stored-not-recorded": ("shared.db.objects", "ObjectStore.put", "document", "after"),
     "sending-not-handed-over": ("services.notifier.outways.hand_over", "HandOver.letter", "notifier", "before"),
     "handed-over-not-said": ("services.notifier.outways.hand_over", "HandOver.letter", "notifier", "after"),
     "sending-not-mailed": ("services.notifier.outways.hand_over", "HandOver.email", "notifier", "before"),
@@ -59,8 +59,8 @@ STEPS = {
     "heard-not-committed": ("services.consent.actions.reviews", "hear_hand_over", "consent", "after"),
     "silent-not-frozen": ("services.consent.actions.reviews", "expire_silent", "consent", "before"),
     "frozen-not-committed": ("services.consent.actions.reviews", "expire_silent", "consent", "after"),
-    "answer-not-committed": ("services.consent.actions.answers", "settle_tasks", "consent", "after"),
-    "answer-not-said": ("services.consent.actions.answers", "answer", "consent", "after"),
+    "answer-not-committed": ("services.consent.actions.review_answers", "settle_tasks", "consent", "after"),
+    "answer-not-said": ("services.consent.actions.review_answers", "answer", "consent", "after"),
 }
 
 
@@ -141,7 +141,7 @@ def _prepare(folder: Path) -> None:
     for step, (module, path, only, side) in STEPS.items():
         if only in (None, service):
             _wrap(module, path, _dying(folder / "armed" / f"{service}-{role}" / step, side))
-    _wrap("shared.inbox", "Inbox._apply", _deadly(folder / "deadly"))
+    _wrap("shared.messaging.inbox", "Inbox._apply", _deadly(folder / "deadly"))
 
 
 if FOLDER is not None and "FMN_SERVICE" in os.environ:

@@ -1,0 +1,32 @@
+"""The fence around libraries that open strangers' files."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from services.document.upload.errors import Reason, Unreadable
+
+# Both can log a file's metadata (a title, an author, a place); nothing they have to say is needed here.
+for _library in ("PIL", "pikepdf"):
+    logging.getLogger(_library).setLevel(logging.CRITICAL + 1)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Turn whatever a library raises over a file into Unreadable, without its text or its traceback.
+
+    What is not the file's fault comes through: our own refusals, and errors of the disk under the spool.
+    """
+    try:
+        yield
+    except Unreadable:
+        raise
+    except MemoryError:
+        raise Unreadable(Reason.TOO_MUCH) from None
+    except Exception as error:
+        # A hostile file can make a reader raise anything. Pillow's own OSErrors carry no errno, the disk's do.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise Unreadable(Reason.BROKEN) from None

@@ -1,0 +1,151 @@
+"""The unit of work: state, outbox rows and inbox rows in one MongoDB transaction, or not at all.
+
+Majority writes, snapshot reads. The function given to `Work.run` may run more than once (MongoDB asks for a
+transaction to be repeated when it conflicts), so it changes nothing but what it writes through its `Tx`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from pymongo import InsertOne, MongoClient, UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.database import Database
+
+from shared.clock import to_millisecond, utc_now
+from shared.db.gates import Gates
+from shared.db.transactions import transact
+from shared.events import Event, EventType, write
+from shared.ids import new_id
+
+T = TypeVar("T")
+Row = dict[str, Any]
+Operation = InsertOne[Row] | UpdateOne
+
+traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
+
+
+def connect(url: str) -> MongoClient[Row]:
+    """A client that waits for a majority and its journal, and gives aware datetimes."""
+    return MongoClient(
+        url,
+        tz_aware=True,
+        w="majority",
+        journal=True,
+        readConcernLevel="majority",
+        # A server whose network swallows everything is known to be away after the sum of these two, whatever is
+        # waiting for it then fails, and is tried again for the third.
+        heartbeatFrequencyMS=3_000,
+        connectTimeoutMS=3_000,
+        serverSelectionTimeoutMS=3_000,
+        socketTimeoutMS=30_000,
+        appname="forgetmenot",
+    )
+
+
+@dataclass(kw_only=True)
+class Tx:
+    """One transaction. Hooks in `before_commit` write with it; `after_commit` ones run once it is safe."""
+
+    session: ClientSession
+    gates: Gates
+    service: str
+    now: datetime
+    events: list[Event] = field(default_factory=list)
+    after_commit: list[Callable[[], None]] = field(default_factory=list)
+    # Numbers for events that came with the way through a gate, by case.
+    _seqs: dict[str, int] = field(default_factory=dict)
+    _writes: dict[str, tuple[Collection[Row], list[Operation]]] = field(default_factory=dict)
+
+    def enter(self, case_id: str, *, frozen_too: bool = False) -> None:
+        """Go through the case's gate as a writer. Raises Erased, Frozen (unless allowed) or NotFound."""
+        seq = self.gates.enter(self.session, case_id, frozen_too=frozen_too)
+        if seq is not None:
+            self._seqs[case_id] = seq
+
+    def write(self, rows: Collection[Row], *operations: Operation) -> None:
+        """Write these at the transaction's end, all of one collection's in one call and in this order.
+
+        For what nobody reads before: a batch of fifty messages then makes one call, where fifty take ten times as long.
+        """
+        if operations:
+            self._writes.setdefault(rows.full_name, (rows, []))[1].extend(operations)
+
+    def finish(self) -> None:
+        """Write what waits; the last thing before the commit."""
+        for rows, operations in self._writes.values():
+            rows.bulk_write(operations, session=self.session)
+
+    def emit(self, event_type: EventType, data: Mapping[str, Any]) -> Event:
+        """Tell the others, if and when this transaction commits."""
+        case_id = str(data["case"])
+        seq = self._seqs.pop(case_id, None)
+        event = Event(
+            id=new_id(),
+            type=event_type,
+            source=self.service,
+            time=to_millisecond(self.now),
+            seq=self.gates.next_seq(self.session, case_id) if seq is None else seq,
+            data=data,
+            traceparent=traceparent.get(),
+        )
+        self.events.append(event)
+        return event
+
+
+class UnitOfWork:
+    """One service's databases, and the way to write to them."""
+
+    def __init__(self, client: MongoClient[Row], *, names: str, service: str) -> None:
+        self.client = client
+        self.service = service
+        self.db: Database[Row] = client[f"{names}_{service}"]
+        self.vault_db: Database[Row] = client[f"{names}_{service}_vault"]
+        self.gates = Gates(self.db["gates"])
+        self.outbox: Collection[Row] = self.db["outbox"]
+        # Set by the process that has a publisher: handed the rows that were just committed.
+        self.hand_over: Callable[[Sequence[Row]], None] = lambda rows: None
+        # Run inside every transaction that answers a caller (see shared/http/idempotency.py).
+        self.before_commit: Callable[[Tx, Any], None] = lambda tx, result: None
+
+    def run(self, act: Callable[[Tx], T], *, answers: bool = True) -> T:
+        """Run `act` in a transaction and return what it returned.
+
+        answers: the result is what the caller is told, so an idempotency key is settled with it; False for a
+          transaction that only prepares the one that answers.
+        """
+
+        def body(session: ClientSession) -> tuple[T, Tx, list[Row]]:
+            tx = Tx(session=session, gates=self.gates, service=self.service, now=utc_now())
+            result = act(tx)
+            if answers:
+                self.before_commit(tx, result)
+            rows = [outbox_row(event, tx.now) for event in tx.events]
+            tx.write(self.outbox, *map(InsertOne, rows))
+            tx.finish()
+            return result, tx, rows
+
+        result, tx, rows = transact(self.client, body)
+        if rows:
+            self.hand_over(rows)
+        for hook in tx.after_commit:
+            hook()
+        return result
+
+
+def outbox_row(event: Event, now: datetime) -> Row:
+    """What waits to be published: clear fields only, since an event has no person in it."""
+    return {
+        "_id": event.id,
+        "case_id": event.case,
+        "key": event.routing_key,
+        "body": write(event),
+        "at": now,
+        "due": now,
+        "attempts": 0,
+    }

@@ -1,0 +1,262 @@
+"""A service's part in an erasure: close the gate, walk the register, destroy the key, read back, sign a receipt.
+
+The same in every service (DESIGN.md, "Erasure, the heart", step 3). Every step is idempotent and any process may die
+at any line: what was found is recorded before anything is deleted, and a repeated attempt sends the stored receipt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from pymongo import ReturnDocument
+
+from shared.clock import utc_now
+from shared.db import Inventory, Register
+from shared.db.unit_of_work import Tx, UnitOfWork
+from shared.events import Event, consent, erasure
+from shared.events import case as case_events
+from shared.fields import Count, Field, Id, List, Name, Optional, Signed, Table, Time
+
+RECEIPT_TYPE = "fmn-receipt"
+ERASE_STEP = "erase"
+END_STEP = "end"
+SECOND_STEP = "second_receipt"
+_CASE_KEYS = "case_keys"
+
+CLEAR: Mapping[str, Field] = {
+    "case_id": Id(),
+    "attempt": Count(),
+    "found": Table(Count()),
+    "receipts": List(Signed()),
+    "late": List(Name()),
+    "at": Time(),
+    "done_at": Optional(Time()),
+}
+
+
+class Signs(Protocol):
+    """A key of this service's, kept for receipts."""
+
+    def sign(self, claims: Mapping[str, Any], *, typ: str) -> str: ...
+
+
+class AddsSteps(Protocol):
+    """What keeps steps to be run after a transaction."""
+
+    def add(self, tx: Tx, kind: str, key: str, case_id: str | None, due: datetime | None = None) -> None: ...
+
+
+class StepOf(Protocol):
+    """One step to run: its key and its case."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def case_id(self) -> str | None: ...
+
+
+class ErasureParticipant:
+    """One service's participation. `before_walk` runs after the gate is closed and before anything is deleted."""
+
+    def __init__(self, *, unit_of_work: UnitOfWork, register: Register, steps: AddsSteps, signer: Signs) -> None:
+        self.unit_of_work = unit_of_work
+        self.register = register
+        self.steps = steps
+        self.signer = signer
+        self.before_walk: Callable[[str, str | None], None] = lambda case_id, request_id: None
+        # What else a receipt says: claims from the case and the request, none of them personal.
+        self.more_claims: Callable[[str, str], Mapping[str, Any]] = lambda case_id, request_id: {}
+        self.rows = register.keep(
+            "erasures", clear=CLEAR, retention=None, why="a repeated attempt is answered with the stored receipt"
+        ).rows
+
+    def handlers(self) -> dict[str, Callable[[Tx, Event], None]]:
+        """What every service does with the coordinator's events."""
+        return {
+            consent.FROZEN.type: self.on_frozen,
+            consent.RELEASED.type: self.on_released,
+            consent.STARTED.type: self.on_started,
+            case_events.ENDED.type: self.on_ended,
+        }
+
+    def step_kinds(self) -> dict[str, Callable[[StepOf], None]]:
+        return {ERASE_STEP: self.erase, END_STEP: self.end, SECOND_STEP: self.send_second}
+
+    def on_frozen(self, tx: Tx, event: Event) -> None:
+        # Whoever says it did it already, in the transaction that decided it; its echo may come after the next change.
+        if event.source != self.unit_of_work.service:
+            self.unit_of_work.gates.freeze(tx.session, event.case)
+
+    def on_released(self, tx: Tx, event: Event) -> None:
+        if event.source != self.unit_of_work.service:
+            self.unit_of_work.gates.release(tx.session, event.case)
+
+    def on_ended(self, tx: Tx, event: Event) -> None:
+        """A shell has ended: forget it, with nothing to answer."""
+        self.unit_of_work.gates.close(tx.session, event.case)
+        self.steps.add(tx, END_STEP, event.case, event.case)
+
+    def on_started(self, tx: Tx, event: Event) -> None:
+        """The erasure has begun: close the gate now, walk the stores next; or repeat what was answered before."""
+        if self.unit_of_work.service not in event.data["participants"]:
+            return
+        request, attempt = str(event.data["request"]), int(event.data["attempt"])
+        self.unit_of_work.gates.close(tx.session, event.case)
+        row = self.rows.find_one({"_id": request}, session=tx.session)
+        if row is not None and row["attempt"] == attempt and row["receipts"]:
+            self._send(tx, request, event.case, attempt, row["receipts"][-1])
+            return
+        if row is not None and row["attempt"] > attempt:
+            return
+        if row is None:
+            empty: dict[str, Any] = {"case_id": event.case, "found": {}, "receipts": [], "late": [], "done_at": None}
+            self.rows.insert_one({"_id": request, "attempt": attempt, "at": tx.now, **empty}, session=tx.session)
+        else:
+            anew = {"attempt": attempt, "receipts": [], "done_at": None}
+            self.rows.update_one({"_id": request}, {"$set": anew}, session=tx.session)
+        self.steps.add(tx, ERASE_STEP, request, event.case)
+
+    def end(self, step: StepOf) -> None:
+        """Forget a shell that has ended, everywhere in this service."""
+        case_id = str(step.case_id)
+        self.before_walk(case_id, None)
+        self._delete(case_id, self._inventories(case_id))
+
+    def erase(self, step: StepOf) -> None:
+        """Walk the register for one request, and answer with a receipt."""
+        request = step.key
+        row = self.rows.find_one({"_id": request})
+        if row is None or row["receipts"]:
+            return
+        case_id = str(row["case_id"])
+        self.before_walk(case_id, request)
+        inventories = self._inventories(case_id)
+        found = self._record_found(request, case_id, inventories)
+        self._delete(case_id, inventories)
+        remaining = self._remaining(case_id)
+        late = self._late(case_id)
+        # One reading of the clock: were it put back before the other, a second receipt would be dated before this one.
+        signed_at = utc_now()
+        receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late, signed_at)
+
+        def answer(tx: Tx) -> None:
+            done = self.rows.update_one(
+                {"_id": request, "attempt": row["attempt"], "receipts": []},
+                {"$set": {"receipts": [receipt], "late": late, "done_at": signed_at}},
+                session=tx.session,
+            )
+            if done.modified_count:
+                self._send(tx, request, case_id, int(row["attempt"]), receipt)
+
+        self.unit_of_work.run(answer)
+
+    def settle_late(self, tx: Tx, case_id: str) -> None:
+        """Nothing is late any more: a second receipt follows, for every request of the case that is owed one.
+
+        Runs in the transaction that settled the last late thing, so that the two can't come apart.
+        """
+        for row in self.rows.find({"case_id": case_id, "receipts": {"$size": 1}}, session=tx.session):
+            if row["late"]:
+                self.steps.add(tx, SECOND_STEP, str(row["_id"]), case_id)
+
+    def send_second(self, step: StepOf) -> None:
+        """Read back once more, and say that nothing is late."""
+        request = step.key
+        row = self.rows.find_one({"_id": request})
+        if row is None or len(row["receipts"]) != 1:
+            return
+        case_id, attempt = str(row["case_id"]), int(row["attempt"])
+        late = self._late(case_id)
+        found = {name: int(count) for name, count in row["found"].items()}
+        # Whichever was signed last counts, so it is dated after the first, also where this clock is behind that one's.
+        at = max(utc_now(), row["done_at"] + timedelta(milliseconds=1))
+        receipt = self._receipt(request, case_id, attempt, found, self._remaining(case_id), late, at)
+
+        def answer(tx: Tx) -> None:
+            done = self.rows.update_one(
+                {"_id": request, "attempt": attempt, "receipts": {"$size": 1}},
+                {"$push": {"receipts": receipt}, "$set": {"late": late}},
+                session=tx.session,
+            )
+            if done.modified_count:
+                self._send(tx, request, case_id, attempt, receipt)
+
+        self.unit_of_work.run(answer)
+
+    def _late(self, case_id: str) -> list[str]:
+        """The late stores that still hold something of the case."""
+        return [store.name for store in self.register.late() if store.found(case_id)]
+
+    def _inventories(self, case_id: str) -> dict[str, Inventory]:
+        return {store.name: store.inventory(case_id) for store in self.register.erased_by_a_case()}
+
+    def _delete(self, case_id: str, inventories: Mapping[str, Inventory]) -> None:
+        for inventory in inventories.values():
+            inventory.delete()
+        self.register.vault.destroy_key(case_id)
+
+    def _remaining(self, case_id: str) -> dict[str, int]:
+        """Read back every store, and whether the key is gone."""
+        remaining = {store.name: store.remaining(case_id) for store in self.register.erased_by_a_case()}
+        return {**remaining, _CASE_KEYS: int(self.register.vault.has_key(case_id))}
+
+    def _record_found(self, request: str, case_id: str, inventories: Mapping[str, Inventory]) -> dict[str, int]:
+        """What there is, once per store and request: written down before anything is deleted.
+
+        The most that any attempt has seen, and in one write: should two run at once after all, the one that comes late
+        finds nothing any more and must not say so.
+        """
+        counts = {name: inventory.count for name, inventory in inventories.items()}
+        counts[_CASE_KEYS] = int(self.register.vault.has_key(case_id))
+        most = {f"found.{name}": count for name, count in counts.items()}
+        row = self.rows.find_one_and_update(
+            {"_id": request}, {"$max": most}, {"found": 1}, return_document=ReturnDocument.AFTER
+        )
+        return {name: int(count) for name, count in (row or {"found": counts})["found"].items()}
+
+    def _receipt(
+        self,
+        request: str,
+        case_id: str,
+        attempt: int,
+        found: Mapping[str, int],
+        remaining: Mapping[str, int],
+        late: list[str],
+        signed_at: datetime,
+    ) -> str:
+        outcome = "erased" if any(found.values()) else "nothing_held"
+        if any(remaining.values()):
+            outcome = "failed"
+        claims = {
+            "iss": self.unit_of_work.service,
+            "service": self.unit_of_work.service,
+            "request": request,
+            "case": case_id,
+            "attempt": attempt,
+            "outcome": outcome,
+            "stores": [
+                {
+                    "store": name,
+                    "found": found.get(name, 0),
+                    "deleted": max(0, found.get(name, 0) - left),
+                    "remaining": left,
+                }
+                for name, left in sorted(remaining.items())
+            ],
+            "late": late,
+            "signed_at": signed_at.isoformat(),
+            **self.more_claims(case_id, request),
+        }
+        return self.signer.sign(claims, typ=RECEIPT_TYPE)
+
+    def _send(self, tx: Tx, request: str, case_id: str, attempt: int, receipt: str) -> None:
+        data = {
+            "request": request,
+            "case": case_id,
+            "service": self.unit_of_work.service,
+            "attempt": attempt,
+            "receipt": receipt,
+        }
+        tx.emit(erasure.RECEIPT, data)

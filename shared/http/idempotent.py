@@ -1,0 +1,165 @@
+"""`@making`: a route that makes something, whose answer an Idempotency-Key repeats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import pymongo
+from flask import Response, g, request
+from pymongo.errors import PyMongoError
+
+from shared.errors import Invalid, Unavailable
+from shared.http.idempotency import AlreadyMade, Claim, Idempotency, current_claim
+from shared.http.kernel import audit_case, audit_record, current_caller, current_kernel
+from shared.http.responses import JsonResponse
+from shared.ids import new_id
+from shared.ops.logs import log, where
+
+_LONGEST_KEY = 200
+_GIVE_UP_SECONDS = 1
+
+
+def idempotency_key() -> str | None:
+    """The request's Idempotency-Key, None without one. Raises Invalid unless it is 1–200 printable characters."""
+    raw = request.headers.get("Idempotency-Key")
+    if raw is None:
+        return None
+    try:
+        # HTTP servers hand headers over as Latin-1; what is UTF-8 is read as such.
+        key = raw.encode("latin-1").decode("utf-8")
+    except (UnicodeEncodeError, UnicodeDecodeError):
+        key = raw
+    if not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
+        said = f"An Idempotency-Key is 1 to {_LONGEST_KEY} printable characters."
+        raise Invalid(f"{said} Nothing was stored.", errors={"Idempotency-Key": [said]})
+    return key
+
+
+def idempotent(
+    render: Callable[[Any], JsonResponse],
+    *,
+    office: bool | Callable[[], bool] = False,
+    upload: Callable[[], bytes] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
+    """The view below returns what its action returned, and `render` turns that into the answer.
+
+    render runs inside the action's transaction too, on what `act` gave to `Work.run`: the view returns the same. An
+      action whose first transactions only prepare runs them with `answers=False`. The view may also return an Answer.
+    office: the answer is about no case, or has nothing personal (a request's state): it is kept under the office's
+      key and repeated whatever the case's gate says. Without it the answer must name its case (`case_id=`, or the
+      path, query or body does). A function decides it for each request, once its body is read.
+    upload: reads the whole body without keeping it and returns what identifies it (its fields and the file's digest).
+      Such a view calls `claim_upload` with the same once its own reading is done, before the transaction that answers.
+    """
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
+        @wraps(view)
+        def answered(*args: Any, **kwargs: Any) -> Response:
+            of_office = office() if callable(office) else office
+
+            def act() -> JsonResponse:
+                return _whole(view(*args, **kwargs), render, of_office)
+
+            key = g.get("idempotency_key")
+            answer = act() if key is None else _once(key, act, render, of_office, upload)
+            if answer.case_id is not None:
+                audit_case(answer.case_id)
+            if isinstance(made := answer.body.get("id"), str):
+                audit_record(made)
+            return answer.response()
+
+        return answered
+
+    return decorate
+
+
+def claim_upload(identity: bytes) -> None:
+    """Claim the key of an upload whose body has now been read. Raises Conflict or AlreadyMade: undo and let it pass."""
+    claim = current_claim()
+    if claim is None:
+        return
+    idempotency = current_kernel().stores.idempotency
+    answer = idempotency.claim(claim, idempotency.digest(identity))
+    if answer is not None:
+        raise AlreadyMade(answer)
+
+
+def id_of_act() -> str:
+    """An id for what this request makes in several transactions: whoever takes its key over goes on with the same.
+
+    A new one without a key, and once the key was given up; of an upload, only after it was claimed.
+    """
+    claim = current_claim()
+    return new_id() if claim is None or claim.first is None else claim.first
+
+
+def forget_answer() -> None:
+    """Keep neither body nor answer of this request (a decline)."""
+    claim = current_claim()
+    if claim is not None:
+        claim.forgotten = True
+
+
+def _once(
+    key: str,
+    act: Callable[[], JsonResponse],
+    render: Callable[[Any], JsonResponse],
+    office: bool,
+    upload: Callable[[], bytes] | None,
+) -> JsonResponse:
+    idempotency = current_kernel().stores.idempotency
+    row_id = idempotency.digest(
+        current_caller().sub.encode(), request.method.encode(), request.path.encode(), key.encode()
+    )
+    claim = Claim(row_id=row_id, render=lambda result: _whole(result, render, office), office=office)
+    if upload is None:
+        first = idempotency.claim(claim, idempotency.digest(_canonical()))
+    elif idempotency.finished(row_id):
+        first = idempotency.claim(claim, idempotency.digest(upload()))
+        if first is None:
+            # The answer went while the body was read, and the body can't be read twice.
+            _give_up(idempotency, claim)
+            raise Unavailable("The first answer is no longer kept. Nothing was stored; send it again.")
+    else:
+        first = None
+    if first is not None:
+        return first
+    idempotency.hold(claim)
+    try:
+        answer = act()
+        idempotency.settle_after(claim, answer)
+    except AlreadyMade as made:
+        return made.answer
+    except BaseException:
+        _give_up(idempotency, claim)
+        raise
+    finally:
+        idempotency.let_go()
+    if claim.forgotten or not claim.settled:
+        _give_up(idempotency, claim)
+    return answer
+
+
+def _give_up(idempotency: Idempotency, claim: Claim) -> None:
+    try:
+        # Most often the database itself went wrong, and the caller has waited for that already.
+        with pymongo.timeout(_GIVE_UP_SECONDS):
+            idempotency.give_up(claim)
+    except PyMongoError as error:
+        # The lease ends by itself in a minute; what went wrong first is what the caller hears.
+        log.warning("claim-not-freed", **where(error))
+
+
+def _whole(result: Any, render: Callable[[Any], JsonResponse], office: bool) -> JsonResponse:
+    answer = result if isinstance(result, JsonResponse) else render(result)
+    if office:
+        return answer.about(None)
+    return answer if answer.case_id is not None else answer.about(g.get("case_id"))
+
+
+def _canonical() -> bytes:
+    """The body as it was understood: another order or spacing of the same JSON is the same body."""
+    return json.dumps(g.get("json_body"), sort_keys=True, ensure_ascii=False).encode()

@@ -1,0 +1,267 @@
+"""Settings: read once from the environment, and secrets once from their files; one sentence for what is wrong."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from environs import Env, EnvError
+
+from shared.events import SERVICES
+from shared.ops.office import Office
+from shared.uk.working_days import WorkingDays
+
+# A claim may be brought within six years (Limitation Act 1980, s. 5), and the record is what answers it.
+_SIX_YEARS_IN_DAYS = 2192
+
+
+class SettingsError(Exception):
+    """A setting that is missing or can't be used; its text says which, and what it must be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What one process of one service is told. Secrets don't show in its repr."""
+
+    service: str
+    names: str
+    public_keys: Path
+    service_urls: Mapping[str, str]
+
+    oidc_issuer: str | None
+    oidc_jwks_url: str | None
+    oidc_audience: str
+
+    s3_endpoint: str | None
+    s3_secure: bool
+    s3_region: str
+    smtp_url: str | None
+    smtp_plain: bool
+    printer: str | None
+    ledger_copy: Path | None
+
+    elsewhere: tuple[str, ...]
+    calendar: WorkingDays
+    office: Office
+    shell_days: int
+    safeguarding_email: str | None
+    safeguarding_days: int
+    upload_limit_bytes: int
+    spool: Path | None
+    time_travel: bool
+    disk_floor: float
+    disks: Mapping[str, str]
+
+    master_keys: Path
+    mongo_url: str = field(repr=False)
+    amqp_url: str = field(repr=False)
+    search_key: bytes = field(repr=False)
+    token_jwk: Mapping[str, Any] = field(repr=False)
+    receipt_jwk: Mapping[str, Any] = field(repr=False)
+    s3_access_key: str | None = field(repr=False)
+    s3_secret_key: str | None = field(repr=False)
+    certificate_jwk: Mapping[str, Any] | None = field(repr=False)
+    ledger_jwk: Mapping[str, Any] | None = field(repr=False)
+    consent_receipt_jwk: Mapping[str, Any] | None = field(default=None, repr=False)
+    helpline_tally: bool = False
+    review_window_days: int = 28
+    review_reminder_days: int = 14
+    clock_max: int = 20
+
+    @property
+    def bucket(self) -> str:
+        return f"{self.names}-{self.service}"
+
+    @property
+    def queue(self) -> str:
+        return f"fmn.{self.service}"
+
+
+def load() -> Settings:
+    """The settings of this process. Raises SettingsError with one sentence for the first thing that is wrong."""
+    env = Env()
+    try:
+        with env.prefixed("FMN_"):
+            return _read(env)
+    except EnvError as error:
+        raise SettingsError(f"A setting is missing or wrong: {error}") from error
+
+
+def _read(env: Env) -> Settings:
+    service = env.str("SERVICE")
+    if service not in SERVICES:
+        raise SettingsError(f"FMN_SERVICE must be one of {', '.join(SERVICES)}.")
+    secrets = Path(env.str("SECRETS"))
+    public_keys = Path(env.str("PUBLIC_KEYS"))
+    if not public_keys.is_file():
+        raise SettingsError(f"FMN_PUBLIC_KEYS must be a JWKS file; there is none at {public_keys}.")
+    issuer, jwks = env.str("OIDC_ISSUER", None), env.str("OIDC_JWKS_URL", None)
+    if bool(issuer) != bool(jwks):
+        raise SettingsError("FMN_OIDC_ISSUER and FMN_OIDC_JWKS_URL go together: set both, or neither.")
+    window_days, reminder_days = _positive(env, "REVIEW_WINDOW_DAYS", 28), _positive(env, "REVIEW_REMINDER_DAYS", 14)
+    if reminder_days >= window_days:
+        raise SettingsError("FMN_REVIEW_REMINDER_DAYS must be less than FMN_REVIEW_WINDOW_DAYS.")
+    keeps_files, coordinates = service == "document", service == "consent"
+    ledger_copy, spool = env.str("LEDGER_COPY", None), env.str("SPOOL", None)
+    return Settings(
+        service=service,
+        names=env.str("NAMES", "fmn"),
+        public_keys=public_keys,
+        service_urls={name: _url(env.str(f"{name.upper()}_URL")) for name in SERVICES},
+        oidc_issuer=issuer or None,
+        oidc_jwks_url=jwks or None,
+        oidc_audience=env.str("OIDC_AUDIENCE", "forgetmenot"),
+        s3_endpoint=env.str("S3_ENDPOINT") if keeps_files else env.str("S3_ENDPOINT", None),
+        s3_secure=_switch(env, "S3_SECURE", "on"),
+        s3_region=env.str("S3_REGION", "us-east-1"),
+        smtp_url=env.str("SMTP_URL") if service == "notifier" else env.str("SMTP_URL", None),
+        smtp_plain=_switch(env, "SMTP_PLAIN", "off"),
+        printer=env.str("PRINTER", None),
+        ledger_copy=Path(ledger_copy) if ledger_copy else None,
+        elsewhere=_words(env.str("ELSEWHERE", "")),
+        calendar=_closures(_words(env.str("OFFICE_CLOSURES", ""))),
+        office=_office(env),
+        shell_days=_positive(env, "SHELL_DAYS", 7),
+        safeguarding_email=_mailbox(env.str("SAFEGUARDING_EMAIL", "")),
+        safeguarding_days=_positive(env, "SAFEGUARDING_DAYS", _SIX_YEARS_IN_DAYS),
+        upload_limit_bytes=_positive(env, "UPLOAD_LIMIT_BYTES", 100 * 1024 * 1024),
+        spool=Path(spool) if spool else None,
+        time_travel=_switch(env, "TIME_TRAVEL", "off"),
+        disk_floor=_percent(env, "DISK_FLOOR", "10") / 100,
+        disks=_disks(env.str("DISKS", "")),
+        master_keys=_folder(secrets / "master-keys"),
+        mongo_url=_secret(secrets / "mongo-url"),
+        amqp_url=_secret(secrets / "amqp-url"),
+        search_key=_key(secrets / "search.key"),
+        token_jwk=_jwk(secrets / "token.jwk"),
+        receipt_jwk=_jwk(secrets / "receipt.jwk"),
+        s3_access_key=_secret_if(secrets / "s3-access-key", needed=keeps_files),
+        s3_secret_key=_secret_if(secrets / "s3-secret-key", needed=keeps_files),
+        certificate_jwk=_jwk(secrets / "certificate.jwk") if coordinates else None,
+        ledger_jwk=_jwk(secrets / "ledger.jwk") if coordinates else None,
+        consent_receipt_jwk=_jwk(secrets / "consent_receipt.jwk") if coordinates else None,
+        helpline_tally=_switch(env, "HELPLINE_TALLY", "off"),
+        review_window_days=window_days,
+        review_reminder_days=reminder_days,
+        clock_max=_positive(env, "CLOCK_MAX", 20),
+    )
+
+
+def _office(env: Env) -> Office:
+    return Office(
+        name=env.str("OFFICE_NAME"),
+        phone=env.str("OFFICE_PHONE"),
+        email=env.str("OFFICE_EMAIL"),
+        address=tuple(line.strip() for line in env.str("OFFICE_ADDRESS").split("|")),
+        controller=env.str("CONTROLLER"),
+        dpo_contact=env.str("DPO_CONTACT"),
+        helpline=env.str("HELPLINE"),
+    )
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise SettingsError("FMN_CASE_URL, FMN_DOCUMENT_URL, FMN_CONSENT_URL and FMN_NOTIFIER_URL must be URLs.")
+    return text.rstrip("/")
+
+
+def _mailbox(text: str) -> str | None:
+    """One bare address, or None where there is none."""
+    address = text.strip()
+    if address and (address.count("@") != 1 or any(mark in address for mark in " ,;<>")):
+        raise SettingsError("FMN_SAFEGUARDING_EMAIL must be one bare email address.")
+    return address or None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _closures(entries: tuple[str, ...]) -> WorkingDays:
+    try:
+        return WorkingDays.parse(entries)
+    except ValueError as error:
+        raise SettingsError(
+            "FMN_OFFICE_CLOSURES must be dates (YYYY-MM-DD, or YYYY-MM-DD@YYYY-MM-DD when it was published)."
+        ) from error
+
+
+def _switch(env: Env, name: str, default: str) -> bool:
+    text = env.str(name, default)
+    if text not in ("on", "off"):
+        raise SettingsError(f"FMN_{name} must be on or off.")
+    return text == "on"
+
+
+def _positive(env: Env, name: str, default: int) -> int:
+    number = env.int(name, default)
+    if number < 1:
+        raise SettingsError(f"FMN_{name} must be 1 or more.")
+    return number
+
+
+def _percent(env: Env, name: str, default: str) -> float:
+    text = env.str(name, default).strip().removesuffix("%").strip()
+    try:
+        percent = float(text)
+    except ValueError:
+        percent = -1
+    if not 0 <= percent <= 90:
+        raise SettingsError(f"FMN_{name} must be a percentage from 0 to 90, such as 10.")
+    return percent
+
+
+def _disks(text: str) -> dict[str, str]:
+    """`server=url` pairs: where to ask for the room on a server's disk (see shared/ops/disks.py)."""
+    found = dict(entry.partition("=")[::2] for entry in _words(text))
+    for server, url in found.items():
+        if server not in ("rabbitmq", "objects") or not url.startswith(("file:///", "http://", "https://")):
+            raise SettingsError(
+                "FMN_DISKS must be pairs such as rabbitmq=http://disks:8000/rabbitmq,objects=file:///srv/objects."
+            )
+    return found
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise SettingsError(f"The folder {path} is missing: run the set-up that makes the secrets.")
+    return path
+
+
+def _secret(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"The secret {path} can't be read: run the set-up that makes the secrets.") from error
+    if not text:
+        raise SettingsError(f"The secret {path} is empty: run the set-up that makes the secrets.")
+    return text
+
+
+def _secret_if(path: Path, *, needed: bool) -> str | None:
+    return _secret(path) if needed or path.exists() else None
+
+
+def _key(path: Path) -> bytes:
+    try:
+        key = base64.b64decode(_secret(path), validate=True)
+    except binascii.Error as error:
+        raise SettingsError(f"The secret {path} must be base64.") from error
+    if len(key) < 32:
+        raise SettingsError(f"The secret {path} must hold 32 bytes or more.")
+    return key
+
+
+def _jwk(path: Path) -> Mapping[str, Any]:
+    try:
+        jwk = json.loads(_secret(path))
+    except ValueError as error:
+        raise SettingsError(f"The secret {path} must be a JSON Web Key.") from error
+    if not isinstance(jwk, dict) or not {"kty", "kid", "x", "d"} <= jwk.keys():
+        raise SettingsError(f"The secret {path} must be a private Ed25519 JSON Web Key with a kid.")
+    return jwk
