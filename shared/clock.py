@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 LONDON = ZoneInfo("Europe/London")
 #: Before anything here happened: due, lapsed or done long since, whatever a clock says.
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+
+#: What is dated later than this from now was written by a clock that has since been put right.
+CLOCKS_DIFFER = timedelta(minutes=1)
 
 
 def utc_now() -> datetime:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
+CHANGED_SENTENCE = "Somebody else changed it after you read it. Nothing was changed; read it again."
+
 
 class Problem(Exception):
     """An answer other than success. `name` ends the URN `urn:fmn:problem:<name>`."""
@@ -72,6 +74,17 @@ class UnsupportedMediaType(Problem):
 
 class UnreadableFile(Problem):
     name, status, title = "unreadable-file", 422, "The file can't be read"
+
+
+class RangeNotSatisfiable(Problem):
+    """No such bytes. size: how many there are, where that is known."""
+
+    name, status, title = "range-not-satisfiable", 416, "There is no such part of it"
+
+    def __init__(self, detail: str, *, size: int | None = None) -> None:
+        super().__init__(detail)
+        if size is not None:
+            self.headers = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}  # type: ignore[misc]
 
 
 class Frozen(Problem):

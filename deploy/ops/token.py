@@ -13,7 +13,8 @@ from deploy.local.places import from_environment, places
 from deploy.local.provision import issuer_key, names_from_environment
 from shared.fields import Subject
 from shared.ids import new_id
-from shared.security.authentication import LOCAL_ISSUER, ROLES
+from shared.security.authentication import LOCAL_ISSUER
+from shared.security.roles import ROLES
 from shared.security.signing import Signer
 
 AUDIENCE = "forgetmenot"

@@ -8,6 +8,20 @@ to load, and one service alone keeps files.
 from shared.db.apart import Apart
 from shared.db.collection import Collection, Record
 from shared.db.kept_rows import KeptRows
-from shared.db.register import Disposal, Inventory, Register, Store
+from shared.db.register import Register
+from shared.db.repository import Repository
+from shared.db.store import Disposal, Exported, Inventory, Readable, Store
 
-__all__ = ["Apart", "Collection", "Disposal", "Inventory", "KeptRows", "Record", "Register", "Store"]
+__all__ = [
+    "Apart",
+    "Collection",
+    "Disposal",
+    "Exported",
+    "Inventory",
+    "KeptRows",
+    "Readable",
+    "Record",
+    "Register",
+    "Repository",
+    "Store",
+]

@@ -8,7 +8,7 @@ from typing import Any
 from pymongo import collection as mongo
 
 from shared.db.collection import Collection
-from shared.db.register import Disposal
+from shared.db.store import Disposal, Exported
 from shared.db.vault import Vault
 from shared.fields import Field
 
@@ -51,5 +51,5 @@ class Apart(Collection):
     def remaining(self, case_id: str) -> int:
         return 0
 
-    def export(self, case_id: str) -> Iterator[dict[str, Any]]:
+    def export(self, case_id: str) -> Iterator[Exported]:
         return iter(())

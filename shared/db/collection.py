@@ -13,13 +13,11 @@ from pymongo import collection as mongo
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
-from shared.db.register import Disposal, Inventory
+from shared.db.store import Disposal, Exported, Inventory
 from shared.db.unit_of_work import Tx
 from shared.db.vault import OFFICE_KEY, KeyGone, Vault
-from shared.errors import Changed
+from shared.errors import CHANGED_SENTENCE, Changed
 from shared.fields import Field, misfits
-
-CHANGED_SENTENCE = "Somebody else changed it after you read it. Nothing was changed; read it again."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,9 +254,9 @@ class Collection:
         rows = self.rows.with_options(read_concern=ReadConcern("majority"))
         return rows.count_documents(self._of(case_id))
 
-    def export(self, case_id: str) -> Iterator[dict[str, Any]]:
+    def export(self, case_id: str) -> Iterator[Exported]:
         for record in self.of_case(case_id):
-            yield {"id": record.id, **record.clear, **record.personal}
+            yield Exported(id=record.id, fields={**record.clear, **record.personal})
 
 
 def _session(tx: Tx | None) -> ClientSession | None:

@@ -10,7 +10,7 @@ from pymongo import ASCENDING
 from pymongo import collection as mongo
 from pymongo.client_session import ClientSession
 
-from shared.db.register import Disposal, Inventory
+from shared.db.store import Disposal, Exported, Inventory
 from shared.fields import Field, misfits
 
 
@@ -73,5 +73,5 @@ class KeptRows:
     def remaining(self, case_id: str) -> int:
         return 0
 
-    def export(self, case_id: str) -> Iterator[dict[str, Any]]:
+    def export(self, case_id: str) -> Iterator[Exported]:
         return iter(())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 from minio import Minio
 from minio.deleteobjects import DeleteObject
@@ -15,7 +14,7 @@ from minio.error import S3Error
 from urllib3.response import BaseHTTPResponse
 
 from shared.db.parts import PartWriter, Source
-from shared.db.register import Disposal, Inventory
+from shared.db.store import Disposal, Exported, Inventory
 from shared.errors import Temporary
 from shared.fields import Field
 
@@ -35,6 +34,11 @@ class ObjectStore:
         self._parts = PartWriter(client, bucket)
         # Set by the service: keys of the case's uploads that may be unfinished. Only by exact key can they be found.
         self.unfinished_keys: Callable[[str], Iterable[str]] = lambda case_id: ()
+        # Set by the service too: the case's files. The bucket's own bytes open with keys that the records hold.
+        self.files: Callable[[str], Iterable[Exported]] = lambda case_id: ()
+
+    def prepare(self) -> None:
+        """Nothing: the bucket is made when the servers are set up."""
 
     def put(self, key: str, source: Source) -> None:
         """Stream the source to a new object; memory stays at a part or two whatever the size."""
@@ -79,9 +83,8 @@ class ObjectStore:
     def remaining(self, case_id: str) -> int:
         return self.found(case_id)
 
-    def export(self, case_id: str) -> Iterator[dict[str, Any]]:
-        for key in self.keys(f"{case_id}/"):
-            yield {"key": key}
+    def export(self, case_id: str) -> Iterator[Exported]:
+        yield from self.files(case_id)
 
     def _listed(self, prefix: str) -> list[DeleteObject]:
         """Every version and delete marker below the prefix."""

@@ -1,15 +1,18 @@
-"""What a store is, and the list of all of them in one service."""
+"""The register: every store of one service, by name, and the only way to open one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import timedelta
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from pymongo.database import Database
 
+from shared.db.kept_rows import KeptRows
+from shared.db.repository import Options, Repository
+from shared.db.store import Disposal, Store
+from shared.db.unit_of_work import UnitOfWork
+from shared.db.vault import Vault
 from shared.fields import Field
 
 if TYPE_CHECKING:
@@ -17,62 +20,9 @@ if TYPE_CHECKING:
 
     from shared.db.apart import Apart
     from shared.db.collection import Collection
-    from shared.db.kept_rows import KeptRows
     from shared.db.objects import ObjectStore
-    from shared.db.unit_of_work import UnitOfWork
-    from shared.db.vault import Vault
 
-
-class Disposal(StrEnum):
-    """What an erasure does with a store.
-
-    erase: its records go. strip: the row stays, its `personal` goes. late: it stays, under a key of its own, until
-    something outside is certified, and then goes. keep: nothing personal was ever in it. apart: kept outside the case,
-    each record under a key of its own with a retention of its own; no erasure, receipt or package says that it is
-    there (safeguarding, P15).
-    """
-
-    ERASE = "erase"
-    STRIP = "strip"
-    LATE = "late"
-    KEEP = "keep"
-    APART = "apart"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inventory:
-    """What a store has of a case: how many records with a personal part, and what deletes, or strips, just these."""
-
-    count: int
-    delete: Callable[[], int]
-
-
-class Store(Protocol):
-    """One collection, bucket or folder."""
-
-    name: str
-    disposal: Disposal
-    clear: Mapping[str, Field]
-
-    def found(self, case_id: str) -> int:
-        """Records of the case that have a personal part (of objects: versions, markers and unfinished uploads)."""
-        ...
-
-    def delete(self, case_id: str) -> int:
-        """Delete, or strip, what there is of the case; how many records it was."""
-        ...
-
-    def inventory(self, case_id: str) -> Inventory:
-        """`found`, and then `delete`, of a store that has to be searched for both: once."""
-        ...
-
-    def remaining(self, case_id: str) -> int:
-        """Read back: how many records still have a personal part, without decrypting any."""
-        ...
-
-    def export(self, case_id: str) -> Iterator[dict[str, Any]]:
-        """What the family would be given of it."""
-        ...
+T = TypeVar("T")
 
 
 class Register:
@@ -82,6 +32,26 @@ class Register:
         self.unit_of_work = unit_of_work
         self.vault = vault
         self.stores: dict[str, Store] = {}
+
+    def repository(
+        self,
+        name: str,
+        kind: type[T],
+        *,
+        clear: Mapping[str, Field],
+        disposal: Disposal,
+        in_vault: bool = False,
+        **options: Unpack[Options[T]],
+    ) -> Repository[T]:
+        """Open a collection whose records are items of this dataclass (`Records` says how each lies in it).
+
+        clear: the closed list of fields that lie in clear; every other field is sealed. disposal: what an erasure does
+        with it. in_vault: it lies in the vault's database (search hashes). options: see `Options`.
+        """
+        database = self.unit_of_work.vault_db if in_vault else self.unit_of_work.db
+        store = Repository(name, kind, rows=database[name], vault=self.vault, clear=clear, disposal=disposal, **options)
+        self._add(store)
+        return store
 
     def collection(
         self,
@@ -130,8 +100,6 @@ class Register:
 
         database: another than the service's own (the ledger lies outside the backups).
         """
-        from shared.db.kept_rows import KeptRows
-
         store = KeptRows(
             name,
             rows=(self.unit_of_work.db if database is None else database)[name],
@@ -157,6 +125,7 @@ class Register:
 
     def objects(self, name: str, *, client: Minio, bucket: str) -> ObjectStore:
         """Open a bucket whose keys begin with the case id."""
+        # Its client takes long to load, and one service alone keeps files.
         from shared.db.objects import ObjectStore
 
         store = ObjectStore(name, client=client, bucket=bucket)
@@ -167,9 +136,7 @@ class Register:
         """Make the indexes; run by the worker when it starts."""
         self.vault.prepare()
         for store in self.stores.values():
-            prepare = getattr(store, "prepare", None)
-            if prepare is not None:
-                prepare()
+            store.prepare()
 
     def erased_by_a_case(self) -> list[Store]:
         """The stores that an erasure empties or strips, in the order they were opened."""

@@ -28,6 +28,8 @@ Row = dict[str, Any]
 Operation = InsertOne[Row] | UpdateOne
 
 traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
+#: What the request that is being answered adds to each of its transactions, told what that returned; None elsewhere.
+before_commit: ContextVar[Callable[[Tx, Any], None] | None] = ContextVar("before_commit", default=None)
 
 
 def connect(url: str) -> MongoClient[Row]:
@@ -50,7 +52,7 @@ def connect(url: str) -> MongoClient[Row]:
 
 @dataclass(kw_only=True)
 class Tx:
-    """One transaction. Hooks in `before_commit` write with it; `after_commit` ones run once it is safe."""
+    """One transaction. What is in `after_commit` runs once it is safe."""
 
     session: ClientSession
     gates: Gates
@@ -110,21 +112,16 @@ class UnitOfWork:
         self.outbox: Collection[Row] = self.db["outbox"]
         # Set by the process that has a publisher: handed the rows that were just committed.
         self.hand_over: Callable[[Sequence[Row]], None] = lambda rows: None
-        # Run inside every transaction that answers a caller (see shared/http/idempotency.py).
-        self.before_commit: Callable[[Tx, Any], None] = lambda tx, result: None
 
-    def run(self, act: Callable[[Tx], T], *, answers: bool = True) -> T:
-        """Run `act` in a transaction and return what it returned.
-
-        answers: the result is what the caller is told, so an idempotency key is settled with it; False for a
-          transaction that only prepares the one that answers.
-        """
+    def run(self, act: Callable[[Tx], T]) -> T:
+        """Run `act` in a transaction and return what it returned."""
+        finish = before_commit.get()
 
         def body(session: ClientSession) -> tuple[T, Tx, list[Row]]:
             tx = Tx(session=session, gates=self.gates, service=self.service, now=utc_now())
             result = act(tx)
-            if answers:
-                self.before_commit(tx, result)
+            if finish is not None:
+                finish(tx, result)
             rows = [outbox_row(event, tx.now) for event in tx.events]
             tx.write(self.outbox, *map(InsertOne, rows))
             tx.finish()

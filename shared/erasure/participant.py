@@ -58,16 +58,21 @@ class StepOf(Protocol):
 
 
 class ErasureParticipant:
-    """One service's participation. `before_walk` runs after the gate is closed and before anything is deleted."""
+    """One service's participation, and what else it does for one.
+
+    before_walk: run with the case, once its gate is closed and before anything is deleted. more_claims: what else a
+    receipt says, none of it personal; run with the case, the request, and whether it is receipt 1 or 2. on_release: run
+    with the case, in the transaction that releases it.
+    """
 
     def __init__(self, *, unit_of_work: UnitOfWork, register: Register, steps: AddsSteps, signer: Signs) -> None:
         self.unit_of_work = unit_of_work
         self.register = register
         self.steps = steps
         self.signer = signer
-        self.before_walk: Callable[[str, str | None], None] = lambda case_id, request_id: None
-        # What else a receipt says: claims from the case and the request, none of them personal.
-        self.more_claims: Callable[[str, str], Mapping[str, Any]] = lambda case_id, request_id: {}
+        self.before_walk: list[Callable[[str], None]] = []
+        self.more_claims: list[Callable[[str, str, int], Mapping[str, Any]]] = []
+        self.on_release: list[Callable[[Tx, str], None]] = []
         self.rows = register.keep(
             "erasures", clear=CLEAR, retention=None, why="a repeated attempt is answered with the stored receipt"
         ).rows
@@ -91,7 +96,13 @@ class ErasureParticipant:
 
     def on_released(self, tx: Tx, event: Event) -> None:
         if event.source != self.unit_of_work.service:
-            self.unit_of_work.gates.release(tx.session, event.case)
+            self.release(tx, event.case)
+
+    def release(self, tx: Tx, case_id: str) -> None:
+        """The case is frozen no longer, and what waited for that goes on."""
+        self.unit_of_work.gates.release(tx.session, case_id)
+        for hook in self.on_release:
+            hook(tx, case_id)
 
     def on_ended(self, tx: Tx, event: Event) -> None:
         """A shell has ended: forget it, with nothing to answer."""
@@ -121,7 +132,7 @@ class ErasureParticipant:
     def end(self, step: StepOf) -> None:
         """Forget a shell that has ended, everywhere in this service."""
         case_id = str(step.case_id)
-        self.before_walk(case_id, None)
+        self._prepare(case_id)
         self._delete(case_id, self._inventories(case_id))
 
     def erase(self, step: StepOf) -> None:
@@ -131,7 +142,7 @@ class ErasureParticipant:
         if row is None or row["receipts"]:
             return
         case_id = str(row["case_id"])
-        self.before_walk(case_id, request)
+        self._prepare(case_id)
         inventories = self._inventories(case_id)
         found = self._record_found(request, case_id, inventories)
         self._delete(case_id, inventories)
@@ -139,7 +150,7 @@ class ErasureParticipant:
         late = self._late(case_id)
         # One reading of the clock: were it put back before the other, a second receipt would be dated before this one.
         signed_at = utc_now()
-        receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late, signed_at)
+        receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late, signed_at, number=1)
 
         def answer(tx: Tx) -> None:
             done = self.rows.update_one(
@@ -172,7 +183,7 @@ class ErasureParticipant:
         found = {name: int(count) for name, count in row["found"].items()}
         # Whichever was signed last counts, so it is dated after the first, also where this clock is behind that one's.
         at = max(utc_now(), row["done_at"] + timedelta(milliseconds=1))
-        receipt = self._receipt(request, case_id, attempt, found, self._remaining(case_id), late, at)
+        receipt = self._receipt(request, case_id, attempt, found, self._remaining(case_id), late, at, number=2)
 
         def answer(tx: Tx) -> None:
             done = self.rows.update_one(
@@ -184,6 +195,10 @@ class ErasureParticipant:
                 self._send(tx, request, case_id, attempt, receipt)
 
         self.unit_of_work.run(answer)
+
+    def _prepare(self, case_id: str) -> None:
+        for hook in self.before_walk:
+            hook(case_id)
 
     def _late(self, case_id: str) -> list[str]:
         """The late stores that still hold something of the case."""
@@ -225,11 +240,13 @@ class ErasureParticipant:
         remaining: Mapping[str, int],
         late: list[str],
         signed_at: datetime,
+        *,
+        number: int,
     ) -> str:
         outcome = "erased" if any(found.values()) else "nothing_held"
         if any(remaining.values()):
             outcome = "failed"
-        claims = {
+        claims: dict[str, Any] = {
             "iss": self.unit_of_work.service,
             "service": self.unit_of_work.service,
             "request": request,
@@ -247,8 +264,9 @@ class ErasureParticipant:
             ],
             "late": late,
             "signed_at": signed_at.isoformat(),
-            **self.more_claims(case_id, request),
         }
+        for more in self.more_claims:
+            claims |= more(case_id, request, number)
         return self.signer.sign(claims, typ=RECEIPT_TYPE)
 
     def _send(self, tx: Tx, request: str, case_id: str, attempt: int, receipt: str) -> None:

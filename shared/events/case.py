@@ -7,6 +7,8 @@ from shared.fields import Flag, Group, Id, List, Optional, Time, one_of
 
 STATES = ("shell", "open", "inactive", "closed")
 ROLES = ("parent", "carer", "child", "young_person", "other")
+#: The people of a case who are written to and may agree; the others are the child, and those who are no family.
+ADULTS = frozenset({"parent", "carer", "young_person"})
 
 CREATED = define(
     EventType(

@@ -8,27 +8,29 @@ from shared.fields import Count, Field, Group, Id, List, Optional, Time, one_of
 PURPOSES = ("casework", "contact", "obtain_documents", "share", "email")
 DOCUMENT_KINDS = ("ehc_plan", "early_help", "meeting_notes", "report", "letter", "form", "other")
 
-_STANDING: dict[str, Field] = {
+#: All that stands of a case's consents: in events, and in what services keep of them.
+STANDING: Field = List(
+    Group(
+        {
+            "consent": Id(),
+            "purpose": one_of(*PURPOSES),
+            "party": Optional(Id()),
+            "document_kind": Optional(one_of(*DOCUMENT_KINDS)),
+            "person": Optional(Id()),
+            "until": Optional(Time()),
+        }
+    )
+)
+_CONSENTS: dict[str, Field] = {
     "case": Id(),
     "consent": Id(),
     # Everything that stands after it, so that a consumer needs no earlier event.
-    "standing": List(
-        Group(
-            {
-                "consent": Id(),
-                "purpose": one_of(*PURPOSES),
-                "party": Optional(Id()),
-                "document_kind": Optional(one_of(*DOCUMENT_KINDS)),
-                "person": Optional(Id()),
-                "until": Optional(Time()),
-            }
-        )
-    ),
+    "standing": STANDING,
 }
-GIVEN = define(EventType(name="consent.given", publishers=("consent",), fields=_STANDING, topic="consents"))
-WITHDRAWN = define(EventType(name="consent.withdrawn", publishers=("consent",), fields=_STANDING, topic="consents"))
+GIVEN = define(EventType(name="consent.given", publishers=("consent",), fields=_CONSENTS, topic="consents"))
+WITHDRAWN = define(EventType(name="consent.withdrawn", publishers=("consent",), fields=_CONSENTS, topic="consents"))
 # Something agreed to has reached its last day; what stood of it then stands no longer.
-EXPIRED = define(EventType(name="consent.expired", publishers=("consent",), fields=_STANDING, topic="consents"))
+EXPIRED = define(EventType(name="consent.expired", publishers=("consent",), fields=_CONSENTS, topic="consents"))
 FROZEN = define(EventType(name="case.frozen", publishers=("consent",), fields={"case": Id()}, topic="freeze"))
 RELEASED = define(EventType(name="case.released", publishers=("consent",), fields={"case": Id()}, topic="freeze"))
 

@@ -98,7 +98,6 @@ def make_app(
         disks=disks or Disks(0, {}),
     )
     install(app.extensions, kernel)
-    register.unit_of_work.before_commit = stores.idempotency.before_commit
     register_problems(app, register.unit_of_work, away=away)
     app.before_request(lambda: _arrive(app, kernel))
     app.after_request(lambda answer: _leave(app, kernel, answer))

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pymongo
@@ -21,7 +22,7 @@ from pymongo.errors import DuplicateKeyError
 from shared.clock import utc_now
 from shared.db import Disposal, Register
 from shared.db.gates import CLOSED, ERASED_SENTENCE
-from shared.db.unit_of_work import Tx
+from shared.db.unit_of_work import Tx, before_commit
 from shared.db.vault import OFFICE_KEY, KeyGone
 from shared.errors import Conflict, Erased
 from shared.fields import Count, Digest, Field, Id, Optional, Time, one_of
@@ -43,12 +44,29 @@ CLEAR: Mapping[str, Field] = {
     # Who holds it, and until when nobody else may take it over.
     "claim": Id(),
     "until": Time(),
-    # The claim that began it: the same for whoever takes it over.
     "first": Optional(Id()),
 }
 _IN_USE_SENTENCE = "This Idempotency-Key is in use by a request that hasn't been answered yet. Try again shortly."
 _OTHER_BODY = "This Idempotency-Key was used with another body. Nothing was stored; use a new key."
 _LOST = "Another request with this Idempotency-Key took over while this one was slow. Nothing was stored."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Key:
+    """One key's row. state: in use until `until`, or done, with the answer sealed in `personal`."""
+
+    id: str
+    case_id: str | None
+    version: int = 1
+    at: datetime
+    body: str
+    state: str
+    status: int | None = None
+    claim: str
+    until: datetime
+    # The claim that began it: the same for the request that takes it over.
+    first: str | None = None
+    personal: Mapping[str, Any] | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,10 +101,12 @@ class Idempotency:
     """The rows of one service."""
 
     def __init__(self, register: Register, secret: bytes) -> None:
-        self._work = register.unit_of_work
+        self._unit_of_work = register.unit_of_work
         self._vault = register.vault
         self._key = HKDF(SHA256(), 32, salt=None, info=_LABEL).derive(secret)
-        self.store = register.collection("idempotency", clear=CLEAR, disposal=Disposal.ERASE, expire_after=KEPT)
+        self.store = register.repository(
+            "idempotency", _Key, clear=CLEAR, disposal=Disposal.ERASE, expire_after=KEPT, exported=False
+        )
 
     def digest(self, *parts: bytes) -> str:
         """HMAC of the parts, each with its length before it, as hex."""
@@ -98,9 +118,11 @@ class Idempotency:
     def hold(self, claim: Claim) -> None:
         """Make this claim the one that transactions of this request settle."""
         _current.set(claim)
+        before_commit.set(partial(self._settle_with, claim))
 
     def let_go(self) -> None:
         _current.set(None)
+        before_commit.set(None)
 
     def finished(self, row_id: str) -> bool:
         """Whether there is an answer to repeat. Raises Conflict while the key is in use."""
@@ -116,18 +138,19 @@ class Idempotency:
         """
         while True:
             token, now = new_id(), utc_now()
-            clear = {
-                "at": now,
-                "body": body,
-                "state": _IN_USE,
-                "status": None,
-                "claim": token,
-                "until": now + LEASE,
-                "first": token,
-            }
+            key = _Key(
+                id=claim.row_id,
+                case_id=None,
+                at=now,
+                body=body,
+                state=_IN_USE,
+                claim=token,
+                until=now + LEASE,
+                first=token,
+            )
             try:
                 with pymongo.timeout(_CLAIM_SECONDS):
-                    self.store.insert_alone(id=claim.row_id, case_id=None, clear=clear)
+                    self.store.rows.insert_one(self.store.row_of(key))
             except DuplicateKeyError:
                 row = self.store.rows.find_one({"_id": claim.row_id})
                 if row is None:
@@ -140,39 +163,38 @@ class Idempotency:
                     continue
                 if _is_held(row, now):
                     raise Conflict(_IN_USE_SENTENCE) from None
-                clear["first"] = row.get("first") or token
+                key = replace(key, first=row.get("first") or token)
                 taken = self.store.rows.update_one(
-                    {"_id": claim.row_id, "state": _IN_USE, "claim": row["claim"]}, {"$set": clear}
+                    {"_id": claim.row_id, "state": _IN_USE, "claim": row["claim"]}, {"$set": self.store.row_of(key)}
                 )
                 if taken.modified_count != 1:
                     continue
-            claim.token, claim.first, claim.body = token, str(clear["first"]), body
+            claim.token, claim.first, claim.body = token, key.first, body
             return None
 
     def _repeated(self, row: Mapping[str, Any], body: str) -> JsonResponse | None:
         """The first answer; None when it can't be opened or has outlived its day."""
         case_id = row["case_id"]
-        if case_id is not None and self._work.gates.state(case_id) == CLOSED:
+        if case_id is not None and self._unit_of_work.gates.state(case_id) == CLOSED:
             raise Erased(ERASED_SENTENCE)
         # The index that removes old rows comes by once a minute.
         if row["at"] + KEPT <= utc_now():
             return None
         if not hmac.compare_digest(row["body"], body):
             raise Conflict(_OTHER_BODY)
-        record = self.store.get(row["_id"])
-        if record is None:
+        key = self.store.get(row["_id"])
+        if key is None or key.personal is None:
             return None
-        kept = record.personal
-        return JsonResponse(
-            status=int(kept["status"]), body=kept["body"], headers=kept["headers"], case_id=record.case_id
-        )
+        kept = key.personal
+        return JsonResponse(status=int(kept["status"]), body=kept["body"], headers=kept["headers"], case_id=key.case_id)
 
-    def before_commit(self, tx: Tx, result: Any) -> None:
-        """Settle this request's claim with what the action gave, in its transaction (`Work.before_commit`)."""
-        claim = _current.get()
-        if claim is None or claim.forgotten or claim.token is None:
-            return
-        self._settle(tx, claim, result if isinstance(result, JsonResponse) else claim.render(result))
+    def _settle_with(self, claim: Claim, tx: Tx, result: Any) -> None:
+        """Settle the claim with what the action gave, in its own transaction.
+
+        One that gives nothing only prepares the one that answers. An upload claims once its body is known.
+        """
+        if result is not None and not claim.forgotten and claim.token is not None:
+            self._settle(tx, claim, result if isinstance(result, JsonResponse) else claim.render(result))
 
     def settle_after(self, claim: Claim, answer: JsonResponse) -> None:
         """Settle a claim whose action ran no transaction that answers (it joined, or found, what was there)."""
@@ -184,7 +206,8 @@ class Idempotency:
                 tx.enter(answer.case_id, frozen_too=True)
             self._settle(tx, claim, answer)
 
-        self._work.run(settle, answers=False)
+        before_commit.set(None)
+        self._unit_of_work.run(settle)
 
     def _settle(self, tx: Tx, claim: Claim, answer: JsonResponse) -> None:
         if not 200 <= answer.status < 300:
@@ -194,30 +217,31 @@ class Idempotency:
         if claim.office:
             self._vault.create_key(OFFICE_KEY) if not self._vault.has_key(OFFICE_KEY) else None
         try:
-            done = self.store.replace(
-                tx,
-                {"claim": claim.token, "state": _IN_USE},
-                id=claim.row_id,
-                case_id=answer.case_id,
-                clear={
-                    "at": tx.now,
-                    "body": claim.body,
-                    "state": _DONE,
-                    "status": answer.status,
-                    "claim": claim.token,
-                    "until": tx.now,
-                },
-                personal={
-                    "status": answer.status,
-                    "body": dict(answer.body),
-                    "headers": dict(answer.headers),
-                },
-            )
+            done = self._answer(tx, claim, answer)
         except KeyGone as error:
             raise Erased(ERASED_SENTENCE) from error
         if not done:
             raise Conflict(_LOST)
         claim.settled = True
+
+    def _answer(self, tx: Tx, claim: Claim, answer: JsonResponse) -> bool:
+        """Write the answer over the claim; False when it is no longer this request's. Raises KeyGone."""
+        kept = {"status": answer.status, "body": dict(answer.body), "headers": dict(answer.headers)}
+        row = self.store.row_of(
+            _Key(
+                id=claim.row_id,
+                case_id=answer.case_id,
+                at=tx.now,
+                body=str(claim.body),
+                state=_DONE,
+                status=answer.status,
+                claim=str(claim.token),
+                until=tx.now,
+                personal=kept,
+            )
+        )
+        mine = {"_id": claim.row_id, "claim": claim.token, "state": _IN_USE}
+        return self.store.rows.replace_one(mine, row, session=tx.session).matched_count == 1
 
     def give_up(self, claim: Claim) -> None:
         """Free the key after a failure, or where the answer is to be forgotten; a settled one stays."""

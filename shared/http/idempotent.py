@@ -46,8 +46,8 @@ def idempotent(
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
     """The view below returns what its action returned, and `render` turns that into the answer.
 
-    render runs inside the action's transaction too, on what `act` gave to `Work.run`: the view returns the same. An
-      action whose first transactions only prepare runs them with `answers=False`. The view may also return an Answer.
+    render runs inside the action's transaction too, on what `act` gave to `UnitOfWork.run`: the view returns the same. An
+      action's earlier transactions, which only prepare that one, return None. The view may also return a JsonResponse.
     office: the answer is about no case, or has nothing personal (a request's state): it is kept under the office's
       key and repeated whatever the case's gate says. Without it the answer must name its case (`case_id=`, or the
       path, query or body does). A function decides it for each request, once its body is read.

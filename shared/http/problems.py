@@ -106,14 +106,10 @@ def _of_status(status: int) -> Problem:
     if status == 415:
         return errors.UnsupportedMediaType("This kind of content isn't taken here. Nothing was stored.")
     if status == 416:
-        return _RangeNotSatisfiable("The range asked for lies outside the content.")
+        return errors.RangeNotSatisfiable("The range asked for lies outside the content.")
     if 400 <= status < 500:
         return errors.Invalid("The request can't be read. Nothing was stored.")
     return errors.Unavailable(_AWAY_SENTENCE)
-
-
-class _RangeNotSatisfiable(Problem):
-    name, status, title = "range-not-satisfiable", 416, "There is no such part of it"
 
 
 def problem_response(problem: Problem) -> Response:

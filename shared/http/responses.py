@@ -11,8 +11,7 @@ from typing import Any, TypeVar
 import marshmallow as ma
 from flask import Response, jsonify, request
 
-from shared.db.collection import CHANGED_SENTENCE
-from shared.errors import Changed, Invalid, PreconditionRequired
+from shared.errors import CHANGED_SENTENCE, Changed, Invalid, PreconditionRequired
 from shared.ids import is_id
 
 T = TypeVar("T")

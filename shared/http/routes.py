@@ -24,7 +24,8 @@ from shared.http.kernel import audit_case
 from shared.http.problems import field_errors
 from shared.http.responses import JsonResponse
 from shared.ids import is_id
-from shared.security.authentication import ROLES, Allowed
+from shared.security.authentication import Allowed
+from shared.security.roles import ROLES
 
 View = TypeVar("View", bound=Callable[..., Any])
 _DOESNT_FIT = "What was sent doesn't fit the contract. Nothing was stored."

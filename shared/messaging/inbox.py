@@ -63,7 +63,7 @@ class Inbox:
             raise ValueError(f"no such event: {', '.join(unknown)}")
         if wrong := [name for name in without_gate if types[name].topic is not None]:
             raise ValueError(f"a state event needs its gate: {', '.join(wrong)}")
-        self._work = register.unit_of_work
+        self._unit_of_work = register.unit_of_work
         self._vault = register.vault
         self._service = register.unit_of_work.service
         self._handlers = handlers
@@ -169,7 +169,7 @@ class Inbox:
         except (Erased, KeyGone) as gone:
             if passes_closed_gate(event.type.type):
                 self._park(message, "erased")
-            elif isinstance(gone, Erased) or self._work.gates.state(event.case) == CLOSED:
+            elif isinstance(gone, Erased) or self._unit_of_work.gates.state(event.case) == CLOSED:
                 # A late message must not bring anyone back.
                 self._commit([event], worked_off=message, too_late=True)
             else:
@@ -221,7 +221,7 @@ class Inbox:
         message, which may lie deferred until here.
         """
         cases = {event.case for event in events if event.type.type not in self._without_gate}
-        self._work.gates.prepare(self._vault, cases)
+        self._unit_of_work.gates.prepare(self._vault, cases)
         outcomes: list[str] = []
 
         def act(tx: Tx) -> None:
@@ -244,7 +244,7 @@ class Inbox:
             if worked_off is not None:
                 self.parked_messages.deferred.rows.delete_one({"_id": worked_off["_id"]}, session=tx.session)
 
-        self._work.run(act, answers=False)
+        self._unit_of_work.run(act)
         for event, outcome in zip(events, outcomes, strict=False):
             self._count(event.type.type, outcome)
         return len(outcomes)
@@ -303,7 +303,7 @@ class Inbox:
     def _mongo_answers(self) -> bool:
         try:
             with pymongo.timeout(2):
-                self._work.client.admin.command("ping")
+                self._unit_of_work.client.admin.command("ping")
         except PyMongoError:
             return False
         return True

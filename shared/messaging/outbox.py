@@ -19,7 +19,7 @@ from prometheus_client import Counter, Gauge
 from pymongo import DeleteMany, UpdateMany, UpdateOne
 from pymongo.errors import PyMongoError
 
-from shared.clock import LONG_AGO, utc_now
+from shared.clock import CLOCKS_DIFFER, LONG_AGO, utc_now
 from shared.db import Register
 from shared.db.unit_of_work import Row
 from shared.fields import Count, Flag, Id, Name, Optional, Sealed, Time
@@ -30,8 +30,6 @@ from shared.ops.logs import log, where
 
 _FRESH = timedelta(seconds=1)
 _LEASE = timedelta(seconds=10)
-# A row from later than this was written by a clock that has since been put right.
-_CLOCKS_DIFFER = timedelta(minutes=1)
 _PUBLISH_SECONDS = 5.0
 _BATCH = 200
 _HANDED_OVER_AT_MOST = 1_000
@@ -53,7 +51,7 @@ class Outbox:
     """One service's outbox, in one process. Making it takes over `work.hand_over`; threads start with the first row."""
 
     def __init__(self, register: Register, publisher: Publisher) -> None:
-        self._work = register.unit_of_work
+        self._unit_of_work = register.unit_of_work
         self._publisher = publisher
         self._rows = register.keep(
             "outbox",
@@ -118,7 +116,7 @@ class Outbox:
 
     def _put_right(self, now: datetime) -> None:
         """Make due what was written by a clock that was ahead: it would wait until the clock is there again."""
-        self._rows.update_many({"at": {"$gt": now + _CLOCKS_DIFFER}}, {"$set": {"at": now, "due": now - _FRESH}})
+        self._rows.update_many({"at": {"$gt": now + CLOCKS_DIFFER}}, {"$set": {"at": now, "due": now - _FRESH}})
 
     def flush(self, timeout: float) -> None:
         """Take no more rows; publish those in hand, for at most these seconds."""
@@ -184,7 +182,7 @@ class Outbox:
                 if outcomes[row["_id"]] == "refused":
                     outcomes |= self._publisher.publish([row], _PUBLISH_SECONDS)
         for outcome in outcomes.values():
-            _PUBLISHED.labels(self._work.service, outcome).inc()
+            _PUBLISHED.labels(self._unit_of_work.service, outcome).inc()
         self._settle(rows, outcomes, now, claimed=claimed)
 
     def _settle(self, rows: Sequence[Row], outcomes: Mapping[str, Outcome], now: datetime, *, claimed: bool) -> None:
@@ -216,8 +214,8 @@ class Outbox:
         # An id begins with its time, so the oldest row needs no index of its own.
         oldest = self._rows.find_one({}, {"at": 1}, sort=[("_id", 1)])
         age = 0.0 if oldest is None else max(0.0, (now - oldest["at"]).total_seconds())
-        _OLDEST.labels(self._work.service).set(age)
-        _FAILING.labels(self._work.service).set(self._rows.count_documents({"failing": True}))
+        _OLDEST.labels(self._unit_of_work.service).set(age)
+        _FAILING.labels(self._unit_of_work.service).set(self._rows.count_documents({"failing": True}))
         if age > _ALARM_SECONDS and now - self._alarmed > _ALARM_AGAIN:
             self._alarmed = now
             log.error("outbox.waiting", seconds=round(age))

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from prometheus_client import Gauge
 from pymongo import ReturnDocument
 
+from shared.clock import CLOCKS_DIFFER
 from shared.db import Register
 from shared.db.unit_of_work import Row, Tx
 from shared.fields import Count, Field, Id, Name, Optional, Sealed, Subject, Time
@@ -18,8 +19,6 @@ from shared.ops.logs import log
 _SLOWEST = timedelta(hours=1)
 # Longer than any handler may take: a row claimed by a process that died comes due again after it.
 _LEASE = timedelta(seconds=60)
-# A message deferred later than this was so by a clock that has since been put right: it is due.
-_CLOCKS_DIFFER = timedelta(minutes=1)
 _REASON = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _TRYING_KEPT = timedelta(days=30)
 
@@ -39,7 +38,7 @@ class ParkedMessages:
     """One service's deferred and parked messages. Bodies are events, which have no person in them."""
 
     def __init__(self, register: Register) -> None:
-        self._work = register.unit_of_work
+        self._unit_of_work = register.unit_of_work
         self.deferred = register.keep(
             "deferred",
             clear={**_MESSAGE, "tried": Time(), "due": Time(), "attempts": Count(), "marks": Count()},
@@ -95,13 +94,13 @@ class ParkedMessages:
             self.parked.rows.replace_one({"_id": row["_id"]}, row, upsert=True, session=tx.session)
             self.deferred.rows.delete_one({"_id": row["_id"]}, session=tx.session)
 
-        self._work.run(act, answers=False)
+        self._unit_of_work.run(act)
         log.error("message.parked", event_type=message["type"], reason=_word(reason), record_id=message["_id"])
 
     def claim(self, now: datetime) -> Row | None:
         """A deferred message that is due, kept from other processes for a minute and marked as being tried."""
         return self.deferred.rows.find_one_and_update(
-            {"$or": [{"due": {"$lte": now}}, {"tried": {"$gt": now + _CLOCKS_DIFFER}}]},
+            {"$or": [{"due": {"$lte": now}}, {"tried": {"$gt": now + CLOCKS_DIFFER}}]},
             {"$set": {"due": now + _LEASE, "tried": now}, "$min": {"at": now}, "$inc": {"marks": 1}},
             sort=[("due", 1)],
             return_document=ReturnDocument.AFTER,
@@ -122,7 +121,7 @@ class ParkedMessages:
 
     def observe(self) -> None:
         for store in (self.deferred, self.parked):
-            _UNHANDLED.labels(self._work.service, store.name).set(store.rows.estimated_document_count())
+            _UNHANDLED.labels(self._unit_of_work.service, store.name).set(store.rows.estimated_document_count())
 
 
 def _word(reason: str) -> str:

@@ -17,7 +17,7 @@ from prometheus_client import Counter
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.errors import PyMongoError
 
-from shared.clock import LONG_AGO, utc_now
+from shared.clock import CLOCKS_DIFFER, LONG_AGO, utc_now
 from shared.db import Register
 from shared.db.unit_of_work import Row, Tx
 from shared.errors import Temporary, Unavailable
@@ -27,14 +27,12 @@ from shared.ops.backoff import full_jitter
 from shared.ops.logs import log, where
 
 LEASE = timedelta(seconds=5)
-# What is to come later than this was written by a clock that has since been put right.
-_CLOCKS_DIFFER = timedelta(minutes=1)
 _LEASE_ENDS = {"$add": ["$$NOW", round(LEASE.total_seconds() * 1000)]}
 # A lease that has run out, or was given when the database's own clock was ahead: nobody holds one for so long.
 _LAPSED = {
     "$or": [
         {"$lte": ["$lease_until", "$$NOW"]},
-        {"$gt": ["$lease_until", {"$add": ["$$NOW", round(_CLOCKS_DIFFER.total_seconds() * 1000)]}]},
+        {"$gt": ["$lease_until", {"$add": ["$$NOW", round(CLOCKS_DIFFER.total_seconds() * 1000)]}]},
     ]
 }
 _HEARTBEAT_SECONDS = 1.5
@@ -240,7 +238,7 @@ class Steps:
         """A step that failed is tried again within minutes: one that waits for longer was put off by a clock that has
         since been put right.
         """
-        wrong = {"attempts": {"$gt": 0}, "due": {"$gt": now + _SLOWEST + _CLOCKS_DIFFER}}
+        wrong = {"attempts": {"$gt": 0}, "due": {"$gt": now + _SLOWEST + CLOCKS_DIFFER}}
         self._rows.update_many(wrong, {"$set": {"due": now}})
 
 

@@ -13,26 +13,14 @@ from typing import Any
 from pymongo.errors import PyMongoError
 
 from shared.db import KeptRows, Register
-from shared.fields import Count, Digest, Enum, Field, Flag, Id, Name, Optional, Subject, Time, one_of
+from shared.fields import Count, Digest, Field, Flag, Id, Name, Optional, Subject, Time, one_of
 from shared.ids import new_id
 from shared.ops.logs import log, where
+from shared.security.roles import ROLES, SERVICE
 
 ANONYMOUS = "anonymous"
 OUTCOMES = one_of("done", "refused", "denied", "failed")
-_ROLES = Enum(
-    frozenset(
-        {
-            "caseworker",
-            "manager",
-            "data_protection",
-            "safeguarding_lead",
-            "auditor",
-            "app",
-            "service",
-            "none",
-        }
-    )
-)
+_ROLES = one_of(*ROLES, SERVICE, "none")
 CLEAR: Mapping[str, Field] = {
     "at": Time(),
     "sub": Subject(),

@@ -19,10 +19,9 @@ from shared.events import SERVICES
 from shared.fields import Subject
 from shared.ops.logs import log
 from shared.ops.settings import Settings
+from shared.security.roles import ROLES, SERVICE
 from shared.security.signing import ALGORITHM, BadSignature, PublicKeys, Signer, header_of, verify
 
-ROLES = frozenset({"caseworker", "manager", "data_protection", "safeguarding_lead", "auditor", "app"})
-SERVICE_ROLE = "service"
 LOCAL_ISSUER = "urn:fmn:local"
 SERVICE_TYP = "fmn-service"
 SERVICE_TOKEN_LIFE = timedelta(minutes=5)
@@ -141,11 +140,11 @@ class Authenticator:
             raise BadSignature("unknown-key")
         claims = self._decode(token, key.key, (ALGORITHM,), audience=self._service, issuer=key.service)
         life = claims["exp"] - claims["iat"]
-        if claims["sub"] != key.service or claims.get("roles") != [SERVICE_ROLE] or key.service not in SERVICES:
+        if claims["sub"] != key.service or claims.get("roles") != [SERVICE] or key.service not in SERVICES:
             raise BadSignature("claims")
         if not 0 < life <= SERVICE_TOKEN_LIFE.total_seconds():
             raise BadSignature("life")
-        return Caller(sub=key.service, roles=frozenset({SERVICE_ROLE}), is_service=True)
+        return Caller(sub=key.service, roles=frozenset({SERVICE}), is_service=True)
 
     def _person(self, token: str, head: Mapping[str, Any], now: datetime) -> Caller:
         if head.get("typ") not in _TYPES:
@@ -190,7 +189,7 @@ def service_token(signer: Signer, *, caller: str, called: str, now: datetime) ->
         "iss": caller,
         "sub": caller,
         "aud": called,
-        "roles": [SERVICE_ROLE],
+        "roles": [SERVICE],
         "iat": int(now.timestamp()),
         "nbf": int(now.timestamp()),
         "exp": int((now + SERVICE_TOKEN_LIFE).timestamp()),

@@ -1,171 +1,198 @@
-"""What every service is put together from, once: settings, databases, vault, register, steps, calls, erasing.
-
-A service's main.py opens its own stores on a `Kit` and adds its routes, handlers and steps: nothing else.
-"""
+"""A service as its main.py declares it: context, routes, handlers, steps, periodic jobs and hooks."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
 
 from flask import Flask
 
-from shared.db import Register
-from shared.db.gates import CLOSED, ERASED_SENTENCE, FROZEN, OPEN
 from shared.db.lost_keys import sweep_keys
-from shared.db.unit_of_work import Tx, UnitOfWork, connect
-from shared.db.vault import OFFICE_KEY, Vault, master_keys
-from shared.erasure.participant import ErasureParticipant
-from shared.errors import Erased
-from shared.events import Event, consent
-from shared.fields import Count, Optional, Table, one_of
-from shared.http import Blueprint, KernelStores, make_app, open_kernel_stores
-from shared.http.calls import Calls
+from shared.db.unit_of_work import Tx
+from shared.events import Event, EventType, consent
+from shared.http import Blueprint, make_app
 from shared.messaging.bus import Publisher
 from shared.messaging.inbox import Handler
 from shared.messaging.outbox import Outbox
-from shared.messaging.steps import Every, Run, Steps
+from shared.messaging.steps import Every, Run, StepRow
 from shared.ops.disks import Disks, ask_at, ask_mongodb
-from shared.ops.logs import configure
-from shared.ops.settings import Settings, SettingsError, load
-from shared.security.signing import PublicKeys, Signer
+from shared.ops.settings import SettingsError
+from shared.service.runtime import Runtime, open_runtime
 from shared.service.worker import run_worker
+
+C = TypeVar("C")
 
 _DAY_SECONDS: Final = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kit:
-    """One process of one service, before its own stores are opened."""
+class Opened(Generic[C]):
+    """One process of a service, opened: what it was declared with, each with its context."""
 
-    settings: Settings
-    unit_of_work: UnitOfWork
-    vault: Vault
-    register: Register
-    kernel_stores: KernelStores
-    steps: Steps
-    calls: Calls
-    public_keys: PublicKeys
-    erasure_participant: ErasureParticipant
+    runtime: Runtime
+    context: C
+    handlers: Mapping[str, Handler]
+    steps: Mapping[str, Run]
+    jobs: Sequence[Every]
 
-    def known(self, case_id: str) -> None:
-        """Make sure that this case is one we know of, asking the case service where we haven't heard of it yet.
 
-        Raises NotFound when it doesn't know it either, Erased, or Unavailable when it is away.
+class Service(Generic[C]):
+    """One service. Nothing is connected before `open`.
+
+    Handlers, steps, jobs and hooks are functions of modules. Each is called with the service's context first, the
+    frozen dataclass that `open_context` makes of the `Runtime`: its stores, its ways to others, its settings.
+    """
+
+    def __init__(self, name: str, open_context: Callable[[Runtime], C]) -> None:
+        self.name = name
+        self._open_context = open_context
+        self._routes: Callable[[C], Sequence[Blueprint]] = lambda context: ()
+        self._pages: dict[str, Callable[[C], Any]] = {}
+        self._checks: dict[str, Callable[[C], object]] = {}
+        self._away: tuple[type[Exception], ...] = ()
+        self._handlers: list[tuple[str, Callable[[C, Tx, Event], None]]] = []
+        self._steps: dict[str, Callable[[C, StepRow], datetime | None]] = {}
+        self._jobs: list[tuple[float, Callable[[C, datetime], object]]] = []
+        self._before_erasure: list[Callable[[C, str], None]] = []
+        self._receipt_claims: list[Callable[[C, str, str, int], Mapping[str, Any]]] = []
+        self._on_release: list[Callable[[C, Tx, str], None]] = []
+
+    # Declaring
+
+    def routes(self, blueprints: Callable[[C], Sequence[Blueprint]]) -> None:
+        """The routes under /v1."""
+        self._routes = blueprints
+
+    def page(self, path: str, view: Callable[[C], Any]) -> None:
+        """A page that needs no token; its path is on the kernel's list of public ones."""
+        self._pages[path] = view
+
+    def needs(self, server: str, check: Callable[[C], object], *, away: type[Exception]) -> None:
+        """A server besides MongoDB that must answer for the api to be ready. away: the error that says it doesn't."""
+        self._checks[server] = check
+        self._away = (*self._away, away)
+
+    def on(self, event_type: EventType, handler: Callable[[C, Tx, Event], None]) -> None:
+        """What is done with an event, in the transaction that remembers it. Several run in this order."""
+        self._handlers.append((event_type.type, handler))
+
+    def step(self, kind: str, run: Callable[[C, StepRow], datetime | None]) -> None:
+        """What runs a kind of step, outside every transaction; when to run it again, or None once it is done."""
+        if kind in self._steps:
+            raise ValueError(f"the step {kind} is declared twice")
+        self._steps[kind] = run
+
+    def every(self, seconds: float, run: Callable[[C, datetime], object]) -> None:
+        """What the worker does periodically, the first time at once."""
+        self._jobs.append((seconds, run))
+
+    def before_erasure(self, hook: Callable[[C, str], None]) -> None:
+        """What is done for a case once its gate is closed, before anything of it is deleted. Told the case."""
+        self._before_erasure.append(hook)
+
+    def receipt_claims(self, claims: Callable[[C, str, str, int], Mapping[str, Any]]) -> None:
+        """What else a receipt says. Told the case, the request, and whether it is receipt 1 or 2."""
+        self._receipt_claims.append(claims)
+
+    def on_release(self, hook: Callable[[C, Tx, str], None]) -> None:
+        """What goes on once a case is released, in the same transaction. Told the case."""
+        self._on_release.append(hook)
+
+    # Running
+
+    def open(self, process: str) -> Opened[C]:
+        """Connect and open everything, for the `api` or the `worker` process. Raises SettingsError."""
+        runtime = open_runtime(self.name, process)
+        context = self._open_context(runtime)
+        erasure = runtime.erasure
+        erasure.before_walk.extend(partial(hook, context) for hook in self._before_erasure)
+        erasure.more_claims.extend(partial(claims, context) for claims in self._receipt_claims)
+        erasure.on_release.extend(partial(hook, context) for hook in self._on_release)
+        own = [(name, partial(handler, context)) for name, handler in self._handlers]
+        sweep = Every(
+            seconds=_DAY_SECONDS,
+            run=lambda now: sweep_keys(runtime.unit_of_work, runtime.vault, now=now),
+            name="lost-keys",
+        )
+        jobs = [Every(seconds=each, run=partial(run, context), name=run.__name__) for each, run in self._jobs]
+        return Opened(
+            runtime=runtime,
+            context=context,
+            handlers=_by_type([*erasure.handlers().items(), *own]),
+            steps={**{kind: partial(run, context) for kind, run in self._steps.items()}, **erasure.step_kinds()},
+            jobs=[sweep, *jobs],
+        )
+
+    def create_api(self) -> Flask:
+        """The app of the api process. Raises SystemExit with one sentence for a setting that is wrong."""
+        try:
+            return self.app(self.open("api"))
+        except SettingsError as error:
+            raise SystemExit(str(error)) from error
+
+    def app(self, opened: Opened[C]) -> Flask:
+        """The app of an opened api process."""
+        runtime, context = opened.runtime, opened.context
+        settings = runtime.settings
+        Outbox(runtime.register, Publisher(settings.amqp_url, f"{settings.names}-{settings.service} api"))
+        asks = {server: ask_at(url) for server, url in settings.disks.items()}
+        disks = Disks(settings.disk_floor, {"mongodb": ask_mongodb(runtime.unit_of_work.vault_db), **asks})
+        disks.start()
+        app = make_app(
+            settings=settings,
+            register=runtime.register,
+            stores=runtime.kernel_stores,
+            blueprints=self._routes(context),
+            checks={
+                "mongodb": lambda: runtime.unit_of_work.client.admin.command("ping"),
+                **{server: partial(check, context) for server, check in self._checks.items()},
+            },
+            away=self._away,
+            disks=disks,
+        )
+        for path, view in self._pages.items():
+            app.add_url_rule(path, view.__name__, partial(view, context))
+        return app
+
+    def main(self, arguments: Sequence[str]) -> int:
+        """`python -m services.<name>.main worker`: run until told to stop; the exit code.
+
+        2 for other arguments, or a setting that is wrong, said in one sentence.
         """
-        state = self.unit_of_work.gates.state(case_id)
-        if state == CLOSED:
-            raise Erased(ERASED_SENTENCE)
-        if state is None:
-            self.calls.get("case", f"/cases/{case_id}")
-            self.unit_of_work.gates.prepare(self.vault, [case_id])
+        if list(arguments) != ["worker"]:
+            api = f"services.{self.name}.main:create_api()"
+            sys.stderr.write(f"This runs `worker`. The api runs under gunicorn as {api}.\n")
+            return 2
+        try:
+            opened = self.open("worker")
+        except SettingsError as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
+        runtime = opened.runtime
+        runtime.steps.serve(opened.steps)
+        return run_worker(
+            runtime.settings,
+            runtime.register,
+            opened.handlers,
+            runtime.steps,
+            opened.jobs,
+            # A service that never heard of the case makes no key for it, only to count it as found.
+            without_gate=frozenset({consent.STARTED.type}),
+        )
 
 
-def build(service: str, process: str) -> Kit:
-    """Connect and open what every service has, for its `api` or `worker`.
-
-    Raises SettingsError with one sentence for what is wrong.
-    """
-    configure(service=service, process=process)
-    settings = load()
-    if settings.service != service:
-        raise SettingsError(f"FMN_SERVICE says {settings.service}, but this is the {service} service.")
-    client = connect(settings.mongo_url)
-    unit_of_work = UnitOfWork(client, names=settings.names, service=service)
-    vault = Vault(client, unit_of_work.vault_db.name, master_keys(settings.master_keys))
-    vault.prepare()
-    vault.create_key(OFFICE_KEY)
-    register = Register(unit_of_work, vault)
-    register.keep(
-        "gates",
-        clear={
-            "state": one_of(OPEN, FROZEN, CLOSED),
-            "writes": Optional(Count()),
-            "seq": Count(),
-            "applied": Optional(Table(Count())),
-        },
-        retention=None,
-        why="a closed gate is the tombstone: a late message must not bring anyone back",
-    )
-    steps = Steps(register)
-    return Kit(
-        settings=settings,
-        unit_of_work=unit_of_work,
-        vault=vault,
-        register=register,
-        kernel_stores=open_kernel_stores(register, settings),
-        steps=steps,
-        calls=Calls(settings, Signer(settings.token_jwk)),
-        public_keys=PublicKeys.load(settings.public_keys),
-        erasure_participant=ErasureParticipant(
-            unit_of_work=unit_of_work, register=register, steps=steps, signer=Signer(settings.receipt_jwk)
-        ),
-    )
+def _by_type(handlers: Sequence[tuple[str, Handler]]) -> dict[str, Handler]:
+    """One handler a type: where several want the same event, they run one after another."""
+    together: dict[str, list[Handler]] = {}
+    for name, handler in handlers:
+        together.setdefault(name, []).append(handler)
+    return {name: partial(_run_all, each) for name, each in together.items()}
 
 
-def api(
-    kit: Kit,
-    blueprints: Sequence[Blueprint],
-    *,
-    checks: Mapping[str, Callable[[], object]] | None = None,
-    away: tuple[type[Exception], ...] = (),
-) -> Flask:
-    """The app of the api process. checks: servers besides MongoDB that must answer for it to be ready; away: the errors
-    that say that one of them doesn't.
-    """
-    settings = kit.settings
-    Outbox(kit.register, Publisher(settings.amqp_url, f"{settings.names}-{settings.service} api"))
-    asks = {server: ask_at(url) for server, url in settings.disks.items()}
-    disks = Disks(settings.disk_floor, {"mongodb": ask_mongodb(kit.unit_of_work.vault_db), **asks})
-    disks.start()
-    return make_app(
-        settings=settings,
-        register=kit.register,
-        stores=kit.kernel_stores,
-        blueprints=blueprints,
-        checks={"mongodb": lambda: kit.unit_of_work.client.admin.command("ping"), **(checks or {})},
-        away=away,
-        disks=disks,
-    )
-
-
-def worker(
-    kit: Kit,
-    handlers: Mapping[str, Handler],
-    kinds: Mapping[str, Run],
-    periodic: Sequence[Every] = (),
-) -> int:
-    """Run the worker process until it is told to stop; its exit code."""
-    kit.steps.serve({**kinds, **kit.erasure_participant.step_kinds()})
-    return run_worker(
-        kit.settings,
-        kit.register,
-        merged(kit.erasure_participant.handlers(), handlers),
-        kit.steps,
-        [
-            Every(
-                seconds=_DAY_SECONDS, run=lambda now: sweep_keys(kit.unit_of_work, kit.vault, now=now), name="lost-keys"
-            ),
-            *periodic,
-        ],
-        # A service that never heard of the case makes no key for it, only to count it as found.
-        without_gate=frozenset({consent.STARTED.type}),
-    )
-
-
-def merged(*several: Mapping[str, Handler]) -> dict[str, Handler]:
-    """One handler a type: where two want the same event, both are run, in this order."""
-    together: dict[str, Handler] = {}
-    for handlers in several:
-        for name, handler in handlers.items():
-            together[name] = handler if name not in together else _both(together[name], handler)
-    return together
-
-
-def _both(first: Handler, second: Handler) -> Handler:
-    def run(tx: Tx, event: Event) -> None:
-        first(tx, event)
-        second(tx, event)
-
-    return run
+def _run_all(handlers: Sequence[Handler], tx: Tx, event: Event) -> None:
+    for handler in handlers:
+        handler(tx, event)

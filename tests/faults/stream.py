@@ -95,7 +95,7 @@ def say(kit: Kit, about: list[Said], count: int, number: int = 0) -> bool:
             said.append((one, event.id, people))
 
     try:
-        kit.unit_of_work.run(act, answers=False)
+        kit.unit_of_work.run(act)
     except PyMongoError:
         # Perhaps it was committed; whatever is said next is newer.
         return False

@@ -72,7 +72,7 @@ def test_p24_writers_held_open_in_every_service_lose(
 
         # Whichever of the two the database lets through first: in time, or not at all.
         with suppress(Erased):
-            kit.unit_of_work.run(act, answers=False)
+            kit.unit_of_work.run(act)
 
     def late(service: str) -> None:
         """Its transaction has seen the open gate; it writes once that is closed."""
@@ -88,7 +88,7 @@ def test_p24_writers_held_open_in_every_service_lose(
             _write(kit, tx, case_id)
 
         with pytest.raises(Erased):
-            kit.unit_of_work.run(act, answers=False)
+            kit.unit_of_work.run(act)
 
     # When each holds its transaction open across the closing of the gate
     with ThreadPoolExecutor(2 * len(SERVICES)) as pool:

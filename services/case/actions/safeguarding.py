@@ -68,7 +68,7 @@ def alert(stores: CaseStores, calls: Asks, step: StepRow) -> None:
     """
     if stores.concerns.is_kept(step.key):
         calls.post("notifier", "/alerts", {"id": step.key})
-        stores.unit_of_work.run(lambda tx: stores.concerns.alerted(tx, step.key, step.now), answers=False)
+        stores.unit_of_work.run(lambda tx: stores.concerns.alerted(tx, step.key, step.now))
 
 
 def watch_alerts(stores: CaseStores, *, now: datetime) -> int:
@@ -149,7 +149,7 @@ def forget_old(stores: CaseStores, *, retention: timedelta, now: datetime) -> in
                 stores.steps.add(tx, FORGET_KEY_STEP, id, None)
             return removed
 
-        gone += stores.unit_of_work.run(act, answers=False)
+        gone += stores.unit_of_work.run(act)
     return gone
 
 

@@ -116,7 +116,7 @@ def run_clock(
         for review in reviews:
             stores.steps.add(tx, LOOK_STEP, review.id, review.case_id)
 
-    stores.unit_of_work.run(act, answers=False)
+    stores.unit_of_work.run(act)
     end_shells(now, False)
     return Ran(now=now, counts=counts, stopped=None)
 

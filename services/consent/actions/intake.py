@@ -115,7 +115,7 @@ def deliver(stores: Stores, calls: Posts, *, case_id: str) -> None:
         if left is not None:
             stores.intakes.remove(tx, left)
 
-    stores.unit_of_work.run(act, answers=False)
+    stores.unit_of_work.run(act)
 
 
 def abandon(stores: Stores, *, case_id: str) -> None:
@@ -130,7 +130,7 @@ def abandon(stores: Stores, *, case_id: str) -> None:
         stores.steps.add(tx, ABANDON_STEP, case_id, case_id)
         stores.steps.add(tx, END_STEP, case_id, case_id)
 
-    stores.unit_of_work.run(act, answers=False)
+    stores.unit_of_work.run(act)
 
 
 def end_abandoned(calls: Posts, *, case_id: str) -> None:

@@ -220,7 +220,7 @@ def look(
             case Do.WAIT:
                 stores.reviews.save(tx, replace(review, next_at=step.look_at))
 
-    stores.unit_of_work.run(act, answers=False)
+    stores.unit_of_work.run(act)
 
 
 def _begun_anew(review: Review) -> Review:

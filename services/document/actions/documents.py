@@ -88,7 +88,7 @@ def file_document(stores: Stores, *, case_id: str, incoming: Incoming) -> Docume
         check_casework(stores, tx, case_id)
         stores.receiving.begin(tx, upload)
 
-    stores.unit_of_work.run(begin, answers=False)
+    stores.unit_of_work.run(begin)
     with in_progress(stores, upload, incoming.hang_up) as progress:
         form = incoming.open()
         if (early := incoming.early(form.fields)) is not None:
@@ -149,7 +149,7 @@ def add_version(
         stores.receiving.begin(tx, upload)
         return upload
 
-    upload = stores.unit_of_work.run(begin, answers=False)
+    upload = stores.unit_of_work.run(begin)
     with in_progress(stores, upload, hang_up) as progress, stored(stores, progress, body()) as file:
         content = looked_at(file)
         _check_still_obtainable(stores, before)

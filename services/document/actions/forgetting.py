@@ -47,7 +47,7 @@ def end_uploads(stores: Stores, case_id: str) -> None:
 def bury(stores: Stores, upload: Upload) -> None:
     """Purge what a dead upload wrote, and remember its key in case it was only slow."""
     stores.files.purge(upload.object_key)
-    stores.unit_of_work.run(lambda tx: stores.receiving.abandon(tx, upload), answers=False)
+    stores.unit_of_work.run(lambda tx: stores.receiving.abandon(tx, upload))
 
 
 def keep_paper(stores: Stores, case_id: str) -> None:
@@ -63,7 +63,7 @@ def keep_paper(stores: Stores, case_id: str) -> None:
             if found is not None and not found.is_disposed:
                 stores.papers.make_late(tx, found)
 
-        stores.unit_of_work.run(move, answers=False)
+        stores.unit_of_work.run(move)
 
 
 def settle_papers(stores: Stores, erasure_participant: SettlesLate, step: StepRow) -> None:
@@ -75,7 +75,7 @@ def settle_papers(stores: Stores, erasure_participant: SettlesLate, step: StepRo
     if erasure_participant.rows.count_documents({"case_id": case_id, "receipts": []}, limit=1):
         raise Temporary("first-receipt-pending")
     stores.papers.destroy_late_key(case_id)
-    stores.unit_of_work.run(lambda tx: erasure_participant.settle_late(tx, case_id), answers=False)
+    stores.unit_of_work.run(lambda tx: erasure_participant.settle_late(tx, case_id))
 
 
 def paper_claims(stores: Stores, case_id: str) -> dict[str, Any]:

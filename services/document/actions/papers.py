@@ -111,9 +111,7 @@ def move_paper_file(stores: Stores, *, paper: PaperFile, said: MovementSaid) -> 
         return rules.moved(before, Movement(direction=said.direction, who=said.who, reason=said.reason, at=now))
 
     if is_closed(stores, paper):
-        return _told(
-            lambda: stores.unit_of_work.run(lambda tx: _move_late(stores, tx, paper.id, change), answers=False)
-        )
+        return _told(lambda: stores.unit_of_work.run(lambda tx: _move_late(stores, tx, paper.id, change)))
 
     def act(tx: Tx) -> PaperFile:
         _enter(tx, paper.case_id, frozen_too=said.direction != OUT)
@@ -142,9 +140,7 @@ def dispose_of_paper_file(stores: Stores, *, paper: PaperFile, said: DisposalSai
         return rules.disposed(before, act, by_manager=by_manager)
 
     if is_closed(stores, paper):
-        return _told(
-            lambda: stores.unit_of_work.run(lambda tx: _dispose_late(stores, tx, paper.id, change), answers=False)
-        )
+        return _told(lambda: stores.unit_of_work.run(lambda tx: _dispose_late(stores, tx, paper.id, change)))
 
     def act(tx: Tx) -> PaperFile:
         _enter(tx, paper.case_id, frozen_too=False)

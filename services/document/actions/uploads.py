@@ -110,7 +110,7 @@ def give_up(stores: Stores, upload: Upload, *, certain: bool) -> None:
         if there and certain:
             stores.receiving.forget(upload)
         elif there:
-            stores.unit_of_work.run(lambda tx: stores.receiving.abandon(tx, upload), answers=False)
+            stores.unit_of_work.run(lambda tx: stores.receiving.abandon(tx, upload))
     except Exception as error:  # noqa: BLE001 - whatever it is, the row stays, lapses and is swept
         log.warning("upload.left_to_sweep", record_id=upload.id, case_id=upload.case_id, **where(error))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from flask import Response, request
 
@@ -18,20 +18,10 @@ from services.document.store.files import OpenFile
 from services.document.store.stores import Stores
 from services.document.upload.crypt import read_range
 from services.document.upload.readable import Readable
-from shared.errors import Problem
+from shared.errors import RangeNotSatisfiable
 from shared.http import Blueprint, Inward, allow, audit_case, check_if_match, etag_of, ok
 
 _OUTSIDE = "The range asked for lies outside the file."
-
-
-class _RangeNotSatisfiable(Problem):
-    name: ClassVar[str] = "range-not-satisfiable"
-    status: ClassVar[int] = 416
-    title: ClassVar[str] = "There is no such part of it"
-
-    def __init__(self, size: int) -> None:
-        super().__init__(_OUTSIDE)
-        self.headers = {"Content-Range": f"bytes */{size}", "Accept-Ranges": "bytes"}  # type: ignore[misc]
 
 
 class Download:
@@ -109,7 +99,7 @@ def _sent(stores: Stores, version: Version, etag: str) -> Response:
     try:
         part = _part_wanted(size, etag)
     except OutOfRange as error:
-        raise _RangeNotSatisfiable(error.size) from None
+        raise RangeNotSatisfiable(_OUTSIDE, size=error.size) from None
     wanted = part or ByteRange(0, size)
     body: Any = ()
     if request.method != "HEAD":

@@ -71,7 +71,7 @@ def hand_over(stores: Stores, outside: Outside, step: StepRow) -> datetime | Non
             _done(stores, tx, request, case_id, m.outcome_of(latest["ended"]))
         stores.steps.add(tx, SECOND_STEP, request, case_id)
 
-    stores.unit_of_work.run(tell, answers=False)
+    stores.unit_of_work.run(tell)
     return None
 
 
@@ -87,7 +87,7 @@ def _done(stores: Stores, tx: Tx, request: str, case_id: str, outcome: m.Outcome
 
 
 def _later(stores: Stores, request: str, case_id: str, *, tries: int, due_at: datetime, now: datetime) -> datetime:
-    stores.unit_of_work.run(lambda tx: stores.put_last_letter(tx, request, case_id, tries=tries), answers=False)
+    stores.unit_of_work.run(lambda tx: stores.put_last_letter(tx, request, case_id, tries=tries))
     log.warning("last_letter.not_handed_over", request=request, case_id=case_id, attempt=tries)
     return min(now + min(_SLOWEST, timedelta(seconds=2.0 ** min(tries, 10))), max(due_at, now + timedelta(seconds=1)))
 
@@ -136,11 +136,11 @@ def _move(stores: Stores, letter: Record, state: str, channel: m.Channel) -> Rec
     """Commit where the letter is now; None when it was settled, or taken by another process, meanwhile."""
     attempt = new_id() if state == "sending" else None
     changed = {"state": state, "attempt": attempt, "channel": channel.value}
-    done = stores.unit_of_work.run(lambda tx: stores.move_sealed(tx, letter, **changed), answers=False)
+    done = stores.unit_of_work.run(lambda tx: stores.move_sealed(tx, letter, **changed))
     if not done:
         return None
     return replace(letter, version=letter.version + 1, clear={**letter.clear, **changed})
 
 
 def _end(stores: Stores, letter: Record, request: str, outcome: m.Outcome) -> None:
-    stores.unit_of_work.run(lambda tx: stores.end_sealed(tx, letter, request, outcome), answers=False)
+    stores.unit_of_work.run(lambda tx: stores.end_sealed(tx, letter, request, outcome))

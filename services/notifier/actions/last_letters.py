@@ -76,10 +76,10 @@ def seal(stores: Stores, outside: Outside, step: StepRow) -> None:
     try:
         letters = _written(stores, outside, row, now=step.now)
         stores.vault.create_key(letter_key(request))
-        stores.unit_of_work.run(lambda tx: _seal(stores, tx, request, case_id, letters), answers=False)
+        stores.unit_of_work.run(lambda tx: _seal(stores, tx, request, case_id, letters))
     except (Erased, NotFound):
         # The erasure began without our answer, or the case was never there: there is nobody to write to any more.
-        stores.unit_of_work.run(lambda tx: _seal(stores, tx, request, case_id, []), answers=False)
+        stores.unit_of_work.run(lambda tx: _seal(stores, tx, request, case_id, []))
     _drop_key(stores, request, stores.last_letter(request))
 
 

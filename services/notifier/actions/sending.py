@@ -148,7 +148,7 @@ def _begin(stores: Stores, found: m.Notification, way: m.Channel, content: Conte
         begun = replace(latest, status=m.Status.SENDING, reason=None, channel=way, attempt=attempt, sending_at=tx.now)
         return stores.change_notification(tx, latest, begun, content)
 
-    return stores.unit_of_work.run(act, answers=False)
+    return stores.unit_of_work.run(act)
 
 
 def _hand_over(stores: Stores, outside: Outside, ready: _Ready, now: datetime) -> datetime | None:
@@ -210,7 +210,7 @@ def _settle(
         stores.change_notification(tx, latest, after, NOTHING_KEPT if status in m.GONE else None)
         tell_of_review(tx, after)
 
-    stores.unit_of_work.run(act, answers=False)
+    stores.unit_of_work.run(act)
 
 
 def _stop(stores: Stores, found: m.Notification, status: m.Status, reason: m.Reason) -> None:
@@ -224,4 +224,4 @@ def _stop(stores: Stores, found: m.Notification, status: m.Status, reason: m.Rea
             stores.change_notification(tx, latest, after, NOTHING_KEPT if status in m.GONE else None)
             tell_of_review(tx, after)
 
-    stores.unit_of_work.run(act, answers=False)
+    stores.unit_of_work.run(act)

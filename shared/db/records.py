@@ -1,0 +1,145 @@
+"""How a dataclass lies in MongoDB: clear fields from a closed list beside one sealed sub-document `personal`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, replace
+from typing import Any, Final, Generic, TypeVar, get_args
+
+from shared.conversion import field_types, from_plain, to_plain
+from shared.db.vault import OFFICE_KEY, KeyGone, Vault
+from shared.fields import Field, misfits
+
+T = TypeVar("T")
+Row = dict[str, Any]
+
+#: Fields of a dataclass that are the row's own, and neither clear fields nor sealed.
+OF_THE_ROW: Final = ("id", "case_id", "version", "own_key")
+
+
+class Records(Generic[T]):
+    """The items of one store as rows, and back.
+
+    T is a frozen dataclass. Its `id`, `case_id`, `version` and `own_key` are the row's own, where it has them; without
+    `id` the case's id is the record's. The fields that `clear` names lie in clear, all the others are sealed. A T with
+    a field called `personal` says itself what is sealed: that field alone.
+
+    absent_if_none: clear fields that are left out of the row where they are None. key_of: the name of the key that an
+    item is sealed under; None for its case's, or the office's where it has no case. upgrade: what turns a row of an
+    earlier form into one of today's, when it is read.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: type[T],
+        *,
+        vault: Vault,
+        clear: Mapping[str, Field],
+        absent_if_none: tuple[str, ...] = (),
+        key_of: Callable[[T], str | None] = lambda item: None,
+        upgrade: Callable[[Row], Row] = lambda row: row,
+    ) -> None:
+        self._name = name
+        self._kind = kind
+        self._vault = vault
+        self._clear = clear
+        self._absent_if_none = absent_if_none
+        self._key_of = key_of
+        self._upgrade = upgrade
+        types = field_types(kind)
+        if unknown := sorted(set(clear) - types.keys()):
+            raise TypeError(f"{name} keeps in clear what {kind.__name__} doesn't have: {', '.join(unknown)}")
+        self._names = frozenset(types)
+        sealed = tuple(field for field in types if field not in clear and field not in OF_THE_ROW)
+        self.sealed = ("personal",) if "personal" in sealed else sealed
+        self._none_if_missing = {
+            field.name: None
+            for field in fields(kind)  # type: ignore[arg-type]
+            if field.default is MISSING
+            and field.default_factory is MISSING
+            and type(None) in get_args(types[field.name])
+        }
+
+    def id_of(self, item: T) -> str:
+        return str(getattr(item, "id" if "id" in self._names else "case_id"))
+
+    def case_id_of(self, item: T) -> str | None:
+        case_id = getattr(item, "case_id", None)
+        return None if case_id is None else str(case_id)
+
+    def version_of(self, item: T) -> int:
+        return int(getattr(item, "version", 1))
+
+    def at_version(self, item: T, version: int) -> T:
+        return replace(item, version=version) if "version" in self._names else item  # type: ignore[type-var]
+
+    def as_read(self, item: T) -> Row:
+        """The query that finds the record at the version that was read."""
+        return {"_id": self.id_of(item), "version": self.version_of(item)}
+
+    def row_of(self, item: T) -> Row:
+        """The item as MongoDB holds it.
+
+        Raises ValueError naming the clear fields that don't fit the closed list, KeyGone where there is no key.
+        """
+        row: Row = {"_id": self.id_of(item), "case_id": self.case_id_of(item), "version": self.version_of(item)}
+        row |= self.clear_of(item)
+        sealed = self._sealed_of(item)
+        if sealed is not None:
+            key = self._key_of(item)
+            # The record's own id inside, so that one record's personal part can't be put in another.
+            row["personal"] = self._vault.seal({**sealed, "_id": row["_id"]}, key or row["case_id"] or OFFICE_KEY)
+            if key is not None:
+                row["own_key"] = True
+        return row
+
+    def clear_of(self, item: T) -> Row:
+        """The item's clear fields. Raises ValueError naming those that don't fit the closed list."""
+        clear = {name: to_plain(getattr(item, name)) for name in self._clear}
+        for name in self._absent_if_none:
+            if clear[name] is None:
+                del clear[name]
+        if wrong := misfits(self._clear, clear):
+            raise ValueError(f"{self._name} doesn't keep in clear, or wants otherwise: {', '.join(wrong)}")
+        return clear
+
+    def _sealed_of(self, item: T) -> Row | None:
+        if self.sealed == ("personal",):
+            sealed = to_plain(getattr(item, "personal"))  # noqa: B009 - T has it, which its type can't say
+            return None if sealed is None else dict(sealed)
+        return {name: to_plain(getattr(item, name)) for name in self.sealed} if self.sealed else None
+
+    def item_of(self, row: Row, *, stripped: bool = False) -> T | None:
+        """The row, opened; None for an orphan, whose key is gone, and for a sealed part of another record.
+
+        stripped: a row whose key is gone is still true without its sealed part.
+        """
+        row = self._upgrade(row)
+        opened: Row | None = None
+        if row.get("personal") is not None:
+            try:
+                opened = self._vault.open(row["personal"])
+            except KeyGone:
+                if not stripped:
+                    return None
+            if opened is not None and opened.pop("_id", None) != row["_id"]:
+                return None
+        kept: Row = {name: row[name] for name in self._clear if name in row}
+        kept |= {"personal": opened} if self.sealed == ("personal",) else opened or {}
+        kept |= {"id": row["_id"], "case_id": row.get("case_id")}
+        kept |= {"version": row.get("version", 1), "own_key": row.get("own_key", False)}
+        return from_plain({**self._none_if_missing, **kept}, self._kind)
+
+    def shown_of(self, item: T, *, less: tuple[str, ...]) -> dict[str, Any]:
+        """The item's fields as plain JSON values, as the family would be given them, less some and the row's own."""
+        left_out = {*OF_THE_ROW, *less}
+        return {name: _json(to_plain(getattr(item, name))) for name in self._names if name not in left_out}
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _json(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_json(item) for item in value]
+    return value.isoformat() if hasattr(value, "isoformat") else value

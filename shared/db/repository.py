@@ -1,0 +1,249 @@
+"""A repository: one store whose records are one frozen dataclass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from functools import partial
+from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack
+
+from pymongo import ASCENDING, UpdateOne
+from pymongo import collection as mongo
+from pymongo.client_session import ClientSession
+from pymongo.read_concern import ReadConcern
+
+from shared.db.records import Records, Row
+from shared.db.store import Disposal, Exported, Inventory
+from shared.db.unit_of_work import Tx
+from shared.db.vault import Vault
+from shared.errors import CHANGED_SENTENCE, Changed
+from shared.fields import Field
+
+T = TypeVar("T")
+
+
+class Options(TypedDict, Generic[T], total=False):
+    """What a repository may be told besides.
+
+    indexes, unique: by clear fields; a unique one passes over rows without its fields.
+    absent_if_none: clear fields that are left out of the row where they are None.
+    exported, not_exported: whether a family is given its records (P23), and less which fields.
+    key_of: the name of the key that an item is sealed under; None for its case's, or the office's without a case.
+    upgrade: what turns a row of an earlier form into one of today's, when it is read.
+    expire_after: rows go so long after their clear field `at`.
+    why: why an erasure leaves it, where it does.
+    """
+
+    indexes: tuple[tuple[str, ...], ...]
+    unique: tuple[tuple[str, ...], ...]
+    absent_if_none: tuple[str, ...]
+    exported: bool
+    not_exported: tuple[str, ...]
+    key_of: Callable[[T], str | None]
+    upgrade: Callable[[Row], Row]
+    expire_after: timedelta
+    why: str
+
+
+_LEFT_BY_AN_ERASURE: Final = (Disposal.KEEP, Disposal.APART)
+
+
+class Repository(Generic[T]):
+    """See `Store`, and `Records` for how T is stored. `Register.repository` says what the arguments mean.
+
+    Every write goes through a transaction; reads outside one see what a majority has.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        kind: type[T],
+        *,
+        rows: mongo.Collection[Row],
+        vault: Vault,
+        clear: Mapping[str, Field],
+        disposal: Disposal,
+        **options: Unpack[Options[T]],
+    ) -> None:
+        self.name = name
+        self.disposal = disposal
+        self.clear = clear
+        self.rows = rows
+        self.why = options.get("why", "")
+        self._indexes = options.get("indexes", ())
+        self._unique = options.get("unique", ())
+        self._expire_after = options.get("expire_after")
+        self._exported = options.get("exported", True) and disposal is not Disposal.APART
+        self._not_exported = options.get("not_exported", ())
+        self._records = Records(
+            name,
+            kind,
+            vault=vault,
+            clear=clear,
+            absent_if_none=options.get("absent_if_none", ()),
+            key_of=options.get("key_of", lambda item: None),
+            upgrade=options.get("upgrade", lambda row: row),
+        )
+
+    def prepare(self) -> None:
+        self.rows.create_index([("case_id", ASCENDING), ("_id", ASCENDING)])
+        for names in self._indexes:
+            self.rows.create_index([(name, ASCENDING) for name in names])
+        for names in self._unique:
+            # Partial, so that rows without the field don't clash with one another.
+            self.rows.create_index(
+                [(name, ASCENDING) for name in names],
+                unique=True,
+                partialFilterExpression={name: {"$exists": True} for name in names},
+            )
+        if self._expire_after is not None:
+            self.rows.create_index("at", expireAfterSeconds=int(self._expire_after.total_seconds()))
+
+    # Writing
+
+    def add(self, item: T, *, tx: Tx) -> T:
+        """Write a new record; the item at version 1.
+
+        Raises DuplicateKeyError where a unique index has it already, ValueError for a clear field off the closed list.
+        """
+        new = self._records.at_version(item, 1)
+        self.rows.insert_one(self.row_of(new), session=tx.session)
+        return new
+
+    def save(self, item: T, *, tx: Tx) -> T:
+        """Write the whole record anew; the item at its next version.
+
+        Raises Changed when its version isn't the one that is stored.
+        """
+        new = self._next(item)
+        done = self.rows.replace_one(self._records.as_read(item), self.row_of(new), session=tx.session)
+        if done.matched_count != 1:
+            raise Changed(CHANGED_SENTENCE)
+        return new
+
+    def save_clear(self, item: T, *, tx: Tx) -> T:
+        """Write the clear fields alone, and leave the sealed part as it is, also where nobody can open it any more.
+
+        The item at its next version. Raises Changed when its version isn't the one that is stored.
+        """
+        new = self._next(item)
+        change = {**self._records.clear_of(new), "version": self._records.version_of(new)}
+        done = self.rows.update_one(self._records.as_read(item), {"$set": change}, session=tx.session)
+        if done.matched_count != 1:
+            raise Changed(CHANGED_SENTENCE)
+        return new
+
+    def put(self, item: T, *, tx: Tx) -> None:
+        """Make or change a record that has no sealed part, whatever it was; written at the transaction's end."""
+        if self._records.sealed:
+            raise TypeError(f"{self.name} has a sealed part: use add or save")
+        start = {"case_id": self._records.case_id_of(item)}
+        change = {"$set": self._records.clear_of(item), "$inc": {"version": 1}, "$setOnInsert": start}
+        tx.write(self.rows, UpdateOne({"_id": self._records.id_of(item)}, change, upsert=True))
+
+    def remove(self, item: T, *, tx: Tx) -> None:
+        """Delete this version of the record. Raises Changed when its version isn't the one that is stored."""
+        if self.rows.delete_one(self._records.as_read(item), session=tx.session).deleted_count != 1:
+            raise Changed(CHANGED_SENTENCE)
+
+    def strip(self, id: str, *, tx: Tx) -> None:
+        """Take the sealed part off one record, and leave the row."""
+        self.rows.update_one({"_id": id}, {"$unset": {"personal": ""}}, session=tx.session)
+
+    def row_of(self, item: T) -> Row:
+        """The item as MongoDB holds it, for what writes its row itself."""
+        return self._records.row_of(item)
+
+    def _next(self, item: T) -> T:
+        return self._records.at_version(item, self._records.version_of(item) + 1)
+
+    # Reading
+
+    def get(self, id: str, *, case_id: str | None = None, tx: Tx | None = None) -> T | None:
+        """The record of that id; None when there is none, its key is gone, or it is of another case than `case_id`."""
+        row = self.rows.find_one({"_id": id}, session=session_of(tx))
+        if row is None or (case_id is not None and row["case_id"] != case_id):
+            return None
+        return self._opened(row)
+
+    def find(
+        self,
+        where: Mapping[str, Any],
+        *,
+        after: str | None = None,
+        limit: int = 0,
+        sort: Sequence[tuple[str, int]] = (("_id", ASCENDING),),
+        tx: Tx | None = None,
+    ) -> list[T]:
+        """Records by clear fields, oldest first; orphans are passed over. limit 0: all of them."""
+        query = dict(where) if after is None else {"$and": [dict(where), {"_id": {"$gt": after}}]}
+        found: list[T] = []
+        for row in self.rows.find(query, session=session_of(tx)).sort(list(sort)):
+            item = self._opened(row)
+            if item is not None:
+                found.append(item)
+            if limit and len(found) >= limit:
+                break
+        return found
+
+    def first(self, where: Mapping[str, Any], *, tx: Tx | None = None) -> T | None:
+        """The oldest record by clear fields."""
+        found = self.find(where, limit=1, tx=tx)
+        return found[0] if found else None
+
+    def of_case(self, case_id: str, *, tx: Tx | None = None) -> list[T]:
+        """All records of the case, oldest first."""
+        return self.find({"case_id": case_id}, tx=tx)
+
+    def page(self, where: Mapping[str, Any], after: str | None, limit: int) -> list[T]:
+        """Up to `limit` records by clear fields whose id is above `after`: one page of a list."""
+        return self.find(where, after=after, limit=limit)
+
+    def count(self, where: Mapping[str, Any], *, tx: Tx | None = None) -> int:
+        """How many rows there are by clear fields, whoever can still open them."""
+        return self.rows.count_documents(dict(where), session=session_of(tx))
+
+    def exists(self, where: Mapping[str, Any], *, tx: Tx | None = None) -> bool:
+        """Whether there is a row by clear fields, whoever can still open it."""
+        return self.rows.count_documents(dict(where), session=session_of(tx), limit=1) > 0
+
+    def _opened(self, row: Row) -> T | None:
+        return self._records.item_of(row, stripped=self.disposal is Disposal.STRIP)
+
+    # Forgetting
+
+    def found(self, case_id: str) -> int:
+        # Of what stands apart a count would already say that there is something.
+        return 0 if self.disposal in _LEFT_BY_AN_ERASURE else self.rows.count_documents(self._of(case_id))
+
+    def delete(self, case_id: str) -> int:
+        if self.disposal in _LEFT_BY_AN_ERASURE:
+            return 0
+        if self.disposal is Disposal.STRIP:
+            return self.rows.update_many(self._of(case_id), {"$unset": {"personal": ""}}).modified_count
+        return self.rows.delete_many(self._of(case_id)).deleted_count
+
+    def inventory(self, case_id: str) -> Inventory:
+        return Inventory(count=self.found(case_id), delete=partial(self.delete, case_id))
+
+    def remaining(self, case_id: str) -> int:
+        if self.disposal in _LEFT_BY_AN_ERASURE:
+            return 0
+        return self.rows.with_options(read_concern=ReadConcern("majority")).count_documents(self._of(case_id))
+
+    def export(self, case_id: str) -> Iterator[Exported]:
+        for item in self.of_case(case_id) if self._exported else ():
+            fields = self._records.shown_of(item, less=self._not_exported)
+            yield Exported(id=self._records.id_of(item), fields=fields)
+
+    def _of(self, case_id: str) -> Row:
+        where: Row = {"case_id": case_id}
+        if self.disposal is Disposal.STRIP:
+            # What came after the case was gone is sealed under a key of its own, and ends with what it asks for.
+            where |= {"personal": {"$exists": True}, "own_key": {"$exists": False}}
+        return where
+
+
+def session_of(tx: Tx | None) -> ClientSession | None:
+    """The transaction's session, for what reads rows itself."""
+    return None if tx is None else tx.session
