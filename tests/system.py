@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any, TypeVar
 
 import requests
@@ -14,6 +15,7 @@ from deploy.local.processes import Process
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from shared.security.signing import Signer
+from shared.service.service import Opened, Service
 from tests import samples
 
 T = TypeVar("T")
@@ -40,17 +42,23 @@ def eventually(check: Callable[[], T], *, within_seconds: float = 60.0) -> T:
         time.sleep(0.05)
 
 
+def open_service(name: str, process: str) -> Opened[Any]:
+    """The service as its own process would open it, with the settings of this one's environment."""
+    service: Service[Any] = import_module(f"services.{name}.main").service
+    return service.open(process)
+
+
 class Caller:
     """Someone with a token, calling the service that owns a path."""
 
     def __init__(self, system: System, token: str) -> None:
-        self._house = system
+        self._system = system
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def call(self, method: str, path: str, **more: Any) -> requests.Response:
-        return self._session.request(method, self._house.url(path), timeout=30, **more)
+        return self._session.request(method, self._system.url(path), timeout=30, **more)
 
     def get(self, path: str, **query: Any) -> requests.Response:
         return self.call("GET", path, params=query)
@@ -126,7 +134,7 @@ class System:
         return Caller(self, token)
 
     def process(self, name: str) -> Process:
-        """A running process of this house, not of another on the same servers, by its short name: `case-worker`."""
+        """A running process of this system, not of another on the same servers, by its short name: `case-worker`."""
         services = self.stack.services
         own = services.get(f"{self.provided.prefix}-{name}")
         return own or next(p for n, p in services.items() if n.endswith(name))

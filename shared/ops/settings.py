@@ -13,7 +13,7 @@ from typing import Any
 from environs import Env, EnvError
 
 from shared.events import SERVICES
-from shared.ops.office import Office
+from shared.office import Office
 from shared.uk.working_days import WorkingDays
 
 # A claim may be brought within six years (Limitation Act 1980, s. 5), and the record is what answers it.

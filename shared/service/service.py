@@ -102,6 +102,11 @@ class Service(Generic[C]):
         """What goes on once a case is released, in the same transaction. Told the case."""
         self._on_release.append(hook)
 
+    @property
+    def handles(self) -> frozenset[str]:
+        """The types of the events that its own handlers are for."""
+        return frozenset(name for name, _ in self._handlers)
+
     # Running
 
     def open(self, process: str) -> Opened[C]:

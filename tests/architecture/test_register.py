@@ -13,8 +13,8 @@ from deploy.local.provision import Provision
 from shared import fields
 from shared.db import Disposal
 from shared.events import SERVICES, all_types
-from shared.service.service import service
-from tests.system import System
+from shared.service.runtime import Runtime
+from tests.system import System, open_service
 
 CLOSED_TYPES = (
     fields.Id,
@@ -46,19 +46,17 @@ def leaves(field: Any) -> Iterator[Any]:
 
 
 @pytest.fixture(params=SERVICES)
-def kit(request: pytest.FixtureRequest, provided: Provision, monkeypatch: pytest.MonkeyPatch) -> service.Kit:
+def runtime(request: pytest.FixtureRequest, provided: Provision, monkeypatch: pytest.MonkeyPatch) -> Runtime:
     name = str(request.param)
     for setting, value in provided.env[name].items():
         monkeypatch.setenv(setting, value)
-    kit = service.build(name, "api")
-    importlib.import_module(f"services.{name}.main").stores(kit)
-    return kit
+    return open_service(name, "api").runtime
 
 
-def test_every_clear_field_is_of_the_closed_types(kit: service.Kit) -> None:
+def test_every_clear_field_is_of_the_closed_types(runtime: Runtime) -> None:
     wrong = [
         f"{store.name}.{name}"
-        for store in kit.register.stores.values()
+        for store in runtime.register.stores.values()
         for name, field in store.clear.items()
         for leaf in leaves(field)
         if not isinstance(leaf, CLOSED_TYPES)
@@ -66,8 +64,8 @@ def test_every_clear_field_is_of_the_closed_types(kit: service.Kit) -> None:
     assert wrong == []
 
 
-def test_what_an_erasure_keeps_says_why(kit: service.Kit) -> None:
-    kept = [s for s in kit.register.stores.values() if s.disposal is Disposal.KEEP and hasattr(s, "why")]
+def test_what_an_erasure_keeps_says_why(runtime: Runtime) -> None:
+    kept = [s for s in runtime.register.stores.values() if s.disposal is Disposal.KEEP and hasattr(s, "why")]
     assert kept
     assert all(store.why for store in kept)
 
@@ -93,16 +91,15 @@ def test_every_collection_in_the_database_is_registered(
     system.a_scan(case_id)
     for setting, value in system.provided.env[name].items():
         monkeypatch.setenv(setting, value)
-    kit = service.build(name, "worker")
-    importlib.import_module(f"services.{name}.main").stores(kit)
+    runtime = open_service(name, "worker").runtime
     worker_adds = {"inbox", "outbox", "deferred", "parked", "trying"}
     with admin_client(system.stack.places, system.stack.ports) as client:
         there: set[str] = set()
         for suffix in ("", "_vault"):
             there |= set(client[f"{system.provided.prefix}_{name}{suffix}"].list_collection_names())
-        fields_there = _clear_fields(client[f"{system.provided.prefix}_{name}"], kit.register.stores)
+        fields_there = _clear_fields(client[f"{system.provided.prefix}_{name}"], runtime.register.stores)
     # Then each is one that the register knows, and each row has nothing in clear but what its list names
-    assert there - NOT_OURS - worker_adds <= set(kit.register.stores)
+    assert there - NOT_OURS - worker_adds <= set(runtime.register.stores)
     assert fields_there == {}
 
 

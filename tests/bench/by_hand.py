@@ -18,15 +18,16 @@ import pika  # type: ignore[import-untyped]
 from flask import Flask
 
 from services.case import schemas
-from services.case.api.callers import WRITERS
 from services.case.model.references import new_reference
 from shared.clock import utc_now
 from shared.events import Event, read, write
 from shared.events import case as events
-from shared.http import Answer, Blueprint, Inward, allow, created, idempotent
+from shared.http import Blueprint, Inward, JsonResponse, allow, created, idempotent
 from shared.ids import new_id
 from shared.messaging.bus.amqp import EXCHANGE, persistent
-from shared.service.service import api, build
+from shared.security.roles import CASEWORK
+from shared.service.runtime import Runtime, open_runtime
+from shared.service.service import Opened, Service
 
 
 class Hand:
@@ -47,20 +48,20 @@ class Hand:
 
 def create_api() -> Flask:
     """The case service's api, with this one route."""
-    kit = build("case", "api")
-    rows, hand = kit.unit_of_work.db["cases"], Hand(kit.settings.amqp_url)
+    runtime = open_runtime("case", "api")
+    rows, hand = runtime.unit_of_work.db["cases"], Hand(runtime.settings.amqp_url)
     blp = Blueprint("cases", description="Cases, by hand.")
 
     @blp.route("/cases", methods=["POST"])
-    @allow(*WRITERS, inward=Inward.YES)
+    @allow(*CASEWORK, inward=Inward.YES)
     @blp.arguments(schemas.NewCase)
     @blp.response(201, schemas.CaseOut)
     @idempotent(lambda answer: answer)
-    def start_case(body: Mapping[str, Any]) -> Answer:
+    def start_case(body: Mapping[str, Any]) -> JsonResponse:
         """Insert the row of a shell, then say so."""
         case_id, now = new_id(), utc_now()
-        kit.unit_of_work.gates.prepare(kit.vault, [case_id])
-        expires = now + timedelta(days=kit.settings.shell_days)
+        runtime.unit_of_work.gates.prepare(runtime.vault, [case_id])
+        expires = now + timedelta(days=runtime.settings.shell_days)
         shell = {"reference": new_reference(), "state": "shell", "channel": body["channel"], "expires_at": expires}
         rows.insert_one({"_id": case_id, "case_id": case_id, "version": 1, "created_at": now, "level": None, **shell})
         data = {"case": case_id, "state": "shell", "expires_at": expires.isoformat()}
@@ -68,24 +69,26 @@ def create_api() -> Flask:
         shown = {**shell, "id": case_id, "expires_at": expires.isoformat()}
         return created(shown, location=f"/v1/cases/{case_id}", etag="1", case_id=case_id)
 
-    return api(kit, [blp])
+    by_hand: Service[Runtime] = Service("case", lambda opened: opened)
+    by_hand.routes(lambda context: [blp])
+    return by_hand.app(Opened(runtime=runtime, context=runtime, handlers={}, steps={}, jobs=()))
 
 
 def hear() -> None:
     """Write the notifier's row of each new case, and ack the message."""
-    kit = build("notifier", "worker")
-    kit.register.prepare()
-    rows = kit.unit_of_work.db["projections"]
+    runtime = open_runtime("notifier", "worker")
+    runtime.register.prepare()
+    rows = runtime.unit_of_work.db["projections"]
     kept: Mapping[str, Any] = {"people": [], "standing": [], "before": None, "frozen_seq": None, "frozen_at": None}
 
     def on_message(channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         event = read(body)
-        kit.unit_of_work.gates.prepare(kit.vault, [event.case])
+        runtime.unit_of_work.gates.prepare(runtime.vault, [event.case])
         said = {"state": event.data["state"], "opened_at": None, **kept}
         rows.insert_one({"_id": event.case, "case_id": event.case, "version": 1, **said})
         channel.basic_ack(method.delivery_tag)
 
-    channel = pika.BlockingConnection(pika.URLParameters(kit.settings.amqp_url)).channel()
+    channel = pika.BlockingConnection(pika.URLParameters(runtime.settings.amqp_url)).channel()
     channel.basic_qos(prefetch_count=50)
     channel.basic_consume("fmn.notifier", on_message)
     Path(os.environ["FMN_READY_FILE"]).touch()

@@ -18,8 +18,7 @@ from pymongo.errors import PyMongoError
 
 from shared.db.unit_of_work import Tx
 from shared.events import case as events
-from shared.service.service import Kit
-from shared.service.service import service as wiring
+from shared.service.runtime import Runtime, open_runtime
 from tests.faults.client import Call, Client
 from tests.system import System
 
@@ -42,7 +41,7 @@ class Stream:
     """Says so many events, spread over so many seconds; `wait` until the last is committed."""
 
     def __init__(self, system: System, events_wanted: int, seconds: float) -> None:
-        self._house = system
+        self._system = system
         self._wanted = events_wanted
         self._pause = seconds / max(1, events_wanted / _BATCH)
         self.said: list[Said] = []
@@ -60,26 +59,26 @@ class Stream:
 
     def _run(self) -> None:
         try:
-            with a_kit(self._house, "case") as kit:
+            with a_runtime(self._system, "case") as runtime:
                 self.said = [self._a_case() for _ in range(_CASES)]
-                self._say_all(kit)
+                self._say_all(runtime)
         except BaseException as error:  # noqa: BLE001 - told to whoever waits
             self.failed = error
 
     def _a_case(self) -> Said:
-        return a_case(self._house)
+        return a_case(self._system)
 
-    def _say_all(self, kit: Kit) -> None:
+    def _say_all(self, runtime: Runtime) -> None:
         due = time.monotonic()
         number = 0
         while number < self._wanted:
-            if say(kit, self.said, _BATCH, number):
+            if say(runtime, self.said, _BATCH, number):
                 number += _BATCH
             due += self._pause
             time.sleep(max(0.0, due - time.monotonic()))
 
 
-def say(kit: Kit, about: list[Said], count: int, number: int = 0) -> bool:
+def say(runtime: Runtime, about: list[Said], count: int, number: int = 0) -> bool:
     """One transaction with so many events, in turns about each case; whether it is known to be committed."""
     said: list[tuple[Said, str, list[dict[str, Any]]]] = []
 
@@ -95,7 +94,7 @@ def say(kit: Kit, about: list[Said], count: int, number: int = 0) -> bool:
             said.append((one, event.id, people))
 
     try:
-        kit.unit_of_work.run(act)
+        runtime.unit_of_work.run(act)
     except PyMongoError:
         # Perhaps it was committed; whatever is said next is newer.
         return False
@@ -113,13 +112,13 @@ def a_case(system: System) -> Said:
 
 
 @contextmanager
-def a_kit(system: System, service: str) -> Iterator[Kit]:
-    """What a process of this service is put together from, in this one."""
+def a_runtime(system: System, service: str) -> Iterator[Runtime]:
+    """What every process of this service has, in this one."""
     wanted = system.provided.env[service]
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
-        kit = wiring.build(service, "stream")
+        runtime = open_runtime(service, "stream")
     finally:
         for name, value in before.items():
             if value is None:
@@ -127,6 +126,6 @@ def a_kit(system: System, service: str) -> Iterator[Kit]:
             else:
                 os.environ[name] = value
     try:
-        yield kit
+        yield runtime
     finally:
-        kit.unit_of_work.client.close()
+        runtime.unit_of_work.client.close()

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,9 +27,8 @@ from shared.events import SERVICES, Event, EventType, write
 from shared.ids import new_id
 from shared.messaging.bus import Publisher, amqp
 from shared.security.signing import Signer
-from shared.service.service import Kit
-from shared.service.service import service as wiring
-from tests.system import System, eventually
+from shared.service.service import Opened
+from tests.system import System, eventually, open_service
 
 Row = dict[str, Any]
 CHECKED = {"checked": ["family", "authority", "safeguarding"]}
@@ -203,13 +201,11 @@ class Inside:
     def signer(self, service: str, name: str = "receipt.jwk") -> Signer:
         return Signer(json.loads((self.system.provided.secrets[service] / name).read_text()))
 
-    def kit(self, service: str, monkeypatch: pytest.MonkeyPatch) -> Kit:
+    def opened(self, service: str, monkeypatch: pytest.MonkeyPatch) -> Opened[Any]:
         """The service as its own process would open it, stores and all, in this one."""
         for name, value in self.system.provided.env[service].items():
             monkeypatch.setenv(name, value)
-        kit = wiring.build(service, "api")
-        import_module(f"services.{service}.main").stores(kit)
-        return kit
+        return open_service(service, "api")
 
     def workers(self, *services: str) -> list[Process]:
         return [self.system.process(f"{service}-worker") for service in services or SERVICES]

@@ -72,9 +72,9 @@ class Agreement(RuleBasedStateMachine):
         if not hasattr(self, "saga"):
             return
         self._was_told(self.coordinator.said())
-        same("parked messages", self.coordinator.shelved("parked"), self.parked)
+        same("parked messages", self.coordinator.unhandled("parked"), self.parked)
         self.parked = []
-        same("deferred messages", self.coordinator.shelved("deferred"), [])
+        same("deferred messages", self.coordinator.unhandled("deferred"), [])
         same("the gate", self.coordinator.gate(self.case_id), self.saga.gate)
         for request in self.saga.requests:
             self._agrees_about(request)
@@ -116,7 +116,7 @@ class Agreement(RuleBasedStateMachine):
     def _certificate_holds(self, r: Asked) -> None:
         """What it says is so: everything is gone, and nothing but the receipts that count is in it."""
         answer = self.coordinator.call("Ola", "GET", f"/requests/{r.id}/certificate")
-        holds = check(answer.data, self.coordinator.kit.public_keys)
+        holds = check(answer.data, self.coordinator.runtime.public_keys)
         same("its receipts", holds.claims["receipts"], [receipt.jws for receipt in r.certificate_over])
         same("who signed them", [receipt.service for receipt in r.certificate_over], list(SERVICES))
         same("what is left or late", [r for r in r.certificate_over if r.left or r.late], [])

@@ -16,20 +16,19 @@ from typing import Any
 
 import pytest
 import structlog
+from services.consent.context import Context
 from werkzeug.test import TestResponse
 
 from deploy.local.stack import Stack
 from services.consent import main
 from services.consent.actions.saga import ASK_AGAIN_STEP
-from services.consent.consumer import handlers
 from shared.clock import utc_now
 from shared.events import Event, case, consent, read, write
 from shared.ids import new_id
 from shared.messaging.deliveries import Delivery
 from shared.messaging.inbox import Inbox
 from shared.security.signing import Signer
-from shared.service.service import Kit
-from shared.service.service import service as wiring
+from shared.service.service import Opened
 from shared.uk.working_days import london_day
 from tests.system import System
 
@@ -53,24 +52,23 @@ class Coordinator:
     """The consent service, api and worker, worked one thing at a time."""
 
     system: System
-    kit: Kit
-    opened: main.Stores
+    opened: Opened[Context]
     _tokens: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.db = self.kit.unit_of_work.db
-        self._browser = main.app(self.kit, self.opened).test_client()
+        self.runtime = self.opened.runtime
+        self.db = self.runtime.unit_of_work.db
+        self._browser = main.service.app(self.opened).test_client()
         # The test takes what is said from the outbox itself: nothing goes to the broker.
-        self.kit.unit_of_work.hand_over = lambda rows: None
-        waits = main.windows(self.kit)
-        self.kit.steps.serve({**main.kinds(self.kit, self.opened, waits), **self.kit.erasure_participant.step_kinds()})
+        self.runtime.unit_of_work.hand_over = lambda rows: None
+        self.runtime.steps.serve(self.opened.steps)
         self._inbox = Inbox(
-            self.kit.register,
-            wiring.merged(self.kit.erasure_participant.handlers(), handlers(self.opened, self.kit.public_keys, waits)),
-            names=self.kit.settings.names,
+            self.runtime.register,
+            self.opened.handlers,
+            names=self.runtime.settings.names,
             without_gate=frozenset({consent.STARTED.type}),
         )
-        self.kit.register.prepare()
+        self.runtime.register.prepare()
 
     # People
 
@@ -103,8 +101,8 @@ class Coordinator:
 
     def said(self) -> list[Event]:
         """What it has said since it was last asked, in order; the outbox is empty afterwards."""
-        rows = list(self.kit.unit_of_work.outbox.find().sort("_id", 1))
-        self.kit.unit_of_work.outbox.delete_many({"_id": {"$in": [row["_id"] for row in rows]}})
+        rows = list(self.runtime.unit_of_work.outbox.find().sort("_id", 1))
+        self.runtime.unit_of_work.outbox.delete_many({"_id": {"$in": [row["_id"] for row in rows]}})
         return [read(bytes(row["body"])) for row in rows]
 
     def bring(self, *envelopes: Envelope, redelivered: bool = False) -> None:
@@ -113,7 +111,7 @@ class Coordinator:
             [
                 Delivery(
                     body=write(envelope.event),
-                    user_id=None if envelope.account is None else f"{self.kit.settings.names}-{envelope.account}",
+                    user_id=None if envelope.account is None else f"{self.runtime.settings.names}-{envelope.account}",
                     message_id=envelope.event.id,
                     delivery_count=int(redelivered),
                     routing_key=envelope.key or envelope.event.routing_key,
@@ -122,7 +120,7 @@ class Coordinator:
             ]
         )
 
-    def shelved(self, parked_messages: str) -> list[str]:
+    def unhandled(self, parked_messages: str) -> list[str]:
         """Why messages were `parked` or `deferred` since it was last asked, in order."""
         rows = list(self.db[parked_messages].find().sort([("at", 1), ("_id", 1)]))
         self.db[parked_messages].delete_many({"_id": {"$in": [row["_id"] for row in rows]}})
@@ -135,7 +133,7 @@ class Coordinator:
         now = utc_now()
         due = now if minutes_later else now + timedelta(hours=1)
         self.db["steps"].update_many({"case_id": case_id, "kind": ASK_AGAIN_STEP}, {"$set": {"due": due}})
-        steps = self.kit.steps
+        steps = self.runtime.steps
         # What its dispatcher does, here and now instead of on a thread of its own.
         while (row := steps._claim(utc_now())) is not None:
             steps._free.acquire()
@@ -157,7 +155,7 @@ class Coordinator:
         self.db["steps"].delete_many({"case_id": case_id})
         self.said()
         for parked_messages in ("parked", "deferred"):
-            self.shelved(parked_messages)
+            self.unhandled(parked_messages)
 
     # Facts
 
@@ -173,10 +171,10 @@ class Coordinator:
         return self.db[store].count_documents(where)
 
     def gate(self, case_id: str) -> str | None:
-        return self.kit.unit_of_work.gates.state(case_id)
+        return self.runtime.unit_of_work.gates.state(case_id)
 
     def ledger_entries(self, request_id: str) -> int:
-        return self.opened.ledger.rows.count_documents({"kind": "erasure", "about": request_id})
+        return self.opened.context.stores.ledger.rows.count_documents({"kind": "erasure", "about": request_id})
 
     def signer(self, service: str, name: str = "receipt.jwk") -> Signer:
         return Signer(json.loads((self.system.provided.secrets[service] / name).read_text()))
@@ -191,18 +189,18 @@ def an_event(source: str, kind: Any, case_id: str, **data: Any) -> Event:
 
 @contextmanager
 def a_coordinator(stack: Stack, prefix: str) -> Iterator[Coordinator]:
-    """One with names of its own, so that no worker of the house takes its messages or steps."""
+    """One with names of its own, so that no worker of the run's services takes its messages or steps."""
     provided = stack.provision(prefix)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in provided.env["consent"].items():
             patch.setenv(name, value)
         patch.setenv("FMN_ELSEWHERE", ",".join(ELSEWHERE))
-        kit = wiring.build("consent", "worker")
+        opened = main.service.open("worker")
     # A story parks many messages on purpose, and each would say so.
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
-        yield Coordinator(system=System(stack, provided), kit=kit, opened=main.stores(kit))
+        yield Coordinator(system=System(stack, provided), opened=opened)
     finally:
-        kit.vault.close()
-        kit.unit_of_work.client.close()
+        opened.runtime.vault.close()
+        opened.runtime.unit_of_work.client.close()
         stack.deprovision(prefix)

@@ -14,13 +14,13 @@ from typing import Any
 import pytest
 
 from shared.clock import utc_now
-from shared.db import Collection, Disposal
+from shared.db import Disposal, Repository
 from shared.db.gates import CLOSED, FROZEN
 from shared.db.unit_of_work import Tx
 from shared.errors import Erased
 from shared.events import SERVICES, case, consent, read
 from shared.ids import new_id
-from shared.service.service import Kit
+from shared.service.runtime import Runtime
 from tests import samples
 from tests.races.inside import CHECKED, Inside, an_inside
 from tests.service.document_rig import answer_on, chunk, form
@@ -33,15 +33,15 @@ def inside(system: System) -> Iterator[Inside]:
         yield opened
 
 
-def _first_store(kit: Kit) -> Collection:
+def _first_store(runtime: Runtime) -> Repository[Any]:
     """A store of the service's own that an erasure empties."""
-    stores = [s for s in kit.register.erased_by_a_case() if isinstance(s, Collection)]
+    stores = [s for s in runtime.register.erased_by_a_case() if isinstance(s, Repository)]
     return next(s for s in stores if s.disposal is Disposal.ERASE and s.name != "idempotency")
 
 
-def _write(kit: Kit, tx: Tx, case_id: str) -> None:
-    store = _first_store(kit)
-    row = {"_id": new_id(), "case_id": case_id, "version": 1, "personal": kit.vault.seal({"text": "x"}, case_id)}
+def _write(runtime: Runtime, tx: Tx, case_id: str) -> None:
+    store = _first_store(runtime)
+    row = {"_id": new_id(), "case_id": case_id, "version": 1, "personal": runtime.vault.seal({"text": "x"}, case_id)}
     store.rows.insert_one(row, session=tx.session)
 
 
@@ -53,18 +53,18 @@ def test_p24_writers_held_open_in_every_service_lose(
     request = system.an_erasure(case_id)
     for service in SERVICES:
         eventually(lambda service=service: inside.gate(service, case_id) == FROZEN)
-    kits = {service: inside.kit(service, monkeypatch) for service in SERVICES}
+    runtimes = {service: inside.opened(service, monkeypatch).runtime for service in SERVICES}
     waiting = threading.Barrier(2 * len(SERVICES) + 1)
     tries: dict[str, int] = dict.fromkeys(SERVICES, 0)
 
     def early(service: str) -> None:
         """Goes through the gate before it closes, and commits after the erasure was confirmed."""
-        kit, first = kits[service], True
+        runtime, first = runtimes[service], True
 
         def act(tx: Tx) -> None:
             nonlocal first
             tx.enter(case_id, frozen_too=True)
-            _write(kit, tx, case_id)
+            _write(runtime, tx, case_id)
             if first:
                 first = False
                 waiting.wait()
@@ -72,11 +72,11 @@ def test_p24_writers_held_open_in_every_service_lose(
 
         # Whichever of the two the database lets through first: in time, or not at all.
         with suppress(Erased):
-            kit.unit_of_work.run(act)
+            runtime.unit_of_work.run(act)
 
     def late(service: str) -> None:
         """Its transaction has seen the open gate; it writes once that is closed."""
-        kit = kits[service]
+        runtime = runtimes[service]
 
         def act(tx: Tx) -> None:
             tries[service] += 1
@@ -85,10 +85,10 @@ def test_p24_writers_held_open_in_every_service_lose(
                 waiting.wait()
                 eventually(lambda: inside.gate(service, case_id) == CLOSED)
             tx.enter(case_id, frozen_too=True)
-            _write(kit, tx, case_id)
+            _write(runtime, tx, case_id)
 
         with pytest.raises(Erased):
-            kit.unit_of_work.run(act)
+            runtime.unit_of_work.run(act)
 
     # When each holds its transaction open across the closing of the gate
     with ThreadPoolExecutor(2 * len(SERVICES)) as pool:

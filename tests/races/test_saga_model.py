@@ -270,20 +270,20 @@ def test_p24_what_a_hold_kept_from_beginning_is_said_once_when_its_day_is_over(s
 def an_erasure_that_has_started(forger: Forger) -> StepRow:
     """The consent service's part of it, as its worker would take it up."""
     coordinator, request, now = forger.coordinator, new_id(), utc_now()
-    case_id, erasure_participant = coordinator.a_family(), coordinator.kit.erasure_participant
+    case_id, participant = coordinator.a_family(), coordinator.runtime.erasure
     asked = {"request": request, "attempt": 1, "due_at": now.isoformat(), "participants": ["consent"]}
     started = an_event("consent", consent.STARTED, case_id, **asked)
-    coordinator.kit.unit_of_work.run(lambda tx: erasure_participant.on_started(tx, started))
+    coordinator.runtime.unit_of_work.run(lambda tx: participant.on_started(tx, started))
     return StepRow(kind=ERASE_STEP, key=request, case_id=case_id, due=now, attempts=1, now=now)
 
 
 def test_a_second_receipt_is_dated_after_the_first_though_the_clock_was_put_back(story: Story) -> None:
     story.begins(how_far="answered", paper=False, at_once=True, clocks_differ=False)
     story.agrees()
-    erasure_participant, case_id = story.coordinator.kit.erasure_participant, story.case_id
+    participant, case_id = story.coordinator.runtime.erasure, story.case_id
     ahead = utc_now() + timedelta(hours=1)
-    erasure_participant.rows.update_one({"_id": story.r.id}, {"$set": {"done_at": ahead}})
-    erasure_participant.send_second(
+    participant.rows.update_one({"_id": story.r.id}, {"$set": {"done_at": ahead}})
+    participant.send_second(
         StepRow(kind=SECOND_STEP, key=story.r.id, case_id=case_id, due=ahead, attempts=1, now=utc_now())
     )
     (said,) = story.coordinator.said()
@@ -294,13 +294,13 @@ def test_a_second_receipt_is_dated_after_a_first_that_was_signed_before_the_cloc
     forger: Forger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coordinator, step = forger.coordinator, an_erasure_that_has_started(forger)
-    erasure_participant = coordinator.kit.erasure_participant
+    participant = coordinator.runtime.erasure
     # Given a first receipt that was signed by a clock an hour ahead, and stored by one that is right
     with monkeypatch.context() as clock:
         clock.setattr("shared.erasure.participant.utc_now", lambda: utc_now() + timedelta(hours=1))
-        erasure_participant.erase(step)
+        participant.erase(step)
     # When the second is signed by the clock that is right
-    erasure_participant.send_second(replace(step, kind=SECOND_STEP))
+    participant.send_second(replace(step, kind=SECOND_STEP))
     # Then it is the last, and what it says counts
     first, second = (
         datetime.fromisoformat(claims_of(str(said.data["receipt"]))["signed_at"]) for said in coordinator.said()
@@ -313,11 +313,11 @@ def test_p24_an_attempt_that_comes_late_says_what_was_found_and_not_that_nothing
     forger: Forger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     coordinator, step = forger.coordinator, an_erasure_that_has_started(forger)
-    erasure_participant = coordinator.kit.erasure_participant
+    participant = coordinator.runtime.erasure
     recorded: list[dict[str, int]] = []
 
     def found() -> dict[str, int]:
-        return dict((erasure_participant.rows.find_one({"_id": step.key}) or {})["found"])
+        return dict((participant.rows.find_one({"_id": step.key}) or {})["found"])
 
     def dies(case_id: str) -> dict[str, int]:
         raise Died
@@ -327,15 +327,15 @@ def test_p24_an_attempt_that_comes_late_says_what_was_found_and_not_that_nothing
         if not recorded:
             recorded.append({})
             with monkeypatch.context() as other:
-                other.setattr(erasure_participant, "_remaining", dies)
+                other.setattr(participant, "_remaining", dies)
                 with pytest.raises(Died):
-                    erasure_participant.erase(step)
+                    participant.erase(step)
             recorded[0] |= found()
 
     # Given two attempts at once, of which the later has read nothing but that it is to walk
     with monkeypatch.context() as walking:
-        walking.setattr(erasure_participant, "before_walk", meanwhile)
-        erasure_participant.erase(step)
+        walking.setattr(participant, "before_walk", meanwhile)
+        participant.erase(step)
     # Then it says what the other found, and so does whatever is said after it
     (said,) = coordinator.said()
     receipt = claims_of(str(said.data["receipt"]))

@@ -16,7 +16,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from shared.errors import Unauthorised, Unavailable
-from shared.ops.office import Office
+from shared.office import Office
 from shared.ops.settings import Settings
 from shared.security import authentication as auth
 from shared.security.authentication import Authenticator, local_token, service_token

@@ -9,7 +9,7 @@ from services.consent.model.consent_receipts import Party, record
 from services.consent.model.consents import Consent
 from services.consent.model.histories import history
 from services.consent.store import Stores
-from shared.ops.office import Office
+from shared.office import Office
 from shared.uk.working_days import london_day
 
 

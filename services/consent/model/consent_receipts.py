@@ -12,7 +12,7 @@ from typing import Any
 
 from services.consent.model.consents import Consent, Grant, Standing
 from services.consent.model.histories import Happening
-from shared.ops.office import Office
+from shared.office import Office
 from shared.uk.working_days import end_of_day
 
 RECEIPT_TYPE = "fmn-consent-receipt"

@@ -19,7 +19,7 @@ from services.notifier.letters.templates import (
     latest_version,
 )
 from services.notifier.letters.words import Recipient
-from shared.ops.office import Office
+from shared.office import Office
 
 __all__ = [
     "FORMATS",

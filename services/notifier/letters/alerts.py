@@ -8,7 +8,7 @@ from typing import Final
 
 from services.notifier.letters.rendering import Email
 from services.notifier.letters.words import day_in_words, london_day
-from shared.ops.office import Office
+from shared.office import Office
 
 # Neither subject nor text says what the record is about, whom, or which case: more people than one may see a mailbox.
 _SUBJECT: Final = "A record waits for your review"

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from services.notifier.letters.rendering import office_words, points_of, typeset
 from services.notifier.letters.words import REGULATOR, clean, london_day
-from shared.ops.office import Office
+from shared.office import Office
 
 _SOURCE: Final = "_pack/pack.typ"
 _HALF: Final = 32

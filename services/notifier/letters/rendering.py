@@ -29,7 +29,7 @@ from services.notifier.letters.words import (
     day_in_words,
     london_day,
 )
-from shared.ops.office import Office
+from shared.office import Office
 
 _STANDARDS: Final[list[Any]] = ["a-2b", "ua-1"]
 # Only what is built into the typesetter: the same letter on every machine, and no font to install.
