@@ -1,0 +1,236 @@
+"""Opening a service on databases of its own, and reading its stores: all that the tests of stored records know of the
+kernel. When modules or the register change, this file changes with them, and the stored files don't.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import Enum
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+from bson.binary import Binary
+from bson.codec_options import CodecOptions
+from bson.json_util import JSONMode, JSONOptions, dumps, loads
+from pymongo import MongoClient
+
+from deploy.local.provision import Provision
+from shared import service
+from shared.events import Event, all_types
+from shared.inbox import Inbox
+from shared.outbox import Outbox
+
+HERE = Path(__file__).parent
+#: What accounts on the broker begin with, in the messages that are stored.
+NAMES = "fmn"
+#: Stores that are no collection: their file holds keys and bytes of objects.
+BUCKETS = {"objects"}
+Row = dict[str, Any]
+_JSON = JSONOptions(json_mode=JSONMode.CANONICAL, tz_aware=True)
+_PLAIN_FIELDS = {"_id", "case_id", "version", "personal", "own_key"}
+
+
+@dataclass(kw_only=True)
+class Opened:
+    """One service as its worker opens it. heard, sent: what its inbox handled and what its outbox published.
+
+    ran: the steps that were run, by id.
+    """
+
+    name: str
+    kit: Any
+    stores: Any
+    inbox: Any
+    outbox: Any
+    heard: list[Event]
+    sent: list[Row]
+    ran: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def registered(self) -> Mapping[str, Any]:
+        """Every store of the register, by name."""
+        return dict(self.kit.register.stores)
+
+
+class _Broker:
+    """A publisher that confirms everything, or refuses everything, and keeps what it was given."""
+
+    def __init__(self, sent: list[Row]) -> None:
+        self.sent = sent
+        self.outcome = "ok"
+
+    def begin(self, rows: Sequence[Row]) -> Any:
+        self.sent.extend(rows)
+        self._last = {row["_id"]: self.outcome for row in rows}
+        return self
+
+    def wait(self, timeout: float) -> dict[str, str]:
+        return self._last
+
+    def publish(self, rows: Sequence[Row], timeout: float) -> dict[str, str]:
+        return dict(self.begin(rows).wait(timeout))
+
+    def wait_connected(self, timeout: float) -> bool:
+        return True
+
+
+def open_service(name: str, provided: Provision, folder: Path) -> Opened:
+    """The service's worker, with every store that it opens, under the test's own master key.
+
+    folder: where its secrets are copied to. What was stored is loaded by `load`, the keys alone before this.
+    """
+    secrets = folder / name
+    shutil.copytree(provided.secrets[name], secrets)
+    shutil.copy(HERE / "master.key", secrets / "master-keys" / "1.key")
+    shutil.copy(HERE / "search.key", secrets / "search.key")
+    _load_keys(name, (secrets / "mongo-url").read_text(), f"{provided.prefix}_{name}_vault")
+    with patch.dict(os.environ, {**provided.env[name], "FMN_SECRETS": str(secrets)}):
+        kit = service.build(name, "worker")
+        stores = importlib.import_module(f"services.{name}.main").stores(kit)
+    heard: list[Event] = []
+    sent: list[Row] = []
+
+    def hear(tx: Any, event: Event) -> None:
+        # What is passed by may have been handled in a transaction that came to nothing.
+        tx.after_commit.append(lambda: heard.append(event))
+
+    return Opened(
+        name=name,
+        kit=kit,
+        stores=stores,
+        outbox=Outbox(kit.register, _Broker(sent)),  # type: ignore[arg-type]
+        inbox=Inbox(kit.register, dict.fromkeys(all_types(), hear), names=NAMES),
+        heard=heard,
+        sent=sent,
+    )
+
+
+def _load_keys(name: str, url: str, database: str) -> None:
+    """Put the stored keys into the vault before it is opened, so that it makes none of the same names."""
+    file = HERE / name / "keys.json"
+    with MongoClient[Row](url) as client:
+        client[database]["keys"].delete_many({})
+        if file.exists():
+            client[database]["keys"].insert_many(from_json(file))
+
+
+def keys_of(opened: Opened) -> list[Row]:
+    """The vault's key documents."""
+    options: CodecOptions[Row] = CodecOptions(tz_aware=True)
+    return list(opened.kit.work.vault_db["keys"].with_options(options).find().sort("keyAltNames", 1))
+
+
+def rows_of(opened: Opened, store: str) -> Any:
+    """The collection of a store."""
+    return opened.registered[store].rows
+
+
+def stored(opened: Opened, store: str) -> list[Row]:
+    """A store's rows as they lie in MongoDB."""
+    return list(rows_of(opened, store).find().sort("_id", 1))
+
+
+def objects_of(opened: Opened, store: str) -> list[Row]:
+    """A bucket's objects, as they lie in the object store."""
+    bucket = opened.registered[store]
+    return [{"_id": key, "content": bucket.open(key).read()} for key in sorted(bucket.keys())]
+
+
+def put_object(opened: Opened, store: str, row: Row) -> None:
+    """Put an object back under its key."""
+    opened.registered[store].put(row["_id"], BytesIO(row["content"]))
+
+
+def read(opened: Opened, store: str, row: Row) -> dict[str, Any] | None:
+    """What the kernel opens of one row: its clear fields, and its sealed part; None when it can't be opened.
+
+    Rows that an erasure keeps have no version and no sealed part.
+    """
+    opened_store = opened.registered[store]
+    if hasattr(opened_store, "get"):
+        record = opened_store.get(row["_id"])
+        if record is None:
+            return None
+        version, clear, personal = record.version, record.clear, record.personal
+    else:
+        found = opened_store.rows.find_one({"_id": row["_id"]})
+        if found is None:
+            return None
+        version, personal = found.get("version"), {}
+        clear = {name: value for name, value in found.items() if name not in _PLAIN_FIELDS}
+    return {
+        "id": row["_id"],
+        "case_id": row.get("case_id"),
+        "version": version,
+        "clear": plain(clear),
+        "personal": plain(personal),
+    }
+
+
+def found(opened: Opened, store: str, case_id: str) -> tuple[str, int]:
+    """What an erasure does with a store, and how many records of the case it finds there."""
+    one = opened.registered[store]
+    return str(one.disposal), one.found(case_id)
+
+
+def erase(opened: Opened, store: str, case_id: str) -> int:
+    """Do what an erasure does; how many records it finds after that."""
+    one = opened.registered[store]
+    one.delete(case_id)
+    return int(one.remaining(case_id))
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON can hold it: times and dates as ISO text, enums by value, bytes as hex."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {one.name: plain(getattr(value, one.name)) for one in dataclasses.fields(value)}
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes | Binary):
+        return bytes(value).hex()
+    if isinstance(value, Mapping):
+        return {str(name): plain(one) for name, one in sorted(value.items())}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return value
+
+
+def to_json(path: Path, rows: Sequence[Row]) -> None:
+    path.write_text(dumps(rows, json_options=_JSON, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def from_json(path: Path) -> list[Row]:
+    return list(loads(path.read_text(encoding="utf-8"), json_options=_JSON))
+
+
+def files_of(name: str) -> dict[str, Path]:
+    """The files of stored rows of one service, by store."""
+    others = {"keys", "expected"}
+    return {path.stem: path for path in sorted((HERE / name).glob("*.json")) if path.stem not in others}
+
+
+def load(opened: Opened) -> dict[str, list[Row]]:
+    """Empty every store of the service, and put in what is stored; the rows by store."""
+    loaded: dict[str, list[Row]] = {}
+    files = files_of(opened.name)
+    for store in opened.registered:
+        rows = from_json(files[store]) if store in files else []
+        loaded[store] = rows
+        if store in BUCKETS:
+            for row in rows:
+                put_object(opened, store, row)
+            continue
+        rows_of(opened, store).delete_many({})
+        if rows:
+            rows_of(opened, store).insert_many(rows)
+    return loaded

@@ -1,0 +1,176 @@
+"""Reading the stores that every service has."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from shared.clock import utc_now
+from shared.deliveries import Delivery
+from shared.events import Event, all_types, write
+from shared.http.answers import Answer
+from shared.http.idempotency import Claim
+from tests.contracts.stored.ids import CASE, ERASED, PERSON_OF_AUDIT, REQUEST, STRIPPED
+from tests.contracts.stored.opening import NAMES, Opened, Row, rows_of
+from tests.contracts.stored.reading import Reading
+
+WHEN = datetime(2026, 3, 14, 9, 26, 53, 589_000, tzinfo=UTC)
+_STEP_SECONDS = 20.0
+_GATES = ("open", "frozen", "closed", "open", "closed", "closed")
+
+
+def _state_event(id: str, seq: int) -> Event:
+    data = {"case": CASE, "state": "open"}
+    return Event(id=id, type=all_types()["case.state.v1"], source="case", time=WHEN, seq=seq, data=data)
+
+
+def _audit(opened: Opened, row: Row) -> Any:
+    rows = opened.kit.kernel_stores.audit.of({}, after=None, limit=100, apart_too=True)
+    return next(one for one in rows if one["_id"] == row["_id"])
+
+
+def _idempotency(opened: Opened, row: Row) -> Any:
+    """The answer that is repeated; the first claim, of one that was in use when its process died."""
+    rows = opened.kit.kernel_stores.idempotency
+    claim = Claim(row_id=row["_id"], render=lambda result: result, office=row["case_id"] is None)
+    if row["state"] == "done":
+        # An answer is repeated for a day, and this one is older.
+        rows_of(opened, "idempotency").update_one({"_id": row["_id"]}, {"$set": {"at": utc_now()}})
+        return rows.claim(claim, row["body"])
+    assert rows.claim(claim, row["body"]) is None
+    return claim.first == row["first"]
+
+
+def _inbox(opened: Opened, row: Row) -> bool:
+    """Whether the event, come again, is passed by as known."""
+    event = _state_event(row["_id"].partition(":")[2], 99)
+    opened.heard.clear()
+    opened.inbox.handle(
+        [
+            Delivery(
+                body=write(event),
+                user_id=f"{NAMES}-case",
+                message_id=event.id,
+                delivery_count=0,
+                routing_key=event.routing_key,
+            )
+        ]
+    )
+    return not opened.heard
+
+
+def _deferred(opened: Opened, row: Row) -> Event:
+    """The event, as it is handled now that it is due."""
+    opened.inbox.work_deferred(utc_now())
+    return next(event for event in opened.heard if event.id == row["_id"])
+
+
+def _outbox(opened: Opened, row: Row) -> Row:
+    """The row, as it is handed to the broker once it is due."""
+    opened.outbox.sweep(utc_now() + timedelta(days=1))
+    return next(one for one in opened.sent if one["_id"] == row["_id"])
+
+
+def _erasures(opened: Opened, row: Row) -> Any:
+    """What is answered when the erasure is begun again with the attempt that is stored: the receipt, where one is."""
+    data = {"request": row["_id"], "case": row["case_id"], "attempt": row["attempt"], "due_at": WHEN.isoformat()}
+    started = Event(
+        id="0197a000-0000-7000-8000-000000000899",
+        type=all_types()["erasure.started.v1"],
+        source="consent",
+        time=WHEN,
+        seq=50,
+        data={**data, "participants": [opened.name]},
+    )
+
+    def act(tx: Any) -> list[Event]:
+        opened.kit.erasing.on_started(tx, started)
+        return list(tx.events)
+
+    told = opened.kit.work.run(act, answers=False)
+    return [event.data["receipt"] == row["receipts"][-1] for event in told]
+
+
+def _steps(opened: Opened, row: Row) -> Any:
+    """The step as it is run. All of them are run when the first is asked for: steps are started once a process."""
+    steps = opened.kit.steps
+    waiting = {one["_id"]: one["kind"] for one in rows_of(opened, "steps").find()}
+    if not opened.ran:
+        steps.serve({kind: _note(opened) for kind in set(waiting.values())})
+        steps.start()
+        until = time.monotonic() + _STEP_SECONDS
+        while rows_of(opened, "steps").count_documents({}) and time.monotonic() < until:
+            time.sleep(0.05)
+        steps.request_stop()
+        steps.join(5.0)
+    return opened.ran[row["_id"]]
+
+
+def _note(opened: Opened) -> Any:
+    def run(step: Any) -> None:
+        opened.ran[f"{step.kind}:{step.key}"] = step
+
+    return run
+
+
+def _step(kind: str, key: str, case_id: str | None, attempts: int = 1) -> dict[str, Any]:
+    return {"kind": kind, "key": key, "case_id": case_id, "attempts": attempts}
+
+
+KERNEL = {
+    "gates": Reading(read=lambda o, row: o.kit.work.gates.state(row["_id"]), told=_GATES),
+    "audit": Reading(
+        read=_audit,
+        told=[
+            {"sub": "worker-1", "role": "caseworker", "status": 201, "record_id": PERSON_OF_AUDIT, "at": WHEN},
+            {"sub": "anonymous", "role": "none", "outcome": "denied", "case_id": None, "trace_id": None},
+            {"role": "safeguarding_lead", "apart": True, "case_id": CASE},
+        ],
+    ),
+    "idempotency": Reading(
+        read=_idempotency,
+        told=[
+            True,
+            Answer(status=200, body={"count": 2, "none": None, "list": [1, "two", True]}),
+            Answer(status=201, body={"id": CASE, "näme": "Żaneta"}, headers={"ETag": '"1"'}, case_id=CASE),
+        ],
+    ),
+    "steps": Reading(
+        read=_steps,
+        told=[
+            _step("erase", REQUEST, "0197a000-0000-7000-8000-000000000006"),
+            _step("erase", STRIPPED, ERASED),
+            _step("look", REQUEST, CASE),
+            {**_step("sweep", "daily", None), "due": WHEN + timedelta(days=1)},
+            _step("tell", CASE, CASE, attempts=2),
+        ],
+    ),
+    "erasures": Reading(read=_erasures, told=[[], [True]]),
+    "outbox": Reading(
+        read=_outbox,
+        told=[
+            {"case_id": CASE, "attempts": 8, "failing": True},
+            {"case_id": CASE, "attempts": 2, "failing": False},
+            {"case_id": CASE, "attempts": 0},
+            {"case_id": ERASED, "attempts": 0},
+        ],
+    ),
+    "inbox": Reading(read=_inbox, told=[True]),
+    "deferred": Reading(
+        read=_deferred,
+        told=[
+            {"case": CASE, "seq": 7, "data.state": "inactive", "source": "case"},
+            {"case": CASE, "seq": 8, "time": WHEN, "data.request": REQUEST, "source": "consent"},
+        ],
+    ),
+    "parked": Reading(
+        read=lambda o, row: o.inbox.shelf.parked.rows.find_one({"_id": row["_id"]}),
+        told=[
+            {"reason": "erased", "type": "erasure.completed.v1", "user_id": f"{NAMES}-consent", "case_id": CASE},
+            {"reason": "unreadable", "type": "unknown", "user_id": None, "case_id": None, "body": b"\xff\x00no event"},
+        ],
+    ),
+    # How often it was tried, once it is tried again.
+    "trying": Reading(read=lambda o, row: o.inbox.shelf.mark(row["_id"], utc_now()), told=[3, 2]),
+}
