@@ -46,7 +46,7 @@ def idempotent(
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
     """The view below returns what its action returned, and `render` turns that into the answer.
 
-    render runs inside the action's transaction too, on what that returned: the view returns the same, or a JsonResponse.
+    render runs inside the action's transaction too, on its result: the view returns the same, or a JsonResponse.
       A transaction that returns None only prepares the one that answers.
     office: the answer is about no case, or has nothing personal (a request's state): it is kept under the office's
       key and repeated whatever the case's gate says. Without it the answer must name its case (`case_id=`, or the

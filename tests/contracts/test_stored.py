@@ -111,7 +111,7 @@ def test_what_is_written_back_is_stored_as_it_was(name: str, store: str, opens: 
 
     # When each is written back
     for model in models:
-        opened.kit.work.run(lambda tx, model=model: save(opened, tx, model), answers=False)
+        opened.kit.unit_of_work.run(lambda tx, model=model: save(opened, tx, model), answers=False)
 
     # Then the rows are the same, in clear and opened, but for their versions
     after = stored(opened, store)

@@ -23,10 +23,10 @@ from bson.json_util import JSONMode, JSONOptions, dumps, loads
 from pymongo import MongoClient
 
 from deploy.local.provision import Provision
-from shared import service
+from shared.service.service import service
 from shared.events import Event, all_types
-from shared.inbox import Inbox
-from shared.outbox import Outbox
+from shared.messaging.inbox import Inbox
+from shared.messaging.outbox import Outbox
 
 HERE = Path(__file__).parent
 #: What accounts on the broker begin with, in the messages that are stored.
@@ -125,7 +125,7 @@ def _load_keys(name: str, url: str, database: str) -> None:
 def keys_of(opened: Opened) -> list[Row]:
     """The vault's key documents."""
     options: CodecOptions[Row] = CodecOptions(tz_aware=True)
-    return list(opened.kit.work.vault_db["keys"].with_options(options).find().sort("keyAltNames", 1))
+    return list(opened.kit.unit_of_work.vault_db["keys"].with_options(options).find().sort("keyAltNames", 1))
 
 
 def rows_of(opened: Opened, store: str) -> Any:

@@ -165,7 +165,7 @@ CASE_STORES = {
         ],
     ),
     "projections": Reading(
-        read=lambda o, row: o.kit.work.run(lambda tx: (row["_id"], o.stores.projections.get(row["_id"], tx=tx))),
+        read=lambda o, row: o.kit.unit_of_work.run(lambda tx: (row["_id"], o.stores.projections.get(row["_id"], tx=tx))),
         save=lambda o, tx, model: o.stores.projections.put(tx, *model),
         told=[
             {
@@ -185,6 +185,6 @@ CASE_STORES = {
         ],
     ),
     "intakes": Reading(
-        read=lambda o, row: o.kit.work.run(lambda tx: o.stores.intakes.is_expected(tx, row["_id"])), told=[True]
+        read=lambda o, row: o.kit.unit_of_work.run(lambda tx: o.stores.intakes.is_expected(tx, row["_id"])), told=[True]
     ),
 }

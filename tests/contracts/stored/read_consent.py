@@ -10,7 +10,7 @@ from services.consent.model import reviews as v
 from services.consent.model import tasks as t
 from services.consent.model.consents import Ended, Grant
 from services.consent.store.ledger import Ledger
-from shared.signing import Signer
+from shared.security.signing import Signer
 from tests.contracts.stored.ids import (
     AFTERWARDS,
     CARER,
@@ -174,7 +174,7 @@ CONSENT_STORES = {
                 "handed_at": WHEN + timedelta(days=1),
                 "unreached": True,
                 "next_at": None,
-                "decision": v.Answer.FORGET,
+                "decision": v.JsonResponse.FORGET,
                 "channel": "letter",
                 "request_id": REQUEST,
                 "ways": "cd" * 32,

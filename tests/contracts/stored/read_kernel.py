@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.clock import utc_now
-from shared.deliveries import Delivery
+from shared.messaging.deliveries import Delivery
 from shared.events import Event, all_types, write
-from shared.http.answers import Answer
+from shared.http.responses import JsonResponse
 from shared.http.idempotency import Claim
 from tests.contracts.stored.ids import CASE, ERASED, PERSON_OF_AUDIT, REQUEST, STRIPPED
 from tests.contracts.stored.opening import NAMES, Opened, Row, rows_of
@@ -85,10 +85,10 @@ def _erasures(opened: Opened, row: Row) -> Any:
     )
 
     def act(tx: Any) -> list[Event]:
-        opened.kit.erasing.on_started(tx, started)
+        opened.kit.erasure_participant.on_started(tx, started)
         return list(tx.events)
 
-    told = opened.kit.work.run(act, answers=False)
+    told = opened.kit.unit_of_work.run(act, answers=False)
     return [event.data["receipt"] == row["receipts"][-1] for event in told]
 
 
@@ -119,7 +119,7 @@ def _step(kind: str, key: str, case_id: str | None, attempts: int = 1) -> dict[s
 
 
 KERNEL = {
-    "gates": Reading(read=lambda o, row: o.kit.work.gates.state(row["_id"]), told=_GATES),
+    "gates": Reading(read=lambda o, row: o.kit.unit_of_work.gates.state(row["_id"]), told=_GATES),
     "audit": Reading(
         read=_audit,
         told=[
@@ -132,8 +132,8 @@ KERNEL = {
         read=_idempotency,
         told=[
             True,
-            Answer(status=200, body={"count": 2, "none": None, "list": [1, "two", True]}),
-            Answer(status=201, body={"id": CASE, "näme": "Żaneta"}, headers={"ETag": '"1"'}, case_id=CASE),
+            JsonResponse(status=200, body={"count": 2, "none": None, "list": [1, "two", True]}),
+            JsonResponse(status=201, body={"id": CASE, "näme": "Żaneta"}, headers={"ETag": '"1"'}, case_id=CASE),
         ],
     ),
     "steps": Reading(
@@ -165,12 +165,12 @@ KERNEL = {
         ],
     ),
     "parked": Reading(
-        read=lambda o, row: o.inbox.shelf.parked.rows.find_one({"_id": row["_id"]}),
+        read=lambda o, row: o.inbox.parked_messages.parked.rows.find_one({"_id": row["_id"]}),
         told=[
             {"reason": "erased", "type": "erasure.completed.v1", "user_id": f"{NAMES}-consent", "case_id": CASE},
             {"reason": "unreadable", "type": "unknown", "user_id": None, "case_id": None, "body": b"\xff\x00no event"},
         ],
     ),
     # How often it was tried, once it is tried again.
-    "trying": Reading(read=lambda o, row: o.inbox.shelf.mark(row["_id"], utc_now()), told=[3, 2]),
+    "trying": Reading(read=lambda o, row: o.inbox.parked_messages.mark(row["_id"], utc_now()), told=[3, 2]),
 }

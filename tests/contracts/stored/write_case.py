@@ -14,7 +14,7 @@ from services.case.model.entries import Entry
 from services.case.model.people import Person
 from services.case.model.safe_contact import SafeContact, Stop
 from services.case.model.safeguarding import Concern, held, key_of, reviewed
-from shared.work import Tx
+from shared.db.unit_of_work import Tx
 from tests.contracts.stored.ids import CARER, CASE, CHILD, CONSENT, COUNCIL, FROZEN, PARENT, SCHOOL, numbered
 from tests.contracts.stored.opening import Opened
 
@@ -78,7 +78,7 @@ def write_case(opened_: Opened) -> None:
         stores.projections.put(tx, CASE, Consents(_standing()))
         stores.intakes.expect(tx, FROZEN)
 
-    kit.work.run(act, answers=False)
+    kit.unit_of_work.run(act, answers=False)
 
 
 def _cases(stores: Any, tx: Tx) -> None:

@@ -14,8 +14,8 @@ from services.consent.model import tasks as t
 from services.consent.model.consents import Consent, Ended, Ending, Grant
 from services.consent.model.rights import Young
 from services.consent.store.ledger import Ledger
-from shared.signing import Signer
-from shared.work import Tx
+from shared.security.signing import Signer
+from shared.db.unit_of_work import Tx
 from tests.contracts.stored.ids import (
     AFTERWARDS,
     CARER,
@@ -78,7 +78,7 @@ def write_consent(opened: Opened) -> None:
         for row in _receipts():
             stores.receipts.insert(row, session=tx.session)
 
-    kit.work.run(act, answers=False)
+    kit.unit_of_work.run(act, answers=False)
     for month in ("2026-02", "2026-03", "2026-03"):
         stores.helpline_calls.count_one(month)
     ledger = Ledger(stores.ledger, Signer(kit.settings.ledger_jwk), None)
@@ -194,7 +194,7 @@ def _reviews(stores: Any, tx: Tx) -> None:
         returned_at=WHEN + timedelta(days=17),
         unreached=True,
         next_at=None,
-        decision=v.Answer.FORGET,
+        decision=v.JsonResponse.FORGET,
         answered_at=WHEN + timedelta(days=20),
         channel="letter",
         request_id=REQUEST,

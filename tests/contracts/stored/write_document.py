@@ -8,11 +8,11 @@ from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
-from services.document.intake.crypt import EncryptingReader, new_keyset
+from services.document.upload.crypt import EncryptingReader, new_keyset
 from services.document.model.documents import Casework, Content, Document, Version
 from services.document.model.papers import Disposed, Movement, PaperFile, disposed, moved
 from services.document.store.receiving import Upload
-from shared.work import Tx
+from shared.db.unit_of_work import Tx
 from tests.contracts.stored.ids import (
     CASE,
     DOCUMENT,
@@ -61,11 +61,11 @@ def write_document(opened: Opened) -> None:
         before = stores.papers.late_get(PAPER_LATE, tx=tx)
         stores.papers.change_late(tx, before, replace(before, state="out", out_with="Ève, Umzug"))
 
-    kit.work.run(act, answers=False)
-    kit.work.run(change_late, answers=False)
+    kit.unit_of_work.run(act, answers=False)
+    kit.unit_of_work.run(change_late, answers=False)
     _, stopped, slow = _uploads()
     stores.receiving.stop(stopped.id)
-    kit.work.run(lambda tx: stores.receiving.abandon(tx, slow), answers=False)
+    kit.unit_of_work.run(lambda tx: stores.receiving.abandon(tx, slow), answers=False)
 
 
 def _versions() -> list[tuple[Version, bytes]]:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.clock import utc_now
-from shared.deliveries import Delivery
+from shared.messaging.deliveries import Delivery
 from shared.events import Event, all_types, write
-from shared.http.answers import Answer
+from shared.http.responses import JsonResponse
 from shared.http.idempotency import Claim
-from shared.steps import StepRow
+from shared.messaging.steps import StepRow
 from tests.contracts.stored.ids import (
     CASE,
     DEFERRED,
@@ -38,12 +38,12 @@ def an_event(id: str, type_name: str, source: str, seq: int, **data: Any) -> Eve
 
 def prepare(opened: Opened) -> None:
     """Keys and gates of the cases, before anything is written of them."""
-    work, vault = opened.kit.work, opened.kit.vault
-    work.gates.prepare(vault, [CASE, FROZEN, ERASED, KEYLESS])
+    unit_of_work, vault = opened.kit.unit_of_work, opened.kit.vault
+    unit_of_work.gates.prepare(vault, [CASE, FROZEN, ERASED, KEYLESS])
     # A case that nobody here had heard of, when its end was.
-    work.run(lambda tx: work.gates.close(tx.session, numbered(5)), answers=False)
-    work.run(lambda tx: tx.enter(CASE), answers=False)
-    work.run(lambda tx: work.gates.is_news(tx.session, CASE, "state", 3), answers=False)
+    unit_of_work.run(lambda tx: unit_of_work.gates.close(tx.session, numbered(5)), answers=False)
+    unit_of_work.run(lambda tx: tx.enter(CASE), answers=False)
+    unit_of_work.run(lambda tx: unit_of_work.gates.is_news(tx.session, CASE, "state", 3), answers=False)
 
 
 def write_kernel(opened: Opened) -> None:
@@ -54,23 +54,23 @@ def write_kernel(opened: Opened) -> None:
     _erasures(opened)
     _messages(opened)
     _steps(opened)
-    work = opened.kit.work
-    work.run(lambda tx: work.gates.freeze(tx.session, FROZEN), answers=False)
+    unit_of_work = opened.kit.unit_of_work
+    unit_of_work.run(lambda tx: unit_of_work.gates.freeze(tx.session, FROZEN), answers=False)
     opened.kit.vault.destroy_key(KEYLESS)
 
 
 def _idempotency(opened: Opened) -> None:
     rows = opened.kit.kernel_stores.idempotency
-    opened.kit.work.before_commit = rows.before_commit
+    opened.kit.unit_of_work.before_commit = rows.before_commit
     answers = {
-        "of a case": Answer(status=201, body={"id": CASE, "näme": "Żaneta"}, headers={"ETag": '"1"'}, case_id=CASE),
-        "of the office": Answer(status=200, body={"count": 2, "none": None, "list": [1, "two", True]}),
+        "of a case": JsonResponse(status=201, body={"id": CASE, "näme": "Żaneta"}, headers={"ETag": '"1"'}, case_id=CASE),
+        "of the office": JsonResponse(status=200, body={"count": 2, "none": None, "list": [1, "two", True]}),
     }
     for what, answer in answers.items():
         claim = Claim(row_id=rows.digest(what.encode()), render=lambda result: result, office=answer.case_id is None)
         rows.claim(claim, rows.digest(b"body"))
         rows.hold(claim)
-        opened.kit.work.run(lambda tx, answer=answer: answer)
+        opened.kit.unit_of_work.run(lambda tx, answer=answer: answer)
         rows.let_go()
     in_use = Claim(row_id=rows.digest(b"in use"), render=lambda result: result, office=False)
     rows.claim(in_use, rows.digest(b"body"))
@@ -88,14 +88,14 @@ def _audit(opened: Opened) -> None:
 
 def _outbox_of_failures(opened: Opened) -> None:
     """One event that the broker refused until it was marked, one refused twice, one that is new."""
-    opened.kit.work.hand_over = lambda rows: None
+    opened.kit.unit_of_work.hand_over = lambda rows: None
     broker = opened.outbox._publisher
     broker.outcome = "nacked"
     now = utc_now()
 
     def emit(request: str) -> None:
         data = {"request": request, "case": CASE, "service": opened.name, "attempt": 1, "receipt": "aa.bb.cc"}
-        opened.kit.work.run(lambda tx: tx.emit(all_types()["erasure.receipt.v1"], data), answers=False)
+        opened.kit.unit_of_work.run(lambda tx: tx.emit(all_types()["erasure.receipt.v1"], data), answers=False)
 
     emit(numbered(401))
     for hour in range(1, 7):
@@ -113,17 +113,17 @@ def _erasures(opened: Opened) -> None:
     kit = opened.kit
     data = {"due_at": WHEN.isoformat(), "participants": ["case", "document", "consent", "notifier"]}
     done = an_event(numbered(801), "erasure.started.v1", "consent", 1, request=STRIPPED, case=ERASED, attempt=2, **data)
-    kit.work.run(lambda tx: kit.erasing.on_started(tx, done), answers=False)
+    kit.unit_of_work.run(lambda tx: kit.erasure_participant.on_started(tx, done), answers=False)
     step = StepRow(kind="erase", key=STRIPPED, case_id=ERASED, due=WHEN, attempts=1, now=utc_now())
-    kit.erasing.erase(step)
+    kit.erasure_participant.erase(step)
     other = numbered(6)
     begun = an_event(numbered(802), "erasure.started.v1", "consent", 1, request=REQUEST, case=other, attempt=1, **data)
-    kit.work.run(lambda tx: kit.erasing.on_started(tx, begun), answers=False)
+    kit.unit_of_work.run(lambda tx: kit.erasure_participant.on_started(tx, begun), answers=False)
 
 
 def _messages(opened: Opened) -> None:
     """Rows of the inbox and of the shelf."""
-    inbox, shelf = opened.inbox, opened.inbox.shelf
+    inbox, parked_messages = opened.inbox, opened.inbox.parked_messages
     heard = an_event(HEARD, "case.state.v1", "case", 5, case=CASE, state="open")
     inbox.handle([delivery(heard)])
     opened.heard.clear()
@@ -131,26 +131,26 @@ def _messages(opened: Opened) -> None:
     state = an_event(DEFERRED, "case.state.v1", "case", 7, case=CASE, state="inactive")
     asked = {"request": REQUEST, "case": CASE, "received_at": WHEN.isoformat()}
     for event in (state, an_event(TRIED, "erasure.preparing.v1", "consent", 8, **asked)):
-        message = shelf.message(
+        message = parked_messages.message(
             body=write(event),
             user_id=f"fmn-{event.source}",
             type_name=event.type.type,
             case_id=CASE,
             id=event.id,
         )
-        shelf.defer(message, "server-away" if event is state else "frozen", now)
+        parked_messages.defer(message, "server-away" if event is state else "frozen", now)
         if event is state:
-            shelf.claim(now + timedelta(hours=2))
+            parked_messages.claim(now + timedelta(hours=2))
     parked = an_event(PARKED, "erasure.completed.v1", "consent", 9, request=REQUEST, case=CASE)
-    message = shelf.message(
+    message = parked_messages.message(
         body=write(parked), user_id="fmn-consent", type_name="erasure.completed.v1", case_id=CASE, id=PARKED
     )
-    shelf.park(message, "erased")
-    foreign = shelf.message(body=b"\xff\x00no event", user_id=None, type_name="What is this?", id=FOREIGN)
-    shelf.park(foreign, "unreadable")
-    shelf.mark(DIGEST, WHEN)
-    shelf.mark(DIGEST, WHEN + timedelta(minutes=1))
-    shelf.mark(HEARD, WHEN)
+    parked_messages.park(message, "erased")
+    foreign = parked_messages.message(body=b"\xff\x00no event", user_id=None, type_name="What is this?", id=FOREIGN)
+    parked_messages.park(foreign, "unreadable")
+    parked_messages.mark(DIGEST, WHEN)
+    parked_messages.mark(DIGEST, WHEN + timedelta(minutes=1))
+    parked_messages.mark(HEARD, WHEN)
 
 
 def delivery(event: Event) -> Delivery:
@@ -165,10 +165,10 @@ def delivery(event: Event) -> Delivery:
 
 def _steps(opened: Opened) -> None:
     """One that a process held when it died, one that is due, one for later that is about no case."""
-    work, steps = opened.kit.work, opened.kit.steps
-    work.run(lambda tx: steps.add(tx, "tell", CASE, CASE), answers=False)
+    unit_of_work, steps = opened.kit.unit_of_work, opened.kit.steps
+    unit_of_work.run(lambda tx: steps.add(tx, "tell", CASE, CASE), answers=False)
     steps.serve({"tell": lambda step: None})
     steps._claim(utc_now())
-    work.run(lambda tx: steps.add(tx, "tell", CASE, CASE, WHEN), answers=False)
-    work.run(lambda tx: steps.add(tx, "look", REQUEST, CASE), answers=False)
-    work.run(lambda tx: steps.add(tx, "sweep", "daily", None, WHEN + timedelta(days=1)), answers=False)
+    unit_of_work.run(lambda tx: steps.add(tx, "tell", CASE, CASE, WHEN), answers=False)
+    unit_of_work.run(lambda tx: steps.add(tx, "look", REQUEST, CASE), answers=False)
+    unit_of_work.run(lambda tx: steps.add(tx, "sweep", "daily", None, WHEN + timedelta(days=1)), answers=False)

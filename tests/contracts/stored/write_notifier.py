@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from services.notifier import model as m
 from services.notifier.actions.last_letters import letter_key
-from shared.work import Tx
+from shared.db.unit_of_work import Tx
 from tests.contracts.stored.ids import (
     CARER,
     CASE,
@@ -41,7 +41,7 @@ def write_notifier(opened: Opened) -> None:
         stores.alerts.add(tx, numbered(131))
         stores.alerts.add(tx, numbered(132))
 
-    kit.work.run(act, answers=False)
+    kit.unit_of_work.run(act, answers=False)
     stores.alerts.tried(numbered(132))
     stores.alerts.tried(numbered(132))
     stores.alerts.sent(numbered(132), WHEN)
