@@ -1,4 +1,4 @@
-"""The time, read in one place so that everything else is handed it."""
+"""The clock is read here alone; all other code is given the time."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 LONDON = ZoneInfo("Europe/London")
-#: Before anything here happened: due, lapsed or done long since, whatever a clock says.
+#: A time before everything that the system stores: due, lapsed or done by any clock.
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 
-#: What is dated later than this from now was written by a clock that has since been put right.
+#: A time further ahead than this was written by a clock that has been corrected since.
 CLOCKS_DIFFER = timedelta(minutes=1)
 
 

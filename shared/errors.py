@@ -1,6 +1,6 @@
-"""Every error a person can meet, each with its problem type (RFC 9457), and what to do next.
+"""Errors: those that callers see, each with its problem type (RFC 9457), and those that decide what a message becomes.
 
-A sentence here never repeats what was sent: a person's data must not reach an error text.
+No sentence repeats what was sent: a person's data must not reach an error text.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-CHANGED_SENTENCE = "Somebody else changed it after you read it. Nothing was changed; read it again."
+CHANGED_SENTENCE = "It was changed after you read it. Nothing was stored. Read it again, then repeat your change."
 
 
 class Problem(Exception):
@@ -26,7 +26,7 @@ class Problem(Exception):
 
 
 class Invalid(Problem):
-    """What was sent doesn't fit the contract; nothing was kept."""
+    """The request doesn't fit the contract; nothing was stored."""
 
     name, status, title = "invalid", 400, "The request doesn't fit the contract"
 
@@ -100,14 +100,14 @@ class TooManyRequests(Problem):
 
 
 class Unavailable(Problem):
-    """A server is away, and the safe answer is no; nothing was kept."""
+    """A server is unavailable, and the safe answer is no; nothing was stored."""
 
     name, status, title = "unavailable", 503, "This can't be done right now"
     headers: ClassVar[Mapping[str, str]] = {"Retry-After": "2"}
 
 
 class Permanent(Exception):
-    """A message that can never be handled: it is parked with this reason (a word of ours, never its content)."""
+    """A message that can never be handled. It is parked with this reason, a fixed word and never its content."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -115,7 +115,7 @@ class Permanent(Exception):
 
 
 class Temporary(Exception):
-    """A message that can't be handled yet: it is deferred and tried again."""
+    """A message that can't be handled yet. It is deferred and retried."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

@@ -1,8 +1,8 @@
-"""Gates: one row a case in each service; open, frozen or closed.
+"""Gates: one row for each case in each service; open, frozen or closed.
 
-Every transaction that writes something of a case increments the case's gate row, and freezing and closing write
-the same row. So a late writer conflicts with an erasure instead of slipping behind its read-back. A closed gate is
-the tombstone: a case id and nothing else of the case.
+Every transaction that writes something of a case increments the case's gate row. Freezing and closing write the same
+row. So a late writer conflicts with an erasure and cannot write behind its read-back. A closed gate is the tombstone:
+it holds a case id and nothing else of the case.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ Applied = tuple[str, str, int]
 
 
 class _Held:
-    """Gate rows that a transaction has counted a write at, and what it will change in them."""
+    """The gate rows that a transaction has locked by counting a write, and its changes to them."""
 
     def __init__(self, rows: Iterable[dict[str, Any]], *, applied: Applied | None = None) -> None:
-        """applied: what is written already, so that only the row doesn't say it yet."""
+        """applied: the state that was written together with the count, which `rows` doesn't show yet."""
         self.rows = {str(row["_id"]): row for row in rows}
         self._applied = applied
         self._changes: dict[str, dict[str, Any]] = {}
@@ -77,13 +77,12 @@ class Gates:
     def holding(
         self, session: ClientSession, case_ids: Iterable[str], *, only: Applied | None = None
     ) -> Iterator[Mapping[str, Mapping[str, Any]]]:
-        """Count a write at each of these gates, answer from what they say, and write what changed together at the end.
+        """Count a write at each of these gates, yield their rows, and write all changes together at the end.
 
-        The first thing in its transaction: whoever else wants to write to one of the cases then waits for it, where a
-        long transaction that wrote its gates last would begin anew for each of them. Answers the rows that there are.
+        It comes first in its transaction, so that other writers to these cases wait. A long transaction that wrote its
+        gates last would conflict with each of them and start again.
 
-        only: the state that is to be applied, where it is the only thing to happen: written with the count, unless a
-          newer one is there.
+        only: the one state that the transaction applies. It is written with the count, unless a newer one is there.
         """
         if only is not None:
             held = _Held(self._counted_with(session, only), applied=only)
@@ -103,33 +102,33 @@ class Gates:
         return self.rows.find(of_these, session=session)
 
     def _counted_with(self, session: ClientSession, only: Applied) -> Iterable[dict[str, Any]]:
-        """The one gate as it was before, in one call for what takes three otherwise."""
+        """The gate's row as it was before: one call instead of three."""
         case_id, topic, seq = only
         change = {"$inc": {"writes": 1}, "$max": {f"applied.{topic}": seq}}
         row = self.rows.find_one_and_update({"_id": case_id}, change, session=session)
         return () if row is None else (row,)
 
     def _holds(self, session: ClientSession | None, case_id: str) -> _Held | None:
-        """What the session's transaction holds, if this case's gate is part of it."""
+        """The locked rows of the session's transaction, if this case's gate is one of them."""
         held = None if session is None else self._held.get(session)
         return held if held is not None and case_id in held.rows else None
 
     def prepare(self, vault: Vault, case_ids: Iterable[str]) -> None:
-        """Make gate and key together for cases not heard of before; outside any transaction.
+        """Make gate and key for cases that have no gate yet; outside any transaction.
 
-        A case whose gate is closed gets no key: a late message must not bring anyone back.
+        A case whose gate is closed gets no key: a late message must not bring a case back.
         """
         wanted = set(case_ids)
         self.make(vault, sorted(wanted - self.known(wanted)))
 
     def known(self, case_ids: Iterable[str]) -> set[str]:
-        """Those of these cases that have a gate, whatever it says."""
+        """Those of these cases that have a gate, in any state."""
         wanted = sorted(case_ids)
         rows = self.rows.find({"_id": {"$in": wanted}}, {"_id": 1}) if wanted else ()
         return {str(row["_id"]) for row in rows}
 
     def make(self, vault: Vault, case_ids: Sequence[str]) -> None:
-        """As `prepare`, for cases that have no gate: as far as anybody here knows."""
+        """As `prepare`, for cases that are believed to have no gate."""
         made = [case_id for case_id in case_ids if vault.create_key(case_id)]
         if made:
             self._open(vault, made)
@@ -137,14 +136,14 @@ class Gates:
             self._take_up(vault, case_id)
 
     def _open(self, vault: Vault, case_ids: Sequence[str]) -> None:
-        """Make the gates of cases whose keys were made just now."""
+        """Make the gates of cases whose keys this call has just made."""
         try:
             self.rows.bulk_write([InsertOne(_open_row(case_id)) for case_id in case_ids], ordered=False)
         except BulkWriteError as error:
             failed = error.details["writeErrors"]
             if any(one["code"] != _DUPLICATE for one in failed):
                 raise
-            # Somebody else was first; if the case has ended since, it gets no key after all.
+            # Another process made the gate first. If the case has ended since, its key goes again.
             for case_id in (str(one["op"]["_id"]) for one in failed):
                 if self.state(case_id) == CLOSED:
                     vault.destroy_key(case_id)
@@ -152,7 +151,8 @@ class Gates:
     def _take_up(self, vault: Vault, case_id: str) -> None:
         """Make the gate of a case whose key was there already.
 
-        It belongs to somebody else who prepares, or to one that died; then it may be swept at this very moment.
+        The key belongs to another process that is preparing the case, or to one that died. The sweep of lost keys can
+        destroy the second kind at the same moment.
         """
         made = False
         while not self._opened_with_key(vault, case_id):
@@ -179,7 +179,8 @@ class Gates:
         def act(session: ClientSession) -> int:
             if self.state(case_id, session) is not None:
                 return 0
-            # Whoever makes the gate meanwhile writes to the key as well, so one of the two begins anew.
+            # A process that makes the gate meanwhile writes to the key too, so one of the two transactions starts
+            # again.
             return vault.destroy_older_key(case_id, made_before, session)
 
         return transact(self.rows.database.client, act)
@@ -192,11 +193,11 @@ class Gates:
         return None if row is None else str(row["state"])
 
     def enter(self, session: ClientSession, case_id: str, *, frozen_too: bool = False) -> int | None:
-        """Go through as a writer. Raises Erased, Frozen or NotFound; counts the write otherwise.
+        """Pass the gate as a writer, and count the write. Raises Erased, Frozen or NotFound.
 
-        Answers a number that `next_seq` won't give again, for one event of this transaction: most writers tell others
-        of one thing, and needn't write the gate twice for it. One that isn't used leaves a gap, which nobody minds.
-        None where the gate is held, and numbers cost nothing.
+        Returns a number for one event of this transaction, which `next_seq` won't give again: most transactions emit
+        one event, and needn't write the gate twice. An unused number leaves a gap, which consumers accept. None where
+        the gate is locked by `holding`, since numbers cost no call there.
         """
         allowed = [OPEN, FROZEN] if frozen_too else [OPEN]
         if held := self._holds(session, case_id):
@@ -217,15 +218,15 @@ class Gates:
         return int(row["seq"])
 
     def touch(self, session: ClientSession, case_id: str) -> None:
-        """Count a write whatever the state: for the saga's own rows, which pass a closed gate.
+        """Count a write in any state, for the rows of an erasure, which pass a closed gate.
 
-        Two such transactions about one case conflict, so what one decides the other has read.
+        Two such transactions about one case conflict, so each reads what the other has decided.
         """
         if not self._holds(session, case_id):
             self.rows.update_one({"_id": case_id}, {"$inc": {"writes": 1}}, session=session)
 
     def next_seq(self, session: ClientSession, case_id: str) -> int:
-        """The next number of this publisher's events about the case, kept whether the gate is closed or not."""
+        """The next number of this publisher's events about the case, also after its gate is closed."""
         if held := self._holds(session, case_id):
             return held.next_seq(case_id)
         row = self.rows.find_one_and_update(
@@ -240,7 +241,7 @@ class Gates:
         return int(row["seq"])
 
     def is_news(self, session: ClientSession, case_id: str, topic: str, seq: int) -> bool:
-        """Whether this state is newer than the last one applied of its topic; if so it is now the last."""
+        """Whether this state is newer than the last one applied of its topic. If so, it is recorded as the last."""
         if held := self._holds(session, case_id):
             last = held.rows[case_id].get("applied", {}).get(topic)
             if last is None or last < seq:
@@ -262,7 +263,7 @@ class Gates:
         self._move(session, case_id, FROZEN, OPEN)
 
     def close(self, session: ClientSession, case_id: str) -> None:
-        """Close for ever, also for a case never heard of."""
+        """Close the gate for good, also of a case that has no gate yet."""
         if held := self._holds(session, case_id):
             held.set_state(case_id, CLOSED)
             return
@@ -290,7 +291,7 @@ def _open_row(case_id: str) -> dict[str, Any]:
 
 
 def refuse(state: str | None) -> None:
-    """Raise what a gate in this state answers to a writer."""
+    """Raise the error that a writer gets from a gate in this state."""
     if state == CLOSED:
         raise Erased(ERASED_SENTENCE)
     if state == FROZEN:

@@ -18,7 +18,7 @@ from shared.db.store import Disposal, Exported, Inventory
 from shared.errors import Temporary
 from shared.fields import Field
 
-# A store removes one object of a request after another; several requests at once, side by side.
+# A store removes the objects of one request one after another, and several requests at once.
 _REMOVERS = 4
 
 
@@ -32,16 +32,16 @@ class ObjectStore:
         self.client = client
         self.bucket = bucket
         self._parts = PartWriter(client, bucket)
-        # Set by the service: keys of the case's uploads that may be unfinished. Only by exact key can they be found.
+        # Set by the service: the keys of uploads that may be unfinished. The store finds those by exact key only.
         self.unfinished_keys: Callable[[str], Iterable[str]] = lambda case_id: ()
-        # Set by the service too: the case's files. The bucket's own bytes open with keys that the records hold.
+        # Set by the service: the case's files, decrypted. The keys that open the bucket's bytes are in the records.
         self.files: Callable[[str], Iterable[Exported]] = lambda case_id: ()
 
     def prepare(self) -> None:
         """Nothing: the bucket is made when the servers are set up."""
 
     def put(self, key: str, source: Source) -> None:
-        """Stream the source to a new object; memory stays at a part or two whatever the size."""
+        """Stream the source to a new object. Memory stays at one or two parts for any size."""
         self._parts.put(key, source)
 
     def open(self, key: str) -> BaseHTTPResponse:

@@ -1,4 +1,4 @@
-"""One object written in parts as its bytes come: the next part is filled while others travel."""
+"""Write one object in parts while its bytes arrive: the next part is filled while others are being sent."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class PartWriter:
         return [Part(number, etag) for number, etag in enumerate(etags, start=1)]
 
     def _send(self, key: str, upload: str, part: memoryview, number: int) -> str:
-        # It says bytes and takes whatever is like them; a copy would be a third part in memory.
+        # Typed as bytes, it takes any buffer. A copy would be a third part in memory.
         content = cast(Any, part)
         etag: str = self._client._upload_part(self._bucket, key, content, None, upload, number)
         return etag

@@ -122,7 +122,7 @@ class Repository(Generic[T]):
         return new
 
     def save_clear(self, item: T, *, tx: Tx) -> T:
-        """Write the clear fields alone, and leave the sealed part as it is, also where nobody can open it any more.
+        """Write the clear fields alone, and leave the sealed part as it is, even if its key is gone.
 
         The item at its next version. Raises Changed when its version isn't the one that is stored.
         """
@@ -134,7 +134,7 @@ class Repository(Generic[T]):
         return new
 
     def put(self, item: T, *, tx: Tx) -> None:
-        """Make or change a record that has no sealed part, whatever it was; written at the transaction's end."""
+        """Make or replace a record that has no sealed part, in any version; written at the transaction's end."""
         if self._records.sealed:
             raise TypeError(f"{self.name} has a sealed part: use add or save")
         start = {"case_id": self._records.case_id_of(item)}
@@ -200,11 +200,11 @@ class Repository(Generic[T]):
         return self.find(where, after=after, limit=limit)
 
     def count(self, where: Mapping[str, Any], *, tx: Tx | None = None) -> int:
-        """How many rows there are by clear fields, whoever can still open them."""
+        """The number of rows by clear fields, orphans included."""
         return self.rows.count_documents(dict(where), session=session_of(tx))
 
     def exists(self, where: Mapping[str, Any], *, tx: Tx | None = None) -> bool:
-        """Whether there is a row by clear fields, whoever can still open it."""
+        """Whether there is a row by clear fields, orphans included."""
         return self.rows.count_documents(dict(where), session=session_of(tx), limit=1) > 0
 
     def _opened(self, row: Row) -> T | None:

@@ -40,8 +40,8 @@ def connect(url: str) -> MongoClient[Row]:
         w="majority",
         journal=True,
         readConcernLevel="majority",
-        # A server whose network swallows everything is known to be away after the sum of these two, whatever is
-        # waiting for it then fails, and is tried again for the third.
+        # A server that no longer answers is found to be away after the sum of the first two. Calls that wait for it
+        # then fail, and are retried for the third.
         heartbeatFrequencyMS=3_000,
         connectTimeoutMS=3_000,
         serverSelectionTimeoutMS=3_000,
@@ -65,7 +65,7 @@ class Tx:
     _writes: dict[str, tuple[Collection[Row], list[Operation]]] = field(default_factory=dict)
 
     def enter(self, case_id: str, *, frozen_too: bool = False) -> None:
-        """Go through the case's gate as a writer. Raises Erased, Frozen (unless allowed) or NotFound."""
+        """Pass the case's gate as a writer. Raises Erased, Frozen (unless allowed) or NotFound."""
         seq = self.gates.enter(self.session, case_id, frozen_too=frozen_too)
         if seq is not None:
             self._seqs[case_id] = seq
@@ -73,18 +73,19 @@ class Tx:
     def write(self, rows: Collection[Row], *operations: Operation) -> None:
         """Write these at the transaction's end, all of one collection's in one call and in this order.
 
-        For what nobody reads before: a batch of fifty messages then makes one call, where fifty take ten times as long.
+        For writes that the transaction doesn't read back: a batch of fifty messages then makes one call. Fifty calls
+        take ten times as long.
         """
         if operations:
             self._writes.setdefault(rows.full_name, (rows, []))[1].extend(operations)
 
     def finish(self) -> None:
-        """Write what waits; the last thing before the commit."""
+        """Write what `write` has collected; last before the commit."""
         for rows, operations in self._writes.values():
             rows.bulk_write(operations, session=self.session)
 
     def emit(self, event_type: EventType, data: Mapping[str, Any]) -> Event:
-        """Tell the others, if and when this transaction commits."""
+        """Record an event, which is published if this transaction commits."""
         case_id = str(data["case"])
         seq = self._seqs.pop(case_id, None)
         event = Event(
@@ -136,7 +137,7 @@ class UnitOfWork:
 
 
 def outbox_row(event: Event, now: datetime) -> Row:
-    """What waits to be published: clear fields only, since an event has no person in it."""
+    """An event as an outbox row. It is not sealed, since an event holds nothing personal."""
     return {
         "_id": event.id,
         "case_id": event.case,

@@ -1,7 +1,7 @@
-"""The key vault: one data key per case in each service, wrapped by a numbered generation of its master key.
+"""The key vault: one data key for each case in each service, wrapped by a numbered generation of the master key.
 
-MongoDB client-side field level encryption in explicit mode. A record whose key is gone can't be opened by
-anyone, here or in a backup; reading one raises `KeyGone`, which lists treat as an orphan.
+It uses MongoDB's client-side field level encryption in explicit mode. Opening a record whose key was destroyed raises
+`KeyGone`; lists pass such an orphan over.
 """
 
 from __future__ import annotations
@@ -85,8 +85,9 @@ class Vault:
         yield names
 
     def touch_key(self, name: str, session: ClientSession) -> bool:
-        """Write to the key of that name, so that a transaction that destroys it conflicts with this one; whether there
-        is one.
+        """Write to the key of that name, so that a transaction that destroys it conflicts with this one.
+
+        Returns whether there is such a key.
         """
         change = {"$currentDate": {"updateDate": True}}
         return self._keys.update_one({"keyAltNames": name}, change, session=session).matched_count > 0

@@ -1,7 +1,7 @@
 """A service's part in an erasure: close the gate, walk the register, destroy the key, read back, sign a receipt.
 
-The same in every service (DESIGN.md, "Erasure, the heart", step 3). Every step is idempotent and any process may die
-at any line: what was found is recorded before anything is deleted, and a repeated attempt sends the stored receipt.
+It is the same in every service. Every step is idempotent, since a process can die at any line: what was found is
+recorded before anything is deleted, and a repeated attempt sends the stored receipt.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class ErasureParticipant:
         ).rows
 
     def handlers(self) -> dict[str, Callable[[Tx, Event], None]]:
-        """What every service does with the coordinator's events."""
+        """The handlers that every service has for the coordinator's events."""
         return {
             consent.FROZEN.type: self.on_frozen,
             consent.RELEASED.type: self.on_released,
@@ -90,7 +90,7 @@ class ErasureParticipant:
         return {ERASE_STEP: self.erase, END_STEP: self.end, SECOND_STEP: self.send_second}
 
     def on_frozen(self, tx: Tx, event: Event) -> None:
-        # Whoever says it did it already, in the transaction that decided it; its echo may come after the next change.
+        # The service that froze the case did so in its own transaction. Its own event can arrive after the next change.
         if event.source != self.unit_of_work.service:
             self.unit_of_work.gates.freeze(tx.session, event.case)
 
@@ -99,18 +99,18 @@ class ErasureParticipant:
             self.release(tx, event.case)
 
     def release(self, tx: Tx, case_id: str) -> None:
-        """The case is frozen no longer, and what waited for that goes on."""
+        """End the freeze of a case, and resume what waited for that."""
         self.unit_of_work.gates.release(tx.session, case_id)
         for hook in self.on_release:
             hook(tx, case_id)
 
     def on_ended(self, tx: Tx, event: Event) -> None:
-        """A shell has ended: forget it, with nothing to answer."""
+        """A shell has ended: erase it. No receipt is owed."""
         self.unit_of_work.gates.close(tx.session, event.case)
         self.steps.add(tx, END_STEP, event.case, event.case)
 
     def on_started(self, tx: Tx, event: Event) -> None:
-        """The erasure has begun: close the gate now, walk the stores next; or repeat what was answered before."""
+        """The erasure has begun: close the gate and walk the stores in a step, or send the stored receipt again."""
         if self.unit_of_work.service not in event.data["participants"]:
             return
         request, attempt = str(event.data["request"]), int(event.data["attempt"])
@@ -130,13 +130,13 @@ class ErasureParticipant:
         self.steps.add(tx, ERASE_STEP, request, event.case)
 
     def end(self, step: StepOf) -> None:
-        """Forget a shell that has ended, everywhere in this service."""
+        """Erase a shell that has ended from every store of this service."""
         case_id = str(step.case_id)
         self._prepare(case_id)
         self._delete(case_id, self._inventories(case_id))
 
     def erase(self, step: StepOf) -> None:
-        """Walk the register for one request, and answer with a receipt."""
+        """Walk the register for one request, and send a receipt."""
         request = step.key
         row = self.rows.find_one({"_id": request})
         if row is None or row["receipts"]:
@@ -148,7 +148,8 @@ class ErasureParticipant:
         self._delete(case_id, inventories)
         remaining = self._remaining(case_id)
         late = self._late(case_id)
-        # One reading of the clock: were it put back before the other, a second receipt would be dated before this one.
+        # The clock is read once. If it were corrected between two readings, a second receipt could be dated before this
+        # one.
         signed_at = utc_now()
         receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late, signed_at, number=1)
 
@@ -164,16 +165,16 @@ class ErasureParticipant:
         self.unit_of_work.run(answer)
 
     def settle_late(self, tx: Tx, case_id: str) -> None:
-        """Nothing is late any more: a second receipt follows, for every request of the case that is owed one.
+        """Send a second receipt for every request of the case that waited for late records.
 
-        Runs in the transaction that settled the last late thing, so that the two can't come apart.
+        Runs in the transaction that settled the last late record, so that both happen or neither.
         """
         for row in self.rows.find({"case_id": case_id, "receipts": {"$size": 1}}, session=tx.session):
             if row["late"]:
                 self.steps.add(tx, SECOND_STEP, str(row["_id"]), case_id)
 
     def send_second(self, step: StepOf) -> None:
-        """Read back once more, and say that nothing is late."""
+        """Read back once more, and send a second receipt."""
         request = step.key
         row = self.rows.find_one({"_id": request})
         if row is None or len(row["receipts"]) != 1:
@@ -181,7 +182,7 @@ class ErasureParticipant:
         case_id, attempt = str(row["case_id"]), int(row["attempt"])
         late = self._late(case_id)
         found = {name: int(count) for name, count in row["found"].items()}
-        # Whichever was signed last counts, so it is dated after the first, also where this clock is behind that one's.
+        # The receipt with the latest date counts, so this one is dated after the first, even if this clock is behind.
         at = max(utc_now(), row["done_at"] + timedelta(milliseconds=1))
         receipt = self._receipt(request, case_id, attempt, found, self._remaining(case_id), late, at, number=2)
 
@@ -218,10 +219,9 @@ class ErasureParticipant:
         return {**remaining, _CASE_KEYS: int(self.register.vault.has_key(case_id))}
 
     def _record_found(self, request: str, case_id: str, inventories: Mapping[str, Inventory]) -> dict[str, int]:
-        """What there is, once per store and request: written down before anything is deleted.
+        """Record what each store holds, before anything is deleted; the highest count that any attempt has seen.
 
-        The most that any attempt has seen, and in one write: should two run at once after all, the one that comes late
-        finds nothing any more and must not say so.
+        It is one write: if two attempts run at once, the later one finds nothing left and must not lower the count.
         """
         counts = {name: inventory.count for name, inventory in inventories.items()}
         counts[_CASE_KEYS] = int(self.register.vault.has_key(case_id))

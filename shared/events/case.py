@@ -30,8 +30,8 @@ PEOPLE = define(
     EventType(
         name="case.people",
         publishers=("case",),
-        # In the order they were added: a consent that names nobody speaks for the adult added first. post, email:
-        # whether they may be reached like that; unreachable: they were asked about every way, and refused each.
+        # In the order they were added: a consent that names no person speaks for the adult added first. post, email:
+        # whether they may be reached that way. unreachable: they were asked about every way, and refused each.
         fields={
             "case": Id(),
             "people": List(

@@ -24,12 +24,12 @@ STANDING: Field = List(
 _CONSENTS: dict[str, Field] = {
     "case": Id(),
     "consent": Id(),
-    # Everything that stands after it, so that a consumer needs no earlier event.
+    # All that stands after it, so that a consumer needs no earlier event.
     "standing": STANDING,
 }
 GIVEN = define(EventType(name="consent.given", publishers=("consent",), fields=_CONSENTS, topic="consents"))
 WITHDRAWN = define(EventType(name="consent.withdrawn", publishers=("consent",), fields=_CONSENTS, topic="consents"))
-# Something agreed to has reached its last day; what stood of it then stands no longer.
+# A purpose has reached its last day, and stands no longer.
 EXPIRED = define(EventType(name="consent.expired", publishers=("consent",), fields=_CONSENTS, topic="consents"))
 FROZEN = define(EventType(name="case.frozen", publishers=("consent",), fields={"case": Id()}, topic="freeze"))
 RELEASED = define(EventType(name="case.released", publishers=("consent",), fields={"case": Id()}, topic="freeze"))
@@ -53,7 +53,7 @@ STARTED = define(
 CANCELLED = define(EventType(name="erasure.cancelled", publishers=("consent",), fields=_REQUEST))
 VERIFIED = define(EventType(name="erasure.verified", publishers=("consent",), fields={**_REQUEST, "due_at": Time()}))
 COMPLETED = define(EventType(name="erasure.completed", publishers=("consent",), fields=_REQUEST))
-# A manager has settled how the last letter ended: what is sealed, now or later, is destroyed.
+# A manager has settled the last letter: a sealed letter is destroyed, also one that is sealed later.
 SETTLED = define(
     EventType(
         name="erasure.settled",
@@ -63,8 +63,8 @@ SETTLED = define(
 )
 
 REVIEW_LETTERS = ("review", "review_reminder")
-# Somebody is to be written to about their review. round: how often it was begun anew, for another address. asked_at:
-# the clock's time; days: how many from the hand-over they have to answer.
+# A letter about a review is due to a person. round: how often the review was restarted for another address. asked_at:
+# the clock's time. days: how many days from the hand-over they have to answer.
 REVIEW_ASKED = define(
     EventType(
         name="review.asked",

@@ -1,4 +1,4 @@
-"""What every service tells the coordinator about an erasure, and the notifier about the last letter."""
+"""Events of every service about its part in an erasure, and of the notifier about the last letter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the notifier tells of the letters that the consent service asked for: whether they reached anybody."""
+"""Events of the notifier about the letters that the consent service asked for: whether they reached the person."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _ABOUT: dict[str, Field] = {
     "round": Count(),
     "at": Time(),
 }
-# The printer or the relay has it.
+# The printer or the mail relay has it.
 HANDED_OVER = define(EventType(name="notification.handed_over", publishers=("notifier",), fields=_ABOUT))
-# It won't go, or nobody can say whether it went.
+# It won't go, or it is unknown whether it went.
 FAILED = define(EventType(name="notification.failed", publishers=("notifier",), fields=_ABOUT))
-# It came back: whoever it was for was not reached.
+# It came back: the person was not reached.
 RETURNED = define(EventType(name="notification.returned", publishers=("notifier",), fields=_ABOUT))

@@ -1,4 +1,4 @@
-"""The Flask app of a service: what happens to every request before its view and after it."""
+"""The Flask app of a service: what happens to every request before and after its view."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from shared.security.authentication import Authenticator
 from shared.security.signing import PublicKeys
 
 _AUDIT_SECONDS = 3
-# What failed already, most often because the database is away, is not kept waiting as long again.
+# A failed request, most often because the database is away, is not kept waiting as long again.
 _AUDIT_FAILURE_SECONDS = 1
 _NO_AUDIT = "This couldn't be written to the audit, so it can't be answered. Try again shortly."
 _WRONG_ROLE = "Your role may not do this. Ask someone whose role may."
@@ -72,7 +72,7 @@ def make_app(
 
     stores: what `open_kernel_stores(register, settings)` gave. checks: by server, a call that raises while that
       server is away (`/readyz`). away: errors that say so too, besides those of MongoDB and HTTP. disks: None where
-      nobody watches them. Raises ValueError for a route without `@allow`, or that doesn't say whether it takes in
+      they are not watched. Raises ValueError for a route without `@allow`, or that doesn't say whether it takes in
       something new.
     """
     app = _App(f"forgetmenot-{settings.service}", static_folder=None)
@@ -114,7 +114,7 @@ def make_app(
 
 
 def _refuse_open_routes(app: Flask) -> None:
-    """Every route has a door, or is on the short list of public ones; nothing lies outside /v1 by surprise."""
+    """Refuse a route that has no access rule and isn't on the list of public ones, or that lies outside /v1."""
     for rule in app.url_map.iter_rules():
         if rule.rule in PUBLIC_PATHS:
             continue
@@ -128,14 +128,14 @@ def _refuse_open_routes(app: Flask) -> None:
 
 
 def _access_rule(app: Flask) -> AccessRule | None:
-    """The door of the route that was matched; None for a public one, or where nothing matched."""
+    """The access rule of the matched route; None for a public one, or where none matched."""
     if request.url_rule is None or request.url_rule.rule in PUBLIC_PATHS:
         return None
     return access_rule_of(app.view_functions[request.url_rule.endpoint])
 
 
 def _arrive(app: Flask, kernel: Kernel) -> None:
-    """Token, role, ids, room on the disks, key, query: each refusal before the body is read."""
+    """Check token, role, ids, room on the disks, key and query, before the body is read."""
     g.started = time.monotonic()
     g.request_id = new_id()
     traceparent.set(child_of(request.headers.get("traceparent")))
@@ -164,7 +164,7 @@ def _arrive(app: Flask, kernel: Kernel) -> None:
 
 
 def _leave(app: Flask, kernel: Kernel, answer: Response) -> Response:
-    """Audit, then the headers every answer has, then the log and the metrics."""
+    """Write the audit row, then set the headers of every response, then log and count."""
     access_rule = _access_rule(app)
     traceless = g.get("traceless", False) and answer.status_code < 500
     if access_rule is not None and access_rule.audited and not traceless:

@@ -1,4 +1,4 @@
-"""Request bodies: read as a stream, never spooled; JSON taken strictly; what nobody read is dropped."""
+"""Request bodies: read as a stream and never spooled. JSON is parsed strictly; an unread rest is dropped."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from shared.errors import Invalid, TooLarge, UnsupportedMediaType
 
 JSON_LIMIT_BYTES = 1024 * 1024
 _PIECE_BYTES = 128 * 1024
-# Enough for the largest upload and its envelope; what is longer ends with its connection.
+# Enough for the largest upload and its envelope. A longer rest ends with its connection.
 _DROP_LIMIT_BYTES = 256 * 1024 * 1024
 _DROP_SECONDS = 30
-# A thread that waits for a caller is one that nobody else has. A scan may stall on a poor line; what is small, or will
-# only be dropped (also of somebody without a token), may not for long.
+# A thread that waits for one caller serves no other. A scan may stall on a poor line. A small body, or one that will
+# only be dropped (also of a caller without a token), may not stall for long.
 _STALL_SECONDS = 30
 _JSON_STALL_SECONDS = 5
 _DROP_STALL_SECONDS = 3
@@ -90,7 +90,7 @@ class BodyReader:
             yield piece
 
     def drop_rest(self) -> None:
-        """Read and drop what is left, so that the answer reaches a caller who is still sending."""
+        """Read and drop the rest, so that the response reaches a caller that is still sending."""
         if self._left is not None and self._left > _DROP_LIMIT_BYTES:
             return
         self.stall_seconds = _DROP_STALL_SECONDS
@@ -98,7 +98,7 @@ class BodyReader:
             for _ in self.pieces(limit=_DROP_LIMIT_BYTES, too_large="", seconds=_DROP_SECONDS):
                 pass
         except (Invalid, TooLarge):
-            # The caller is gone, or sends for ever: the server closes a connection that has bytes left.
+            # The caller is gone, or doesn't stop sending: the server closes a connection with bytes left.
             self._ended = True
 
     def _receive(self, size: int) -> bytes:
@@ -116,7 +116,7 @@ class BodyReader:
 
 
 class DropsUnreadBodies:
-    """WSGI middleware: the app reads the body through a BodyReader; what it leaves is dropped before the answer."""
+    """WSGI middleware: the app reads the body through a BodyReader; the unread rest is dropped before the response."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app
@@ -222,7 +222,7 @@ def _clean(value: Any, depth: int) -> Any:
 
 
 def clean_text(text: str) -> str:
-    """The text in NFC, line breaks as one character. Raises Invalid for what no text holds."""
+    """The text in NFC, each line break as one character. Raises Invalid for control characters and lone surrogates."""
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
     if _UNTEXT.search(text):
         raise Invalid("A text that was sent holds a control character. Nothing was stored.")

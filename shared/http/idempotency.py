@@ -30,8 +30,8 @@ from shared.http.responses import JsonResponse
 from shared.ids import new_id
 
 KEPT = timedelta(hours=24)
-# Whoever loses an answer asks again with the same key, and waits no longer than this for a process that died. A request
-# that is slower loses to its own repetition, which is safe: only one of the two is settled.
+# A client that lost the answer retries with the same key, and waits no longer than this for a process that died. A
+# request that takes longer loses its key to the retry, which is safe: only one of the two is settled.
 LEASE = timedelta(seconds=15)
 _CLAIM_SECONDS = 8
 _LABEL = b"forgetmenot idempotency"
@@ -41,7 +41,7 @@ CLEAR: Mapping[str, Field] = {
     "body": Digest(),
     "state": one_of(_IN_USE, _DONE),
     "status": Optional(Count()),
-    # Who holds it, and until when nobody else may take it over.
+    # The claim that holds the key, and until when no other may take it over.
     "claim": Id(),
     "until": Time(),
     "first": Optional(Id()),
@@ -250,7 +250,7 @@ class Idempotency:
 
 
 def _is_held(row: Mapping[str, Any], now: datetime) -> bool:
-    """Whether nobody else may take it over; one held for longer than anybody may was held by a clock that was ahead."""
+    """Whether no other request may take the key over. Too long a lease was written by a clock that was ahead."""
     return bool(now < row["until"] <= now + 2 * LEASE)
 
 

@@ -49,7 +49,7 @@ def idempotent(
     render runs inside the action's transaction too, on its result: the view returns the same, or a JsonResponse.
       A transaction that returns None only prepares the one that answers.
     office: the answer is about no case, or has nothing personal (a request's state): it is kept under the office's
-      key and repeated whatever the case's gate says. Without it the answer must name its case (`case_id=`, or the
+      key and repeated in any state of the case's gate. Without it the response must name its case (`case_id=`, or the
       path, query or body does). A function decides it for each request, once its body is read.
     upload: reads the whole body without keeping it and returns what identifies it (its fields and the file's digest).
       Such a view calls `claim_upload` with the same once its own reading is done, before the transaction that answers.
@@ -88,7 +88,7 @@ def claim_upload(identity: bytes) -> None:
 
 
 def id_of_act() -> str:
-    """An id for what this request makes in several transactions: whoever takes its key over goes on with the same.
+    """An id for what this request makes in several transactions; a retry with the same key gets the same id.
 
     A new one without a key, and once the key was given up; of an upload, only after it was claimed.
     """

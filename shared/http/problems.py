@@ -31,10 +31,10 @@ from shared.ops.logs import log, where
 
 Errors = tuple[type[Exception], ...]
 
-# Faults of ours, not of a server that is away.
+# These are bugs, not signs of a server that is away.
 _BUGS = (DuplicateKeyError, DocumentTooLarge, InvalidOperation, ConfigurationError)
 _AWAY: Errors = (PyMongoError, urllib3.exceptions.HTTPError, requests.RequestException)
-_AWAY_SENTENCE = "A server that this needs is away or slow. Nothing was kept; try again shortly."
+_AWAY_SENTENCE = "A server that this needs is unavailable or slow. Nothing was stored. Try again shortly."
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,39}|[0-9]{1,4}")
 
 
@@ -69,7 +69,7 @@ def register_problems(app: Flask, unit_of_work: UnitOfWork, *, away: Errors = ()
 
 
 def problem_of(error: Exception, unit_of_work: UnitOfWork, away: Errors) -> Problem:
-    """The problem that an error amounts to; what nobody foresaw is logged under an id and becomes a 500."""
+    """The problem that an error becomes. An unexpected error is logged under an id and becomes a 500."""
     if isinstance(error, Problem):
         return error
     if isinstance(error, KeyGone):
@@ -86,10 +86,10 @@ def problem_of(error: Exception, unit_of_work: UnitOfWork, away: Errors) -> Prob
 
 
 class _Internal(Problem):
-    """A fault of ours."""
+    """A bug."""
 
     def __init__(self, error_id: str) -> None:
-        super().__init__(f"This is a fault of ours; tell the operator its number, {error_id}.")
+        super().__init__(f"This is a fault of the service. Tell the operator its number, {error_id}.")
 
 
 def _encryption_away(error: Exception) -> bool:
@@ -104,7 +104,7 @@ def _of_status(status: int) -> Problem:
     if status == 413:
         return errors.TooLarge("What was sent is too large. Nothing was stored.")
     if status == 415:
-        return errors.UnsupportedMediaType("This kind of content isn't taken here. Nothing was stored.")
+        return errors.UnsupportedMediaType("This type of content is not supported here. Nothing was stored.")
     if status == 416:
         return errors.RangeNotSatisfiable("The range asked for lies outside the content.")
     if 400 <= status < 500:
@@ -133,7 +133,7 @@ def problem_response(problem: Problem) -> Response:
 def field_errors(messages: Any) -> dict[str, list[str]]:
     """marshmallow's messages as {path of the field: sentences}.
 
-    A name that doesn't look like one of our fields may be somebody's data, so it is not repeated.
+    A name that doesn't look like a field of the contract may be personal data, so it is not repeated.
     """
     found: dict[str, list[str]] = {}
     _flatten(messages, (), found)

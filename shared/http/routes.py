@@ -32,12 +32,12 @@ _DOESNT_FIT = "What was sent doesn't fit the contract. Nothing was stored."
 
 
 class Inward(Enum):
-    """Whether a route takes in something new, which stops while a server's disk is nearly full (FMN_DISK_FLOOR)."""
+    """Whether a route takes in something new. That is refused while a server's disk is nearly full (FMN_DISK_FLOOR)."""
 
     YES = "yes"
-    # It reads, withdraws, holds, erases or disposes: it goes on.
+    # It reads, withdraws, holds, erases or disposes: never refused for that.
     NO = "no"
-    # One route for both: its view calls `require_room` where it takes in.
+    # The body decides: the view calls `require_room` where it takes something in.
     BY_BODY = "by body"
 
 
@@ -64,7 +64,7 @@ def allow(
 
     audited: False only where nothing of a case is read or changed (the privacy statement).
     audit_late: the answer goes out even when the audit can't be written now (safeguarding).
-    inward: whether it takes in something new; whatever isn't a GET must say.
+    inward: whether it takes in something new. Every route that isn't a GET must say.
     audit_apart: its audit is shown to data protection alone (safeguarding).
     """
     if unknown := (set(roles) - ROLES) | (set(services) - set(SERVICES)):
@@ -98,7 +98,7 @@ def takes_query(view: Callable[..., Any]) -> bool:
 
 
 class Parser(FlaskParser):
-    """Bodies and queries into schemas; whatever doesn't fit is `invalid`, never with a value."""
+    """Loads bodies and queries into schemas. A misfit is `invalid`, and its value is never repeated."""
 
     DEFAULT_VALIDATION_STATUS = 400
     DEFAULT_UNKNOWN_BY_LOCATION: dict[str, str | None] = dict.fromkeys(("json", "query", "querystring"), ma.RAISE)
@@ -148,7 +148,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def response(
         self, status_code: int, schema: Any = None, **more: Any
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """As flask-smorest's; a view that returns an Answer has said it all, and the schema only describes it."""
+        """As flask-smorest's. A view that returns a JsonResponse is complete; the schema then only describes it."""
         wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = super().response(status_code, schema, **more)
 
         def decorate(view: Callable[..., Any]) -> Callable[..., Any]:

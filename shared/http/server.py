@@ -1,4 +1,4 @@
-"""gunicorn as every service runs it: its own errors are problems too, and quote nothing of a malformed request.
+"""gunicorn as every service runs it: a request that is not valid HTTP gets a problem response that quotes none of it.
 
 Started with `--worker-class shared.http.server.Worker --logger-class shared.ops.logs.GunicornLogger`.
 """
@@ -31,7 +31,7 @@ class _HeadersTooLarge(TooLarge):
 
 
 class GunicornWorker(ThreadWorker):  # type: ignore[misc]
-    """The threaded worker. What never became a request for the app is answered, and logged, without its text."""
+    """The threaded worker. A request that never reaches the app is answered, and logged, without its text."""
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         if isinstance(exc, LimitRequestLine | LimitRequestHeaders):
@@ -41,7 +41,7 @@ class GunicornWorker(ThreadWorker):  # type: ignore[misc]
         else:
             error_id = new_id()
             log.error("failed", error_id=error_id, **where(exc))
-            problem = Problem(f"This is a fault of ours; tell the operator its number, {error_id}.")
+            problem = Problem(f"This is a fault of the service. Tell the operator its number, {error_id}.")
         try:
             util.write_nonblock(client, _raw(problem))
         except OSError as error:

@@ -131,7 +131,7 @@ class Disks:
                 return
             if disk.state != UNKNOWN or not disk.known_at:
                 log.warning("disk-unknown", server=server, **where(error))
-            # Said once, also of a disk that nobody could ever ask.
+            # Logged once, also for a disk whose room was never known.
             disk.known_at = disk.known_at or now
             disk.ratio, state = None, UNKNOWN
         if state == LOW and (disk.state != LOW or now - disk.alarmed_at > _AGAIN_SECONDS):
@@ -175,6 +175,6 @@ def ask_at(url: str) -> Ask:
 
 
 def room_of(folder: Path) -> Room:
-    """Of the disk that the folder lies on, as somebody without root's reserve sees it."""
+    """The room on the folder's disk, without root's reserve."""
     found = os.statvfs(folder)
     return Room(free=found.f_bavail * found.f_frsize, total=found.f_blocks * found.f_frsize)

@@ -24,7 +24,7 @@ _ROLES = one_of(*ROLES, SERVICE, "none")
 CLEAR: Mapping[str, Field] = {
     "at": Time(),
     "sub": Subject(),
-    # The role that opened the door, or the highest the caller has where none did.
+    # The role that allowed the request, or one of the caller's roles where none did.
     "role": _ROLES,
     "action": Name(),
     "case_id": Optional(Id()),
@@ -32,7 +32,7 @@ CLEAR: Mapping[str, Field] = {
     "outcome": OUTCOMES,
     "status": Count(),
     "trace_id": Optional(Digest()),
-    # About safeguarding: shown to data protection alone, so that nobody else learns that there is anything (P15).
+    # About safeguarding: shown to data protection alone, so that other roles can't see that it exists (P15).
     "apart": Optional(Flag()),
 }
 _RETENTION = timedelta(days=6 * 365)
@@ -52,8 +52,8 @@ class _Waiting:
 class _Together:
     """Rows of several requests in one insert, so that they wait for the disk together.
 
-    Whoever's turn it is writes for all who wait, and what goes wrong goes wrong for all of them. One request alone is
-    written at once.
+    The thread that holds the lock writes the rows of all waiting threads, and an error is raised in each of them. A
+    single request is written at once.
     """
 
     def __init__(self, store: KeptRows) -> None:

@@ -119,7 +119,7 @@ def _check(lines: tuple[str, ...]) -> None:
     if not all(any(character.isalnum() for character in line) for line in lines):
         raise BadAddress("A line of the address has neither a letter nor a digit.")
     if any(re.sub(r"[\W_]", "", line).casefold() == "nfa" for line in lines) or _NO_FIXED_ABODE.search(" ".join(lines)):
-        raise BadAddress("A letter can't be sent to somebody of no fixed abode: agree another way.")
+        raise BadAddress("A letter can't be sent to a person of no fixed abode: agree another way.")
     postcode = normalise_postcode(lines[-1])
     bfpo = [line for line in lines if _BFPO.fullmatch(line)]
     if postcode is None and not _BFPO.fullmatch(lines[-1]):

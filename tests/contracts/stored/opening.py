@@ -23,10 +23,10 @@ from bson.json_util import JSONMode, JSONOptions, dumps, loads
 from pymongo import MongoClient
 
 from deploy.local.provision import Provision
-from shared.service.service import service
 from shared.events import Event, all_types
 from shared.messaging.inbox import Inbox
 from shared.messaging.outbox import Outbox
+from shared.service.service import service
 
 HERE = Path(__file__).parent
 #: What accounts on the broker begin with, in the messages that are stored.

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.clock import utc_now
-from shared.messaging.deliveries import Delivery
 from shared.events import Event, all_types, write
-from shared.http.responses import JsonResponse
 from shared.http.idempotency import Claim
+from shared.http.responses import JsonResponse
+from shared.messaging.deliveries import Delivery
 from tests.contracts.stored.ids import CASE, ERASED, PERSON_OF_AUDIT, REQUEST, STRIPPED
 from tests.contracts.stored.opening import NAMES, Opened, Row, rows_of
 from tests.contracts.stored.reading import Reading

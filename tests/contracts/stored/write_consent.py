@@ -14,8 +14,8 @@ from services.consent.model import tasks as t
 from services.consent.model.consents import Consent, Ended, Ending, Grant
 from services.consent.model.rights import Young
 from services.consent.store.ledger import Ledger
-from shared.security.signing import Signer
 from shared.db.unit_of_work import Tx
+from shared.security.signing import Signer
 from tests.contracts.stored.ids import (
     AFTERWARDS,
     CARER,

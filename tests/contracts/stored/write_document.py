@@ -8,10 +8,10 @@ from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
-from services.document.upload.crypt import EncryptingReader, new_keyset
 from services.document.model.documents import Casework, Content, Document, Version
 from services.document.model.papers import Disposed, Movement, PaperFile, disposed, moved
 from services.document.store.receiving import Upload
+from services.document.upload.crypt import EncryptingReader, new_keyset
 from shared.db.unit_of_work import Tx
 from tests.contracts.stored.ids import (
     CASE,

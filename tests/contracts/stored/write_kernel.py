@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from shared.clock import utc_now
-from shared.messaging.deliveries import Delivery
 from shared.events import Event, all_types, write
-from shared.http.responses import JsonResponse
 from shared.http.idempotency import Claim
+from shared.http.responses import JsonResponse
+from shared.messaging.deliveries import Delivery
 from shared.messaging.steps import StepRow
 from tests.contracts.stored.ids import (
     CASE,
