@@ -1,6 +1,6 @@
 """The unit of work: state, outbox rows and inbox rows in one MongoDB transaction, or not at all.
 
-Majority writes, snapshot reads. The function given to `Work.run` may run more than once (MongoDB asks for a
+Majority writes, snapshot reads. The function given to `UnitOfWork.run` may run more than once (MongoDB asks for a
 transaction to be repeated when it conflicts), so it changes nothing but what it writes through its `Tx`.
 """
 

@@ -114,10 +114,10 @@ class Disks:
 
     def _watch(self, server: str, disk: _Disk) -> None:
         while not self._stopping.is_set():
-            self.inventory(server)
+            self.measure(server)
             self._stopping.wait(_EVERY_SECONDS)
 
-    def inventory(self, server: str) -> None:
+    def measure(self, server: str) -> None:
         """Ask once for one server, and say it where something changed."""
         disk = self._disks[server]
         if disk.ask is None:

@@ -75,7 +75,7 @@ def main() -> int:
     if arguments.write and not failed:
         said = f"`make bench` on {machine.described()}; {datetime.now(UTC):%-d %B %Y}."
         table.write_page(results, arguments.write, said)
-    missed = [result.unit_of_work for result in results if result.held is False]
+    missed = [result.work for result in results if result.held is False]
     if missed and not arguments.smoke:
         console.print(f"Missed: {'; '.join(missed)}. docs/performance.md says why.")
     if failed:

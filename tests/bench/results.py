@@ -45,7 +45,7 @@ class Result:
     "ours 212 MB/s, bare 300 MB/s"; `beside` names what it is compared with.
     """
 
-    unit_of_work: str
+    work: str
     beside: str
     ratio: float
     target: Target
@@ -77,7 +77,7 @@ class Result:
 
     def as_row(self) -> dict[str, object]:
         """The result as bench.json has it."""
-        return {"work": self.unit_of_work, "ratio": self.ratio, "target": self.target_text, "held": self.held}
+        return {"work": self.work, "ratio": self.ratio, "target": self.target_text, "held": self.held}
 
 
 def _number(value: float, *, exact: bool = False) -> str:

@@ -16,7 +16,7 @@ _HEADS = ("Work", "Beside", "Ratio", "Target", "", "Figures")
 
 
 def _cells(result: Result) -> tuple[str, ...]:
-    return (result.unit_of_work, result.beside, result.ratio_text, result.target_text, result.verdict, result.figures)
+    return (result.work, result.beside, result.ratio_text, result.target_text, result.verdict, result.figures)
 
 
 def show(results: Sequence[Result], console: Console) -> None:
@@ -24,9 +24,9 @@ def show(results: Sequence[Result], console: Console) -> None:
     for head in _HEADS:
         table.add_column(head, justify="right" if head in ("Ratio", "Target") else "left", overflow="fold")
     for result in results:
-        unit_of_work, beside, ratio, target, verdict, figures = _cells(result)
+        work, beside, ratio, target, verdict, figures = _cells(result)
         colour = {"held": "green", "missed": "red"}.get(verdict, "default")
-        table.add_row(unit_of_work, beside, ratio, target, f"[{colour}]{verdict}[/]", figures)
+        table.add_row(work, beside, ratio, target, f"[{colour}]{verdict}[/]", figures)
     console.print(table)
 
 

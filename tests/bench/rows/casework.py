@@ -49,28 +49,28 @@ def run(bench: Bench) -> list[Result]:
         # A family has a few people: each case gets a handful in the whole run.
         cases = _open_cases(system, bench.sized(200, 8))
 
-        def measured(side: str, unit_of_work: str) -> float:
+        def measured(side: str, work: str) -> float:
             paths = iter(itertools.cycle(cases))
             lock = threading.Lock()
 
             def path() -> str:
-                if unit_of_work == "case":
+                if work == "case":
                     return "/v1/cases"
                 with lock:
                     return f"/v1/cases/{next(paths)}/people"
 
             _settle(bench, system)
-            return rate(ports[side], token, path, _CASE if unit_of_work == "case" else _PERSON, times)
+            return rate(ports[side], token, path, _CASE if work == "case" else _PERSON, times)
 
         results = []
-        for unit_of_work, said in (
+        for work, said in (
             ("case", "open a case (HTTP, 8 clients)"),
             ("person", "add a person (HTTP, 8 clients)"),
         ):
             for side in ports:
-                measured(side, unit_of_work)
+                measured(side, work)
             found = bench.interleaved(
-                {side: lambda side=side, unit_of_work=unit_of_work: measured(side, unit_of_work) for side in ports}
+                {side: lambda side=side, work=work: measured(side, work) for side in ports}
             )  # type: ignore[misc]
             figures = f"ours {found['ours']:.0f}/s, bare {found['bare']:.0f}/s"
             beside = "bare Flask + pymongo insert, same gunicorn"

@@ -39,14 +39,14 @@ def run(bench: Bench) -> list[Result]:
             "held requests looked at": lambda crowd: crowd.look_at_holds(),
         }
         results = []
-        for unit_of_work, measure in works.items():
+        for work, measure in works.items():
             for crowd in sides.values():
                 measure(crowd)
             found = bench.interleaved(
                 {name: lambda crowd=crowd, measure=measure: measure(crowd) for name, crowd in sides.items()}  # type: ignore[misc]
             )
             figures = f"{found['many'] * 1e3:.1f} ms, {found['few'] * 1e3:.1f} ms"
-            said = f"{unit_of_work} by the clock among 1,000,000 cases, 100 due"
+            said = f"{work} by the clock among 1,000,000 cases, 100 due"
             results.append(
                 Result(said, "the same among 10,000, 100 due", found["many"] / found["few"], at_most(1.2), figures)
             )

@@ -55,17 +55,17 @@ def run(bench: Bench) -> list[Result]:
         node.close()
         sender.close()
     ours, bare, one = rates["ours"], rates["bare"], rates["one"]
-    unit_of_work = "consume with inbox and effect"
+    work = "consume with inbox and effect"
     return [
         Result(
-            unit_of_work,
+            work,
             "raw pika, no-op, prefetch 50, an ack each",
             ours / bare,
             at_least(0.4),
             f"ours {ours:,.0f}, bare {bare:,.0f} messages/s",
         ),
         Result(
-            f"{unit_of_work}, 50 a transaction",
+            f"{work}, 50 a transaction",
             "the same, one transaction each",
             ours / one,
             at_least(12),

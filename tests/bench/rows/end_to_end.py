@@ -96,12 +96,12 @@ def run(bench: Bench) -> list[Result]:
             for name in list(sides) if number % 2 == 0 else list(reversed(sides)):
                 found[name].append(sides[name].latencies(seconds))
             bench.say(f"round {number + 1}: " + ", ".join(f"{n} {_told(r[-1])}" for n, r in found.items()))
-    unit_of_work, beside = "API call → effect in another service, 40/s", "insert, then publish by hand (unsafe)"
+    work, beside = "API call → effect in another service, 40/s", "insert, then publish by hand (unsafe)"
     results = []
     for name, share, limit in (("p50", 0.5, 1.3), ("p99", 0.99, 1.5)):
         of = {side: statistics.median(_at(round_, share) for round_ in rounds) * 1000 for side, rounds in found.items()}
         figures = f"ours {of['ours']:.1f} ms, unsafe {of['unsafe']:.1f} ms"
-        results.append(Result(f"{unit_of_work}, {name}", beside, of["ours"] / of["unsafe"], at_most(limit), figures))
+        results.append(Result(f"{work}, {name}", beside, of["ours"] / of["unsafe"], at_most(limit), figures))
     return results
 
 

@@ -54,10 +54,10 @@ def run(bench: Bench) -> list[Result]:
         seconds = bench.interleaved(sides)
         client.drop_database(f"{system.provided.prefix}_bare")
     records = sum(number for _, _, number in found[-1])
-    unit_of_work = f"erase one case with {_DOCUMENTS} documents: confirmation → all first receipts"
+    work = f"erase one case with {_DOCUMENTS} documents: confirmation → all first receipts"
     return [
         Result(
-            unit_of_work,
+            work,
             beside,
             seconds["ours"] / seconds[side],
             target,

@@ -42,10 +42,10 @@ def run(bench: Bench) -> list[Result]:
     assert all(system.is_completed(request) for request in requests[:: max(1, count // 20)])
     third = max(1, len(samples) // 3)
     first, last = statistics.mean(samples[:third]), statistics.mean(samples[-third:])
-    unit_of_work = f"{_CASES:,} erasures queued at once"
+    work = f"{_CASES:,} erasures queued at once"
     return [
         Result(
-            unit_of_work,
+            work,
             "–",
             count / took,
             REPORT_ONLY,
@@ -53,7 +53,7 @@ def run(bench: Bench) -> list[Result]:
             "cases/s",
         ),
         Result(
-            f"{unit_of_work}: memory flat",
+            f"{work}: memory flat",
             "workers' memory in the first third",
             last / first,
             at_most(_FLAT),

@@ -56,10 +56,10 @@ def run(bench: Bench) -> list[Result]:
                 "faststream": lambda: others(count, "bench.faststream", _FASTSTREAM, _as_faststream),
             }
         )
-    unit_of_work = "one effect a message, drained"
+    work = "one effect a message, drained"
     return [
         Result(
-            unit_of_work,
+            work,
             beside,
             rates["ours"] / rates[name],
             at_least(target),

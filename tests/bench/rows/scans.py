@@ -44,16 +44,16 @@ def run(bench: Bench) -> list[Result]:
         answer = client.get_object(bucket, key)
         assert received(answer) == len(content)
 
-    def rate(unit_of_work: Callable[[], object]) -> Callable[[], float]:
+    def rate(work: Callable[[], object]) -> Callable[[], float]:
         """MB/s of doing it so many times."""
 
         def measured() -> float:
             started = time.perf_counter()
             for _ in range(times):
-                unit_of_work()
+                work()
             return megabytes * times / (time.perf_counter() - started)
 
-        unit_of_work()  # connections, caches, the store's first volumes
+        work()  # connections, caches, the store's first volumes
         return measured
 
     def download() -> None:
@@ -64,13 +64,13 @@ def run(bench: Bench) -> list[Result]:
     down = bench.interleaved({"ours": rate(download), "minio": rate(lambda: get(kept))})
     return [
         Result(
-            f"{unit_of_work} a 20 MB scan through the API",
+            f"{work} a 20 MB scan through the API",
             "bare minio client, same store",
             found["ours"] / found["minio"],
             at_least(0.6),
             f"ours {found['ours']:.0f} MB/s, minio {found['minio']:.0f} MB/s",
         )
-        for unit_of_work, found in (("upload", up), ("download", down))
+        for work, found in (("upload", up), ("download", down))
     ]
 
 
