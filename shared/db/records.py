@@ -53,13 +53,13 @@ class Records(Generic[T]):
         self._names = frozenset(types)
         sealed = tuple(field for field in types if field not in clear and field not in OF_THE_ROW)
         self.sealed = ("personal",) if "personal" in sealed else sealed
-        self._none_if_missing = {
-            field.name: None
+        without_default = [
+            field.name
             for field in fields(kind)  # type: ignore[arg-type]
-            if field.default is MISSING
-            and field.default_factory is MISSING
-            and type(None) in get_args(types[field.name])
-        }
+            if field.default is MISSING and field.default_factory is MISSING
+        ]
+        self._none_if_missing = {name: None for name in without_default if type(None) in get_args(types[name])}
+        self._needs_sealed = bool(set(self.sealed) & set(without_default) - self._none_if_missing.keys())
 
     def id_of(self, item: T) -> str:
         return str(getattr(item, "id" if "id" in self._names else "case_id"))
@@ -113,6 +113,8 @@ class Records(Generic[T]):
     def item_of(self, row: Row, *, stripped: bool = False) -> T | None:
         """The row, opened; None for an orphan, whose key is gone, and for a sealed part of another record.
 
+        None too for a row whose sealed part was taken off, where T can't be without it.
+
         stripped: a row whose key is gone is still true without its sealed part.
         """
         row = self._upgrade(row)
@@ -125,6 +127,8 @@ class Records(Generic[T]):
                     return None
             if opened is not None and opened.pop("_id", None) != row["_id"]:
                 return None
+        if opened is None and self._needs_sealed and not stripped:
+            return None
         kept: Row = {name: row[name] for name in self._clear if name in row}
         kept |= {"personal": opened} if self.sealed == ("personal",) else opened or {}
         kept |= {"id": row["_id"], "case_id": row.get("case_id")}

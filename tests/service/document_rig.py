@@ -7,16 +7,15 @@ import itertools
 import json
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import jwt
+import pytest
 import requests
 
 from deploy.local import mongo, objects
@@ -24,19 +23,15 @@ from deploy.local.broker import Management
 from deploy.local.processes import Process
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
-from services.document.store import Stores
-from services.document.store.files import connect as connect_files
+from services.document.context import Context
+from services.document.main import service
 from shared.clock import utc_now
-from shared.db import Register
-from shared.db.unit_of_work import UnitOfWork, connect
-from shared.db.vault import Vault, master_keys
 from shared.events import Event, EventType, consent, write
 from shared.ids import new_id
 from shared.messaging.bus import Publisher
-from shared.messaging.steps import Steps
-from shared.ops.settings import Settings
 from shared.security.authentication import local_token
 from shared.security.signing import Signer
+from shared.service.service import Opened
 from tests import samples
 
 Answer = requests.Response
@@ -161,7 +156,8 @@ class Rig:
     def say_casework(self, case_id: str, given: bool = True) -> None:
         standing = [{"consent": new_id(), "purpose": "casework"}] if given else []
         self.say(consent.GIVEN if given else consent.WITHDRAWN, case_id, consent=new_id(), standing=standing)
-        self.eventually(lambda: self.row("projections", _id=case_id, casework=given))
+        stands = {"standing.purpose": "casework"} if given else {"standing": []}
+        self.eventually(lambda: self.row("projections", _id=case_id, **stands))
 
     def an_organisation(self) -> str:
         body = {"name": "Marlow Vale Council", "kind": "local_authority"}
@@ -277,22 +273,11 @@ class Rig:
         unfinished = store._list_multipart_uploads(bucket, prefix=f"{case_id}/").uploads
         return [str(o.object_name) for o in listed] + [f"unfinished {u.object_name}" for u in unfinished]
 
-    def stores(self, settings: Settings) -> Stores:
-        """The service's own stores, opened in this process."""
-        client = connect(settings.mongo_url)
-        unit_of_work = UnitOfWork(client, names=settings.names, service="document")
-        vault = Vault(client, unit_of_work.vault_db.name, master_keys(settings.master_keys))
-        register = Register(unit_of_work, vault)
-        return Stores.open(
-            unit_of_work=unit_of_work,
-            register=register,
-            client=connect_files(settings),
-            bucket=settings.bucket,
-            steps=Steps(register),
-            may_obtain=lambda **_: False,
-            spool=Path(tempfile.gettempdir()),
-            upload_limit=LIMIT,
-        )
+    def opened(self, monkeypatch: pytest.MonkeyPatch) -> Opened[Context]:
+        """The service as its own worker opens it, in this process."""
+        for name, value in self.provided.env["document"].items():
+            monkeypatch.setenv(name, value)
+        return service.open("worker")
 
     def is_clean(self, case_id: str) -> bool:
         """Nothing half-stored: no upload under way, and as many objects as versions."""

@@ -8,7 +8,8 @@ from datetime import timedelta
 import pytest
 
 from deploy.local.stack import Stack
-from services.document.store.receiving import LEASE, Receiving, Upload
+from services.document.model.documents import Upload
+from services.document.store.receiving import LEASE, Receiving
 from shared.clock import utc_now
 from shared.db.unit_of_work import Tx
 from shared.ids import new_id
@@ -30,7 +31,7 @@ def test_an_upload_that_began_by_a_wrong_clock_lapses_like_any_other(node: Node,
 
     def begin(tx: Tx) -> None:
         tx.now = utc_now() + timedelta(hours=hours)
-        receiving.begin(tx, upload)
+        receiving.begin(upload, tx=tx)
 
     node.unit_of_work.run(begin)
     # It has just begun: nobody takes it for dead, and its beat is told by the database's clock

@@ -206,7 +206,7 @@ def test_consent_withdrawn_during_an_upload_refuses_it(rig: Rig) -> None:
 def test_p11_a_document_from_another_party_is_quarantined_unless_consent_names_it(rig: Rig) -> None:
     case_id, council, school = rig.a_case(), rig.an_organisation(), rig.an_organisation()
     rig.consent_to_obtain(case_id, council, "report")
-    rig.eventually(lambda: rig.row("projections", _id=case_id, casework=True))
+    rig.eventually(lambda: rig.row("projections", _id=case_id, **{"standing.purpose": "casework"}))
     assert rig.filed(case_id, source=council)["state"] == "accepted"
     other_kind = rig.filed(case_id, source=council, kind="letter")
     assert other_kind["state"] == "quarantined"

@@ -11,10 +11,8 @@ import pytest
 
 from deploy.local.stack import Stack
 from services.document.actions.sweep import reconcile
-from services.document.store.files import connect
 from shared.clock import utc_now
 from shared.ids import new_id
-from shared.ops.settings import load
 from tests import samples
 from tests.service.document_rig import Rig, answer_on, chunk, form, problem, rig_on
 
@@ -145,19 +143,16 @@ def test_a_new_attempt_while_paper_waits_is_answered_too(rig: Rig) -> None:
 
 def test_the_sweep_removes_objects_without_a_record(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """An object of an erased case goes at once; of another, when it is an hour old; what has a record stays."""
-    for name, value in rig.provided.env["document"].items():
-        monkeypatch.setenv(name, value)
-    settings = load()
+    context = rig.opened(monkeypatch).context
+    objects = context.stores.files.objects
     erased, open_case = rig.a_case(), rig.a_case()
     made = rig.filed(open_case)
     rig.erase(erased)
-    client = connect(settings)
     for case_id in (erased, open_case):
-        client.put_object(settings.bucket, f"{case_id}/{new_id()}/1", io.BytesIO(b"ciphertext"), 10)
-    stores = rig.stores(settings)
-    reconcile(stores, utc_now())
+        objects.put(f"{case_id}/{new_id()}/1", io.BytesIO(b"ciphertext"))
+    reconcile(context, utc_now())
     assert not rig.objects_of(erased)
     assert len(rig.objects_of(open_case)) == 2
-    reconcile(stores, utc_now() + timedelta(hours=2))
+    reconcile(context, utc_now() + timedelta(hours=2))
     assert rig.objects_of(open_case) == [f"{open_case}/{made['id']}/1"]
     assert rig.ask("GET", f"/documents/{made['id']}/content").status_code == 200

@@ -166,8 +166,11 @@ def test_p29_an_erasure_is_not_over_until_the_paper_is_certified(rig: Rig) -> No
     assert problem(rig.ask("POST", f"/cases/{case_id}/paper-files", body)) == (410, "erased")
     assert problem(rig.ask("GET", f"/cases/{case_id}/documents")) == (410, "erased")
     assert problem(rig.ask("POST", f"/paper-files/{out}/movements", OUT)) == (409, "conflict")
-    back = rig.ask("POST", f"/paper-files/{out}/movements", IN, Idempotency_Key=new_id())
+    key = new_id()
+    back = rig.ask("POST", f"/paper-files/{out}/movements", IN, Idempotency_Key=key)
     assert (back.status_code, back.json()["state"]) == (200, "held")
+    # No key of the case is left that an answer could be kept under: the same request again is a second movement.
+    assert problem(rig.ask("POST", f"/paper-files/{out}/movements", IN, Idempotency_Key=key)) == (409, "conflict")
     assert problem(rig.certify(held, witnessed_by="AMA MENSAH")) == (400, "invalid")
     assert rig.certify(held).json()["state"] == "shredded"
     assert problem(rig.certify(held)) == (409, "conflict")

@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.document.consumer import _casework
 from services.document.model import papers
-from services.document.model.documents import NO_CASEWORK, ByteRange, Casework, OutOfRange, byte_range, object_key
+from services.document.model.documents import ByteRange, byte_range, object_key
+from services.document.store.documents import upgrade_projection
+from shared.errors import Conflict, Forbidden, Invalid, RangeNotSatisfiable
+from shared.known_consents import KnownConsents, standing_in
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 
@@ -19,7 +21,7 @@ NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
 def test_a_range_lies_within_the_file(size: int, start: int, more: int) -> None:
     asked = f"bytes={start}-{start + more}"
     if start >= size:
-        with pytest.raises(OutOfRange):
+        with pytest.raises(RangeNotSatisfiable):
             byte_range(asked, size)
         return
     part = byte_range(asked, size)
@@ -49,7 +51,7 @@ def test_what_is_no_single_range_of_bytes_is_the_whole(header: str | None) -> No
 def test_an_open_range_goes_to_the_end() -> None:
     assert byte_range("bytes = 40-", 100) == ByteRange(40, 60)
     for outside in ("bytes=100-", "bytes=-0"):
-        with pytest.raises(OutOfRange):
+        with pytest.raises(RangeNotSatisfiable):
             byte_range(outside, 100)
 
 
@@ -57,34 +59,50 @@ def test_an_object_key_names_case_document_and_version() -> None:
     assert object_key("c", "d", 3) == "c/d/3"
 
 
+def stands(*standing: dict[str, object], at: datetime = NOW) -> bool:
+    return KnownConsents(case_id="c", standing=standing_in(standing)).allow("casework", at)
+
+
 def test_casework_stands_until_its_end() -> None:
-    assert not NO_CASEWORK.stands(NOW)
-    assert Casework(given=True, until=None).stands(NOW)
-    until = Casework(given=True, until=NOW)
-    assert until.stands(NOW - timedelta(seconds=1))
-    assert not until.stands(NOW)
+    assert not stands()
+    assert stands({"consent": "x", "purpose": "casework"})
+    until = {"consent": "x", "purpose": "casework", "until": NOW}
+    assert stands(until, at=NOW - timedelta(seconds=1))
+    assert not stands(until)
 
 
 def test_of_several_consents_the_longest_counts() -> None:
     soon, later = (NOW + timedelta(days=days) for days in (1, 2))
-    standing = [{"purpose": "casework", "until": soon.isoformat()}, {"purpose": "casework", "until": later}]
-    assert _casework(standing) == Casework(given=True, until=later)
-    assert _casework([*standing, {"purpose": "casework"}]) == Casework(given=True, until=None)
-    assert _casework([{"purpose": "share"}]) == NO_CASEWORK
+    standing = [
+        {"consent": "x", "purpose": "casework", "until": soon.isoformat()},
+        {"consent": "y", "purpose": "casework", "until": later},
+    ]
+    assert stands(*standing, at=soon)
+    assert not stands(*standing, at=later)
+    assert stands(*standing, {"consent": "z", "purpose": "casework"}, at=later)
+    assert not stands({"consent": "x", "purpose": "share"})
+
+
+@pytest.mark.parametrize("until", [None, NOW])
+def test_what_was_kept_of_consents_before_is_still_read(until: datetime | None) -> None:
+    row = {"_id": "c", "case_id": "c", "version": 3}
+    given = upgrade_projection({**row, "casework": True, "until": until})
+    assert given["standing"] == [{"consent": "c", "purpose": "casework", "until": until}]
+    assert upgrade_projection({**row, "casework": False, "until": None})["standing"] == []
+    # One that has been written anew since still has the old fields beside the new one
+    assert upgrade_projection({**given, "casework": True, "standing": []})["standing"] == []
 
 
 def a_paper(state: str = papers.HELD) -> papers.PaperFile:
     return papers.PaperFile(
         id="p",
         case_id="c",
-        etag=1,
         state=state,
         label=papers.label_of(7),
         location="Cabinet 3",
         description="Letters",
-        pages=None,
         out_with="Ama Mensah" if state == papers.OUT else None,
-        registered_at=NOW,
+        at=NOW,
     )
 
 
@@ -107,7 +125,7 @@ def test_out_and_in_again() -> None:
     back = papers.moved(out, a_movement("in"))
     assert (back.state, back.out_with, len(back.movements)) == ("held", None, 2)
     for paper, direction in ((out, "out"), (back, "in")):
-        with pytest.raises(papers.AsThingsStand):
+        with pytest.raises(Conflict):
             papers.moved(paper, a_movement(direction))
 
 
@@ -115,17 +133,17 @@ def test_out_and_in_again() -> None:
     ("by", "witness"), [("Ama Mensah", "ama  mensah"), ("Zoë O’Neil", "ZOE ONEIL"), ("Ama", "A.M.A")]
 )
 def test_nobody_witnesses_their_own_act(by: str, witness: str) -> None:
-    with pytest.raises(papers.Unfit) as said:
+    with pytest.raises(Invalid) as said:
         papers.disposed(a_paper(), a_disposal(by=by, witnessed_by=witness), by_manager=True)
-    assert said.value.field == "witnessed_by"
+    assert set(said.value.errors) == {"witnessed_by"}
 
 
 def test_a_return_says_to_whom_and_a_loss_says_why_and_is_a_managers() -> None:
-    with pytest.raises(papers.Unfit):
+    with pytest.raises(Invalid):
         papers.disposed(a_paper(), a_disposal("returned"), by_manager=False)
-    with pytest.raises(papers.ManagersOnly):
+    with pytest.raises(Forbidden):
         papers.disposed(a_paper(), a_disposal("not_found", reason="Searched"), by_manager=False)
-    with pytest.raises(papers.Unfit):
+    with pytest.raises(Invalid):
         papers.disposed(a_paper(), a_disposal("not_found"), by_manager=True)
     lost = papers.disposed(a_paper(), a_disposal("not_found", reason="Searched"), by_manager=True)
     assert lost.state == "not_found"
@@ -134,7 +152,7 @@ def test_a_return_says_to_whom_and_a_loss_says_why_and_is_a_managers() -> None:
 def test_one_that_is_out_is_brought_in_by_its_disposal_and_it_ends_once() -> None:
     gone = papers.disposed(a_paper(papers.OUT), a_disposal(), by_manager=False)
     assert (gone.state, gone.out_with, gone.movements[-1].direction) == ("shredded", None, "in")
-    with pytest.raises(papers.AsThingsStand):
+    with pytest.raises(Conflict):
         papers.disposed(gone, a_disposal(), by_manager=True)
-    with pytest.raises(papers.AsThingsStand):
+    with pytest.raises(Conflict):
         papers.moved(gone, a_movement("out"))

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol
 
-from services.document.actions.uploads import check_casework, complete, in_progress, looked_at, stored
-from services.document.model.documents import ACCEPTED, FAMILY, QUARANTINED, Document, Version
+from services.document.actions.uploads import complete, content_of, in_progress, require_casework, stored
+from services.document.context import Context
+from services.document.model.documents import ACCEPTED, FAMILY, QUARANTINED, Document, Upload, Version
+from services.document.store import Stores
+from services.document.store.documents import delete_removed, mark_removing
 from services.document.store.files import NoObject, OpenFile
-from services.document.store.receiving import Upload
-from services.document.store.stores import Stores
+from services.document.upload.form import Form
 from services.document.upload.readable import Readable
 from shared.db.gates import CLOSED, ERASED_SENTENCE
 from shared.db.unit_of_work import Tx
@@ -27,22 +30,13 @@ _QUARANTINED = (
     "It can be opened once it was asked for with consent."
 )
 _NO_CONSENT = "The family hasn't agreed to have this kind of document from this party. Nothing was kept."
+_NO_SUCH_SOURCE = "This is neither `family` nor an organisation that was entered."
 _OTHER_PAPER = "This is not a paper file of this case."
 _MISSING = "The file isn't where it should be; the operator has been told. Try again later."
 
 
-class Form(Protocol):
-    """An upload's form, read up to its file: intake's `Form`."""
-
-    @property
-    def file(self) -> Readable: ...
-    @property
-    def fields(self) -> dict[str, str]: ...
-    def finish(self) -> dict[str, str]: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
-class About:
+class Details:
     """What the caller says about a document."""
 
     kind: str
@@ -55,134 +49,135 @@ class Incoming(Protocol):
     """A document on its way in, as the HTTP side hands it over."""
 
     def open(self) -> Form:
-        """Read the body up to the file. Raises intake's errors."""
+        """Read the body up to the file. Raises the errors of `read_form`."""
         ...
 
-    def early(self, fields: Mapping[str, str]) -> About | None:
+    def early_details(self, fields: Mapping[str, str]) -> Details | None:
         """What came before the file, if that is already enough to ask for consent. Raises Invalid."""
         ...
 
-    def about(self, fields: Mapping[str, str]) -> About:
-        """All the fields. Raises Invalid."""
+    def details(self, fields: Mapping[str, str]) -> Details:
+        """What all the fields say. Raises Invalid."""
         ...
 
     def claim(self, fields: Mapping[str, str], sha256: str) -> None:
         """Claim the caller's idempotency key, now that the body is known."""
         ...
 
-    def hang_up(self) -> None:
+    def stop_reading(self) -> None:
         """Wake a read that waits for the caller."""
         ...
 
 
-def file_document(stores: Stores, *, case_id: str, incoming: Incoming) -> Document:
+def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Document:
     """Take a document in (P11): accepted, or quarantined when it comes from others without consent.
 
     Gate and consent are settled before the body is read. Raises Erased, Frozen, NotFound, ConsentRequired, Invalid,
-    Unavailable, intake's errors; then nothing is kept.
+    Unavailable, the errors of `upload`; then nothing is kept.
     """
+    stores = context.stores
     upload = Upload(id=new_id(), case_id=case_id, document_id=new_id(), number=1)
 
     def begin(tx: Tx) -> None:
         tx.enter(case_id)
-        check_casework(stores, tx, case_id)
-        stores.receiving.begin(tx, upload)
+        require_casework(stores, case_id, tx=tx)
+        stores.receiving.begin(upload, tx=tx)
 
     stores.unit_of_work.run(begin)
-    with in_progress(stores, upload, incoming.hang_up) as progress:
+    with in_progress(context, upload, incoming.stop_reading) as progress:
         form = incoming.open()
-        if (early := incoming.early(form.fields)) is not None:
+        if (early := incoming.early_details(form.fields)) is not None:
             # Asked before the file comes, so that a consent service that is away costs the caller nothing.
-            _state_of(stores, case_id, early)
-        with stored(stores, progress, form.file) as file:
+            _may_obtain(context, case_id, early.source, early.kind)
+        with stored(context, progress, form.file) as file:
             fields = form.finish()
-            content = looked_at(file)
-            about = incoming.about(fields)
-            state = _state_of(stores, case_id, about)
+            content = content_of(file)
+            details = incoming.details(fields)
+            may_obtain = _may_obtain(context, case_id, details.source, details.kind)
             incoming.claim(fields, file.sha256)
-            stores.watch.remove(upload.id)
+            context.watch.remove(upload.id)
 
             def write(tx: Tx) -> Document:
-                version = complete(stores, tx, upload, file, content)
-                _check_paper(stores, tx, case_id, about.paper_file_id)
+                complete(stores, upload, file, content, tx=tx)
+                _check_paper(stores, case_id, details.paper_file_id, tx=tx)
                 document = Document(
                     id=upload.document_id,
                     case_id=case_id,
-                    etag=1,
-                    kind=about.kind,
-                    state=state,
-                    source=about.source,
-                    title=about.title,
-                    paper_file_id=about.paper_file_id,
-                    number=version.number,
-                    content=content,
+                    state=ACCEPTED if may_obtain else QUARANTINED,
+                    number=upload.number,
                     created_at=tx.now,
+                    **asdict(details),
+                    **asdict(content),
                 )
-                return stores.documents.add(tx, document, version)
+                return stores.documents.add(document, tx=tx)
 
             return stores.unit_of_work.run(write)
 
 
 def add_version(
-    stores: Stores,
+    context: Context,
     *,
     document_id: str,
     check: Callable[[Document], None],
     body: Callable[[], Readable],
-    hang_up: Callable[[], None],
+    stop_reading: Callable[[], None],
 ) -> Document:
     """Add these bytes as the document's newest version; older ones stay.
 
     check: raises unless the caller read this state of it. Raises as `file_document`, and Changed.
     """
-    before = living(stores, document_id)
-    _check_still_obtainable(stores, before)
+    stores = context.stores
+    before = require_document(stores, document_id)
+    _require_obtainable(context, before)
 
     def begin(tx: Tx) -> Upload:
-        _enter(tx, before.case_id)
-        found = _found(stores, document_id, tx)
+        with _erased_as_not_found():
+            tx.enter(before.case_id)
+        found = _found(stores, document_id, tx=tx)
         check(found)
-        check_casework(stores, tx, found.case_id)
+        require_casework(stores, found.case_id, tx=tx)
         # Numbers of uploads under way, and of those that died, aren't given again: nothing is overwritten.
-        taken = [found.number, *stores.receiving.numbers_of(tx, document_id)]
+        taken = [found.number, *stores.receiving.numbers_of(document_id, tx=tx)]
         upload = Upload(id=new_id(), case_id=found.case_id, document_id=document_id, number=max(taken) + 1)
-        stores.receiving.begin(tx, upload)
+        stores.receiving.begin(upload, tx=tx)
         return upload
 
     upload = stores.unit_of_work.run(begin)
-    with in_progress(stores, upload, hang_up) as progress, stored(stores, progress, body()) as file:
-        content = looked_at(file)
-        _check_still_obtainable(stores, before)
-        stores.watch.remove(upload.id)
+    with in_progress(context, upload, stop_reading) as progress, stored(context, progress, body()) as file:
+        content = content_of(file)
+        _require_obtainable(context, before)
+        context.watch.remove(upload.id)
 
         def write(tx: Tx) -> Document:
-            version = _as_not_found(lambda: complete(stores, tx, upload, file, content))
-            found = _found(stores, document_id, tx)
+            with _erased_as_not_found():
+                complete(stores, upload, file, content, tx=tx)
+            found = _found(stores, document_id, tx=tx)
             check(found)
-            return stores.documents.add_version(tx, found, version)
+            return stores.documents.save(replace(found, number=upload.number, **asdict(content)), tx=tx)
 
         return stores.unit_of_work.run(write)
 
 
-def living(stores: Stores, document_id: str) -> Document:
+def require_document(stores: Stores, document_id: str) -> Document:
     """The document. Raises NotFound, also when its case is erased: nothing remembers it."""
-    document = stores.documents.get(document_id)
-    if document is None or stores.unit_of_work.gates.state(document.case_id) == CLOSED:
+    document = _found(stores, document_id)
+    if stores.unit_of_work.gates.state(document.case_id) == CLOSED:
         raise NotFound(_NO_DOCUMENT)
     return document
 
 
 def list_documents(stores: Stores, *, case_id: str, after: str | None, limit: int) -> list[Document]:
+    """One page of the case's documents. Raises Erased."""
     if stores.unit_of_work.gates.state(case_id) == CLOSED:
         raise Erased(ERASED_SENTENCE)
-    return stores.documents.of_case(case_id, after=after, limit=limit)
+    return stores.documents.page({"case_id": case_id}, after, limit)
 
 
 def version_to_read(stores: Stores, document: Document, *, number: int | None) -> Version:
     """The version asked for, the newest by default. Raises NotFound, ConsentRequired (quarantined)."""
     if document.state == QUARANTINED:
         raise ConsentRequired(_QUARANTINED)
-    version = stores.documents.version(document.id, document.number if number is None else number)
+    version = stores.versions.first({"document_id": document.id, "number": number or document.number})
     if version is None:
         raise NotFound(_NO_VERSION)
     return version
@@ -193,7 +188,7 @@ def open_version(stores: Stores, version: Version) -> OpenFile:
     try:
         return stores.files.open(version)
     except NoObject:
-        if not stores.documents.has_version(version.id):
+        if not stores.versions.exists({"_id": version.id}):
             raise NotFound(_NO_DOCUMENT) from None
         log.error("record.without_object", record_id=version.document_id, case_id=version.case_id)
         raise Unavailable(_MISSING) from None
@@ -201,62 +196,63 @@ def open_version(stores: Stores, version: Version) -> OpenFile:
 
 def remove_document(stores: Stores, *, document_id: str, check: Callable[[Document], None]) -> None:
     """Remove it and every version: at once for readers, from the object store in a step. Raises NotFound, Changed."""
-    case_id = living(stores, document_id).case_id
+    case_id = require_document(stores, document_id).case_id
 
     def act(tx: Tx) -> None:
-        _enter(tx, case_id)
-        found = _found(stores, document_id, tx)
+        with _erased_as_not_found():
+            tx.enter(case_id)
+        found = _found(stores, document_id, tx=tx)
         check(found)
-        stores.documents.mark_removing(tx, found)
+        mark_removing(stores.documents, stores.versions, found, tx=tx)
         stores.steps.add(tx, REMOVE_STEP, document_id, case_id)
 
     stores.unit_of_work.run(act)
 
 
-def finish_removal(stores: Stores, step: StepRow) -> None:
-    """Purge the objects of a document that is being removed, then forget it. Raises Temporary, Unavailable."""
-    stores.files.purge_under(f"{step.case_id}/{step.key}/")
-    stores.documents.forget(step.key)
+def finish_removal(context: Context, step: StepRow) -> None:
+    """Purge the objects of a document that is being removed, then delete its row. Raises Temporary, Unavailable."""
+    context.stores.files.purge_under(f"{step.case_id}/{step.key}/")
+    delete_removed(context.stores.documents, step.key)
 
 
-def _state_of(stores: Stores, case_id: str, about: About) -> str:
-    if about.source == FAMILY:
-        return ACCEPTED
-    allowed = stores.may_obtain(case_id=case_id, party=about.source, kind=about.kind)
-    return ACCEPTED if allowed else QUARANTINED
+def _may_obtain(context: Context, case_id: str, party: str, kind: str) -> bool:
+    """Whether the family agreed, as of now, to have documents of this kind from this party; from itself always.
+
+    Raises Unavailable while the consent service is away: then the answer is no. Raises Invalid for an unknown party.
+    """
+    if party == FAMILY:
+        return True
+    query = {"case_id": case_id, "purpose": "obtain_documents", "party": party, "document_kind": kind}
+    decision = context.calls.get("consent", "/decisions", query=query)
+    if decision.get("reason") == "no-such-organisation":
+        raise Invalid("The document's source isn't known here. Nothing was kept.", errors={"source": [_NO_SUCH_SOURCE]})
+    return decision.get("allowed") is True
 
 
-def _check_still_obtainable(stores: Stores, document: Document) -> None:
-    """A new version of another party's document is a document from that party."""
+def _require_obtainable(context: Context, document: Document) -> None:
+    """A new version of another party's document is a document from that party. Raises ConsentRequired."""
     if document.state == QUARANTINED:
         raise ConsentRequired(_QUARANTINED)
-    about = About(kind=document.kind, source=document.source, title=None, paper_file_id=None)
-    if _state_of(stores, document.case_id, about) != ACCEPTED:
+    if not _may_obtain(context, document.case_id, document.source, document.kind):
         raise ConsentRequired(_NO_CONSENT)
 
 
-def _check_paper(stores: Stores, tx: Tx, case_id: str, paper_file_id: str | None) -> None:
-    if paper_file_id is None:
-        return
-    paper = stores.papers.get(paper_file_id, tx=tx)
-    if paper is None or paper.case_id != case_id:
+def _check_paper(stores: Stores, case_id: str, paper_file_id: str | None, *, tx: Tx) -> None:
+    if paper_file_id is not None and stores.paper_files.get(paper_file_id, case_id=case_id, tx=tx) is None:
         raise Invalid(f"{_OTHER_PAPER} Nothing was kept.", errors={"paper_file_id": [_OTHER_PAPER]})
 
 
-def _found(stores: Stores, document_id: str, tx: Tx) -> Document:
+def _found(stores: Stores, document_id: str, *, tx: Tx | None = None) -> Document:
     document = stores.documents.get(document_id, tx=tx)
     if document is None:
         raise NotFound(_NO_DOCUMENT)
     return document
 
 
-def _enter(tx: Tx, case_id: str) -> None:
-    _as_not_found(lambda: tx.enter(case_id))
-
-
-def _as_not_found(act: Callable[[], Any]) -> Any:
-    """Do it; what is found by another id than its case's is not found once the case is erased."""
+@contextmanager
+def _erased_as_not_found() -> Iterator[None]:
+    """What is found by another id than its case's is not found once the case is erased."""
     try:
-        return act()
+        yield
     except Erased:
         raise NotFound(_NO_DOCUMENT) from None

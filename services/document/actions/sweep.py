@@ -4,44 +4,45 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from services.document.actions.forgetting import bury
+from services.document.actions.erasure import purge_dead_upload
+from services.document.context import Context
 from services.document.model.documents import object_key
-from services.document.store.stores import Stores
+from services.document.store import Stores
+from services.document.store.documents import all_versions
 from shared.db.gates import CLOSED
 from shared.ids import is_id
 from shared.ops.logs import log, where
 
-# Of an open case: more than any upload's row could be behind its object. Of an erased one nothing may lie there.
+# Of an open case: longer than any upload's row could be behind its object. Of an erased one nothing may lie there.
 _ORPHAN_AFTER = timedelta(hours=1)
 
 
-def bury_dead_uploads(stores: Stores) -> int:
-    """Purge the objects of uploads that stopped beating; how many there were."""
-    dead = stores.receiving.lapsed()
-    for upload in dead:
+def purge_dead_uploads(context: Context, now: datetime) -> None:
+    """Purge the objects of uploads whose heartbeat has stopped."""
+    for upload in context.stores.receiving.lapsed():
         try:
-            bury(stores, upload)
+            purge_dead_upload(context.stores, upload)
         except Exception as error:  # noqa: BLE001 - the row stays, and is met again; the others must not wait for it
-            log.warning("upload.not_buried", record_id=upload.id, **where(error))
-    return len(dead)
+            log.warning("upload.not_purged", record_id=upload.id, **where(error))
 
 
-def purge_abandoned(stores: Stores) -> None:
-    """Purge once more what dead uploads may have written since: a process that was only slow wakes up."""
-    for upload in stores.receiving.abandoned_uploads():
-        stores.files.purge(upload.object_key)
+def purge_abandoned_uploads(context: Context, now: datetime) -> None:
+    """Purge once more what dead uploads may have written since: a process that was only slow may have gone on."""
+    for upload in context.stores.receiving.abandoned_uploads():
+        context.stores.files.purge(upload.object_key)
 
 
-def reconcile(stores: Stores, now: datetime) -> None:
+def reconcile(context: Context, now: datetime) -> None:
     """Make objects and records agree: an object without a record goes, a record without an object is reported."""
+    stores = context.stores
     orphans = {key for key, at in stores.files.objects_and_times() if _is_orphan(stores, key, at, now)}
     for key in sorted(orphans):
         stores.files.purge(key)
     missing = 0
-    for case_id, document_id, number in stores.documents.all_versions():
+    for case_id, document_id, number in all_versions(stores.versions):
         there = stores.files.exists(object_key(case_id, document_id, number))
         # Asked again: it may have been removed between the two questions.
-        if not there and stores.documents.has_object(document_id, number):
+        if not there and stores.versions.exists({"document_id": document_id, "number": number}):
             missing += 1
             log.error("record.without_object", case_id=case_id, record_id=document_id, count=number)
     if orphans or missing:
@@ -59,6 +60,5 @@ def _is_orphan(stores: Stores, key: str, at: datetime | None, now: datetime) -> 
     if at is not None and now - at < _ORPHAN_AFTER:
         return False
     # In this order: an upload's row goes in the transaction that writes its version.
-    if stores.receiving.is_receiving(document_id, int(number)):
-        return False
-    return not stores.documents.has_object(document_id, int(number))
+    version = {"document_id": document_id, "number": int(number)}
+    return not (stores.receiving.store.exists(version) or stores.versions.exists(version))

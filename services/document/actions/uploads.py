@@ -10,12 +10,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
-from services.document.model.documents import Content, Version
+from services.document.context import Context
+from services.document.model.documents import Content, Upload, Version
+from services.document.store import Stores
 from services.document.store.files import StoreAway
-from services.document.store.receiving import Upload
-from services.document.store.stores import Stores
 from services.document.upload.crypt import EncryptingReader, new_keyset
 from services.document.upload.inspect import inspect
 from services.document.upload.meter import Meter
@@ -23,11 +23,11 @@ from services.document.upload.readable import Readable
 from services.document.upload.spool import Spool
 from shared.db.gates import CLOSED, ERASED_SENTENCE
 from shared.db.unit_of_work import Tx
-from shared.errors import ConsentRequired, Erased, Unavailable
+from shared.errors import Erased, Unavailable
+from shared.known_consents import KnownConsents
 from shared.ops.logs import log, where
 
-_STOPPED = "The upload was given up here, because it was silent for too long or was being erased. Nothing was kept."
-NO_CASEWORK = "The family hasn't agreed to a case file, or no longer does, so nothing is taken in. Nothing was kept."
+_STOPPED = "The upload was stopped, because it was silent for too long or its case is being erased. Nothing was kept."
 
 
 class Stopped(Unavailable):
@@ -39,7 +39,7 @@ class Stopped(Unavailable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stored:
-    """An upload whose object is written: how to open it, and its spool, still to be looked at."""
+    """An upload whose object is written: how to open it, and its spool, still to be inspected."""
 
     keyset: bytes
     size: int
@@ -50,15 +50,15 @@ class Stored:
 class InProgress:
     """One upload while it lasts. `stop` may be called by another thread."""
 
-    def __init__(self, upload: Upload, hang_up: Callable[[], None]) -> None:
+    def __init__(self, upload: Upload, stop_reading: Callable[[], None]) -> None:
         self.upload = upload
-        self._hang_up = hang_up
+        self._stop_reading = stop_reading
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Give up: no further byte is read, also when the caller sends none."""
+        """No further byte is read, also when the caller sends none."""
         self._stopped.set()
-        self._hang_up()
+        self._stop_reading()
 
     @property
     def is_stopped(self) -> bool:
@@ -80,83 +80,85 @@ class _UntilStopped:
 
 
 @contextmanager
-def in_progress(stores: Stores, upload: Upload, hang_up: Callable[[], None]) -> Iterator[InProgress]:
-    """Keep the upload's row beating; purge its object if the body of the `with` fails, however it fails.
+def in_progress(context: Context, upload: Upload, stop_reading: Callable[[], None]) -> Iterator[InProgress]:
+    """Keep the heartbeat of the upload's row going; purge its object if the body of the `with` fails, however it fails.
 
-    hang_up: wakes a read that waits for the caller. Raises Erased when an erasure stopped it, else Stopped.
+    stop_reading: wakes a read that waits for the caller. Raises Erased when an erasure stopped it, else Stopped.
     """
-    progress = InProgress(upload, hang_up)
-    stores.watch.add(upload.id, progress.stop)
+    progress = InProgress(upload, stop_reading)
+    context.watch.add(upload.id, progress.stop)
     try:
         yield progress
     except BaseException as error:
-        stores.watch.remove(upload.id)
+        context.watch.remove(upload.id)
         # A write whose outcome isn't known may still arrive at the object store.
-        give_up(stores, upload, certain=not isinstance(error, StoreAway))
+        _clean_up(context.stores, upload, certain=not isinstance(error, StoreAway))
         if progress.is_stopped or isinstance(error, Stopped):
-            raise _why_stopped(stores, upload) from error
+            raise _why_stopped(context.stores, upload) from error
         raise
     finally:
-        stores.watch.remove(upload.id)
-
-
-def give_up(stores: Stores, upload: Upload, *, certain: bool) -> None:
-    """Purge what the upload wrote, unless it was completed after all. What fails here is left for the sweep."""
-    try:
-        there = stores.receiving.stop(upload.id)
-        if not there and stores.documents.has_version(upload.id):
-            return
-        stores.files.purge(upload.object_key)
-        if there and certain:
-            stores.receiving.forget(upload)
-        elif there:
-            stores.unit_of_work.run(lambda tx: stores.receiving.abandon(tx, upload))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the row stays, lapses and is swept
-        log.warning("upload.left_to_sweep", record_id=upload.id, case_id=upload.case_id, **where(error))
+        context.watch.remove(upload.id)
 
 
 @contextmanager
-def stored(stores: Stores, progress: InProgress, source: Readable) -> Iterator[Stored]:
+def stored(context: Context, progress: InProgress, source: Readable) -> Iterator[Stored]:
     """Stream the source into the object store, encrypted from its first byte; memory doesn't grow with it.
 
-    Raises intake's TooLarge, what the source raises, Stopped, StoreAway.
+    Raises FileTooLarge, what the source raises, Stopped, StoreAway.
     """
-    upload = progress.upload
-    keyset = new_keyset()
-    with closing(Spool(stores.spool)) as spool:
-        meter = Meter(_UntilStopped(source, progress), limit=stores.upload_limit, spool=spool)
-        key = upload.object_key
-        stores.files.put(key, EncryptingReader(meter, keyset, key.encode()))
+    keyset, key = new_keyset(), progress.upload.object_key
+    with closing(Spool(context.spool)) as spool:
+        meter = Meter(_UntilStopped(source, progress), limit=context.upload_limit, spool=spool)
+        context.stores.files.put(key, EncryptingReader(meter, keyset, key.encode()))
         yield Stored(keyset=keyset, size=meter.size, sha256=meter.sha256, spool=spool)
 
 
-def looked_at(file: Stored) -> Content:
-    """What the file is, by its content. Raises intake's UnsupportedType and Unreadable."""
+def content_of(file: Stored) -> Content:
+    """What the file is, found in its bytes. Raises UnsupportedType, Unreadable."""
     inspection = inspect(file.spool)
     return Content(media_type=inspection.media_type, size=file.size, sha256=file.sha256, pages=inspection.pages)
 
 
-def complete(stores: Stores, tx: Tx, upload: Upload, file: Stored, content: Content) -> Version:
-    """Through the gate, take the row away; the version that is now to be written. Raises Erased, Frozen, Stopped."""
+def complete(stores: Stores, upload: Upload, file: Stored, content: Content, *, tx: Tx) -> None:
+    """Through the gate, turn the upload's row into a version. Raises Erased, Frozen, ConsentRequired, Stopped."""
     tx.enter(upload.case_id)
-    check_casework(stores, tx, upload.case_id)
-    if not stores.receiving.complete(tx, upload):
+    require_casework(stores, upload.case_id, tx=tx)
+    if not stores.receiving.complete(upload, tx=tx):
         raise Stopped
-    return Version(
+    version = Version(
         id=upload.id,
         case_id=upload.case_id,
         document_id=upload.document_id,
         number=upload.number,
-        content=content,
         keyset=file.keyset,
         at=tx.now,
+        **asdict(content),
     )
+    stores.versions.add(version, tx=tx)
 
 
-def check_casework(stores: Stores, tx: Tx, case_id: str) -> None:
+def require_casework(stores: Stores, case_id: str, *, tx: Tx) -> None:
     """Raises ConsentRequired unless the family agreed to a case file (P4)."""
-    if not stores.projections.casework(case_id, tx=tx).stands(tx.now):
-        raise ConsentRequired(NO_CASEWORK)
+    known = stores.projections.get(case_id, tx=tx) or KnownConsents(case_id=case_id)
+    known.require_casework(tx.now)
+
+
+def _clean_up(stores: Stores, upload: Upload, *, certain: bool) -> None:
+    """Purge what the upload wrote, unless it was completed after all. What fails here is left for the sweep.
+
+    certain: nothing of it can be written any more.
+    """
+    try:
+        there = stores.receiving.stop(upload.id)
+        if not there and stores.versions.exists({"_id": upload.id}):
+            return
+        stores.files.purge(upload.object_key)
+        if there and certain:
+            stores.receiving.delete(upload)
+        elif there:
+            stores.unit_of_work.run(lambda tx: stores.receiving.abandon(upload, tx=tx))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the row stays, lapses and is swept
+        log.warning("upload.left_to_sweep", record_id=upload.id, case_id=upload.case_id, **where(error))
 
 
 def _why_stopped(stores: Stores, upload: Upload) -> Exception:

@@ -9,19 +9,17 @@ from flask import Response, request
 
 from services.document import schemas
 from services.document.actions import documents as actions
-from services.document.api.callers import READERS, WRITERS
 from services.document.api.described import described
 from services.document.api.documents import shown
-from services.document.api.incoming import hang_up, intake_told, whole_body
-from services.document.model.documents import ByteRange, Document, OutOfRange, Version, byte_range
+from services.document.api.incoming import stop_reading, whole_body
+from services.document.context import Context
+from services.document.model.documents import ByteRange, Document, Version, byte_range
+from services.document.store import Stores
 from services.document.store.files import OpenFile
-from services.document.store.stores import Stores
 from services.document.upload.crypt import read_range
 from services.document.upload.readable import Readable
-from shared.errors import RangeNotSatisfiable
 from shared.http import Blueprint, Inward, allow, audit_case, check_if_match, etag_of, ok
-
-_OUTSIDE = "The range asked for lies outside the file."
+from shared.security.roles import CASE_READERS, CASEWORK
 
 
 class Download:
@@ -50,61 +48,58 @@ class Download:
         self._file.close()
 
 
-def content_routes(stores: Stores) -> Blueprint:
+def content_routes(context: Context) -> Blueprint:
+    stores = context.stores
     blp = Blueprint("content", description="The bytes of documents.")
 
     @blp.route("/documents/<document_id>/content")
-    @allow(*READERS)
+    @allow(*CASE_READERS)
     @blp.arguments(schemas.ContentQuery, location="query")
     @described(blp, responses={"200": {"content": {"application/octet-stream": {}}}, "206": {"description": "A part"}})
     def read_content(query: Mapping[str, Any], document_id: str) -> Response:
         """The bytes of the newest version, or of the one asked for. One range of bytes is served."""
-        document = actions.living(stores, document_id)
+        document = actions.require_document(stores, document_id)
         audit_case(document.case_id)
         version = actions.version_to_read(stores, document, number=query["version"])
         return _sent(stores, version, _etag(document, version))
 
     @blp.route("/documents/<document_id>/content", methods=["PUT"])
-    @allow(*WRITERS, inward=Inward.YES)
+    @allow(*CASEWORK, inward=Inward.YES)
     @described(blp, requestBody={"required": True, "content": {"application/octet-stream": {}}})
     @blp.response(200, schemas.DocumentOut)
     def replace_content(document_id: str) -> Response:
         """Add these bytes as a new version; older ones stay readable."""
-        audit_case(actions.living(stores, document_id).case_id)
+        audit_case(actions.require_document(stores, document_id).case_id)
         connection = request.environ.get("gunicorn.socket")
 
         def body() -> Readable:
-            return whole_body(stores.upload_limit, limit=stores.upload_limit)
+            return whole_body(context.upload_limit, limit=context.upload_limit)
 
-        with intake_told():
-            document = actions.add_version(
-                stores,
-                document_id=document_id,
-                check=lambda found: check_if_match(found.etag),
-                body=body,
-                hang_up=lambda: hang_up(connection),
-            )
-        return ok(shown(document), etag=document.etag).response()
+        document = actions.add_version(
+            context,
+            document_id=document_id,
+            check=lambda found: check_if_match(found.version),
+            body=body,
+            stop_reading=lambda: stop_reading(connection),
+        )
+        return ok(shown(document), etag=document.version).response()
 
     return blp
 
 
 def _etag(document: Document, version: Version) -> str:
     """The newest version's is the document's, so that it serves for If-Match too."""
-    return etag_of(document.etag if version.number == document.number else f"v{version.number}")
+    return etag_of(document.version if version.number == document.number else f"v{version.number}")
 
 
 def _sent(stores: Stores, version: Version, etag: str) -> Response:
-    size = version.content.size
-    try:
-        part = _part_wanted(size, etag)
-    except OutOfRange as error:
-        raise RangeNotSatisfiable(_OUTSIDE, size=error.size) from None
+    size = version.size
+    part = _part_wanted(size, etag)
     wanted = part or ByteRange(0, size)
     body: Any = ()
     if request.method != "HEAD":
         body = Download(actions.open_version(stores, version), wanted)
-    answer = Response(body, status=200 if part is None else 206, content_type=version.content.media_type)
+    answer = Response(body, status=200 if part is None else 206, content_type=version.media_type)
     answer.headers["Content-Length"] = str(wanted.length)
     answer.headers["Accept-Ranges"] = "bytes"
     answer.headers["ETag"] = etag

@@ -9,11 +9,10 @@ from flask import Response
 
 from services.document import schemas
 from services.document.actions import documents as actions
-from services.document.api.callers import PEOPLE, READERS, WRITERS
 from services.document.api.described import described
-from services.document.api.incoming import IncomingForm, intake_told
+from services.document.api.incoming import IncomingForm
+from services.document.context import Context
 from services.document.model.documents import Document
-from services.document.store.stores import Stores
 from shared.http import (
     Blueprint,
     Inward,
@@ -27,7 +26,7 @@ from shared.http import (
     ok,
     page,
 )
-from shared.service.service import Kit
+from shared.security.roles import CASE_READERS, CASEWORK, CASEWORK_IN_PERSON
 
 _SHOW = schemas.DocumentOut()
 
@@ -39,36 +38,36 @@ def shown(document: Document) -> dict[str, Any]:
 
 def _filed(document: Document) -> JsonResponse:
     location = f"/v1/documents/{document.id}"
-    return created(shown(document), location=location, etag=document.etag, case_id=document.case_id)
+    return created(shown(document), location=location, etag=document.version, case_id=document.case_id)
 
 
 def _identity_of_upload() -> bytes:
     return IncomingForm(current_kernel().settings.upload_limit_bytes).read_without_keeping()
 
 
-def document_routes(kit: Kit, stores: Stores) -> Blueprint:
+def document_routes(context: Context) -> Blueprint:
+    stores = context.stores
     blp = Blueprint("documents", description="The files a case has: scans, plans, letters.")
     form = {"multipart/form-data": {"schema": schemas.DocumentForm}}
 
     @blp.route("/cases/<case_id>/documents", methods=["POST"])
-    @allow(*WRITERS, inward=Inward.YES)
+    @allow(*CASEWORK, inward=Inward.YES)
     @described(blp, requestBody={"required": True, "content": form})
     @blp.response(201, schemas.DocumentOut)
     @idempotent(_filed, upload=_identity_of_upload)
     def file_document(case_id: str) -> Document:
         """File a document. From others than the family it is quarantined unless they agreed to have it."""
-        kit.known(case_id)
-        with intake_told():
-            incoming = IncomingForm(stores.upload_limit)
-            return actions.file_document(stores, case_id=case_id, incoming=incoming)
+        context.require_known(case_id)
+        incoming = IncomingForm(context.upload_limit)
+        return actions.file_document(context, case_id=case_id, incoming=incoming)
 
     @blp.route("/cases/<case_id>/documents")
-    @allow(*READERS)
+    @allow(*CASE_READERS)
     @blp.arguments(schemas.PageArgs, location="query")
     @blp.response(200, schemas.DocumentPage)
     def list_documents(query: Mapping[str, Any], case_id: str) -> Response:
         """The case's documents, each with its newest version."""
-        kit.known(case_id)
+        context.require_known(case_id)
 
         def find(after: str | None, limit: int) -> list[Document]:
             return actions.list_documents(stores, case_id=case_id, after=after, limit=limit)
@@ -76,21 +75,23 @@ def document_routes(kit: Kit, stores: Stores) -> Blueprint:
         return ok(page(query, find, shown)).response()
 
     @blp.route("/documents/<document_id>")
-    @allow(*READERS, services=("consent",))
+    @allow(*CASE_READERS, services=("consent",))
     @blp.response(200, schemas.DocumentOut)
     def read_document(document_id: str) -> Response:
         """What is known of a document and its newest version."""
-        document = actions.living(stores, document_id)
+        document = actions.require_document(stores, document_id)
         audit_case(document.case_id)
-        return ok(shown(document), etag=document.etag).response()
+        return ok(shown(document), etag=document.version).response()
 
     @blp.route("/documents/<document_id>", methods=["DELETE"])
-    @allow(*PEOPLE, inward=Inward.NO)
+    @allow(*CASEWORK_IN_PERSON, inward=Inward.NO)
     @blp.response(204)
     def remove_document(document_id: str) -> Response:
         """Forget a document and all its versions."""
-        audit_case(actions.living(stores, document_id).case_id)
-        actions.remove_document(stores, document_id=document_id, check=lambda document: check_if_match(document.etag))
+        audit_case(actions.require_document(stores, document_id).case_id)
+        actions.remove_document(
+            stores, document_id=document_id, check=lambda document: check_if_match(document.version)
+        )
         return Response(status=204)
 
     return blp

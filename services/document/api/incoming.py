@@ -1,23 +1,23 @@
-"""A document's bytes on their way in: the request's body as intake reads it, and intake's refusals as problems."""
+"""A document's bytes on their way in: the request's body, and the form in it."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import marshmallow as ma
 from flask import request
 
-from services.document.actions.documents import About
+from services.document.actions.documents import Details
 from services.document.schemas import FIELDS, DocumentFields
-from services.document.upload import errors as intake
+from services.document.upload.errors import FileTooLarge
 from services.document.upload.form import Form, Limits, read_form
 from services.document.upload.readable import CHUNK
-from shared.errors import Invalid, Problem, TooLarge, UnreadableFile, UnsupportedMediaType
+from shared.errors import Invalid
 from shared.http import BodyReader, body_reader, claim_upload
 from shared.http.body import clean_text
 from shared.http.problems import field_errors
@@ -25,19 +25,6 @@ from shared.http.problems import field_errors
 # What a form needs beside its file: boundaries, headers and a few fields.
 _ENVELOPE_BYTES = 1024 * 1024
 _DOESNT_FIT = "What was sent doesn't fit the contract. Nothing was stored."
-_PROBLEMS: Mapping[str, type[Problem]] = {
-    problem.name: problem for problem in (Invalid, TooLarge, UnsupportedMediaType, UnreadableFile)
-}
-
-
-@contextmanager
-def intake_told() -> Iterator[None]:
-    """Turn intake's refusals into problems of the contract."""
-    try:
-        yield
-    except intake.IntakeError as error:
-        said = {} if error.field is None else {error.field: [error.sentence]}
-        raise _PROBLEMS[error.problem](error.sentence, errors=said) from None
 
 
 class IncomingForm:
@@ -53,39 +40,38 @@ class IncomingForm:
         limits = Limits(file_bytes=self._limit)
         return read_form(body, request.headers.get("Content-Type", ""), allowed=FIELDS, limits=limits)
 
-    def early(self, fields: Mapping[str, str]) -> About | None:
+    def early_details(self, fields: Mapping[str, str]) -> Details | None:
         """What came before the file, refused at once where it is wrong; None while kind or source is missing."""
         loaded = _load(fields, partial=True)
-        return _about(loaded) if {"kind", "source"} <= loaded.keys() else None
+        return _details(loaded) if {"kind", "source"} <= loaded.keys() else None
 
-    def about(self, fields: Mapping[str, str]) -> About:
-        return _about(_load(fields, partial=False))
+    def details(self, fields: Mapping[str, str]) -> Details:
+        return _details(_load(fields, partial=False))
 
     def claim(self, fields: Mapping[str, str], sha256: str) -> None:
         claim_upload(_identity(fields, sha256))
 
-    def hang_up(self) -> None:
-        hang_up(self._socket)
+    def stop_reading(self) -> None:
+        stop_reading(self._socket)
 
     def read_without_keeping(self) -> bytes:
         """What identifies this upload: for one whose key already has an answer."""
-        with intake_told():
-            form = self.open()
-            digest = hashlib.sha256()
-            while piece := form.file.read(CHUNK):
-                digest.update(piece)
-            return _identity(form.finish(), digest.hexdigest())
+        form = self.open()
+        digest = hashlib.sha256()
+        while piece := form.file.read(CHUNK):
+            digest.update(piece)
+        return _identity(form.finish(), digest.hexdigest())
 
 
 def whole_body(most: int, *, limit: int) -> BodyReader:
-    """The request's body. Raises intake's TooLarge when it says it has more than `most` bytes."""
+    """The request's body. Raises FileTooLarge when it says it has more than `most` bytes."""
     body = body_reader()
     if body.length is not None and body.length > most:
-        raise intake.TooLarge(limit)
+        raise FileTooLarge(limit)
     return body
 
 
-def hang_up(connection: socket.socket | None) -> None:
+def stop_reading(connection: socket.socket | None) -> None:
     """End the reading side of a connection, so that a read that waits on it returns. The answer can still be sent."""
     if connection is not None:
         with suppress(OSError):
@@ -101,8 +87,8 @@ def _load(fields: Mapping[str, str], *, partial: bool) -> dict[str, Any]:
     return loaded
 
 
-def _about(loaded: Mapping[str, Any]) -> About:
-    return About(
+def _details(loaded: Mapping[str, Any]) -> Details:
+    return Details(
         kind=loaded["kind"],
         source=loaded["source"],
         title=loaded.get("title"),

@@ -1,23 +1,28 @@
-"""Documents and their versions, where they came from, and which bytes of one are asked for."""
+"""Documents and their versions, uploads, and which bytes of a file are asked for."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+
+from shared.clock import LONG_AGO
+from shared.errors import RangeNotSatisfiable
 
 KINDS = ("ehc_plan", "early_help", "meeting_notes", "report", "letter", "form", "other")
 FAMILY = "family"
 ACCEPTED, QUARANTINED, REMOVING = "accepted", "quarantined", "removing"
 STATES = (ACCEPTED, QUARANTINED, REMOVING)
+LIVE, ABORTED = "live", "aborted"
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII | re.IGNORECASE)
 _LONGEST_RANGE = 60  # characters: two places in a file, with room to spare
+_OUTSIDE = "The range asked for lies outside the file."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What is known of one version's bytes: `size` in bytes, `sha256` in lower-case hex."""
+    """What is known of a file's bytes: `size` in bytes, `sha256` in lower-case hex."""
 
     media_type: str
     size: int
@@ -26,14 +31,13 @@ class Content:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Version:
-    """One version. `id` is the id of the upload that brought it; `keyset` opens its object."""
+class Version(Content):
+    """One version of a document. `id` is the id of the upload that brought it; `keyset` opens its object."""
 
     id: str
     case_id: str
     document_id: str
     number: int
-    content: Content
     keyset: bytes
     at: datetime
 
@@ -43,45 +47,38 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Document:
+class Document(Content):
     """One document, and the content of its newest version. `source` is `family` or an organisation's id.
 
-    etag: counts its changes; number: its newest version.
+    version: counts its changes; number: its newest version.
     """
 
     id: str
     case_id: str
-    etag: int
+    version: int = 1
     kind: str
     state: str
     source: str
     title: str | None
     paper_file_id: str | None
     number: int
-    content: Content
     created_at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Casework:
-    """Whether the family agreed to a file at all, and until when (None: until they say otherwise)."""
+class Upload:
+    """One upload on its way in: which version of which document it brings. beat_at: by the database's clock."""
 
-    given: bool
-    until: datetime | None
+    id: str
+    case_id: str
+    document_id: str
+    number: int
+    state: str = field(default=LIVE, compare=False)
+    beat_at: datetime = field(default=LONG_AGO, compare=False)
 
-    def stands(self, now: datetime) -> bool:
-        return self.given and (self.until is None or now < self.until)
-
-
-NO_CASEWORK = Casework(given=False, until=None)
-
-
-class OutOfRange(Exception):
-    """The range that was asked for begins behind the end of the content, of `size` bytes."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__("out of range")
-        self.size = size
+    @property
+    def object_key(self) -> str:
+        return object_key(self.case_id, self.document_id, self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +100,9 @@ def object_key(case_id: str, document_id: str, number: int) -> str:
 
 
 def byte_range(header: str | None, size: int) -> ByteRange | None:
-    """The one range a Range header asks for; None to send everything (RFC 9110, 14.2).
+    """The one range that a Range header asks for; None to send everything (RFC 9110, 14.2).
 
-    What isn't a single range of bytes is passed over, as the RFC allows. Raises OutOfRange.
+    A header that isn't a single range of bytes is ignored, as the RFC allows. Raises RangeNotSatisfiable.
     """
     match = _RANGE.fullmatch(header) if header and len(header) <= _LONGEST_RANGE else None
     if match is None or not (match[1] or match[2]):
@@ -113,12 +110,12 @@ def byte_range(header: str | None, size: int) -> ByteRange | None:
     if not match[1]:
         length = min(int(match[2]), size)
         if length == 0:
-            raise OutOfRange(size)
+            raise RangeNotSatisfiable(_OUTSIDE, size=size)
         return ByteRange(size - length, length)
     start = int(match[1])
     end = int(match[2]) if match[2] else size - 1
     if match[2] and end < start:
         return None
     if start >= size:
-        raise OutOfRange(size)
+        raise RangeNotSatisfiable(_OUTSIDE, size=size)
     return ByteRange(start, min(end, size - 1) - start + 1)

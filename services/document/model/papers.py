@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
+
+from shared.errors import Conflict, Forbidden, Invalid
 
 HELD, OUT = "held", "out"
 SHREDDED, RETURNED, NOT_FOUND = "shredded", "returned", "not_found"
 STATES = (HELD, OUT, SHREDDED, RETURNED, NOT_FOUND)
 METHODS = (SHREDDED, RETURNED, NOT_FOUND)
-
-
-class PaperRule(Exception):
-    """A rule of paper files that would be broken. `sentence` is for people."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__("a rule of paper files")
-        self.sentence = sentence
-
-
-class Unfit(PaperRule):
-    """What was said about the act can't be right; `field` names the part."""
-
-    def __init__(self, field_name: str, sentence: str) -> None:
-        super().__init__(sentence)
-        self.field = field_name
-
-
-class AsThingsStand(PaperRule):
-    """The paper file is in a state in which this can't be done."""
-
-
-class ManagersOnly(PaperRule):
-    """Only a manager may say this."""
+CERTIFIED_SENTENCE = "This paper file's disposal is certified already. Nothing was changed."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,29 +39,65 @@ class Disposed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaperFile:
-    """One folder of paper. `location` is None once only what a certificate needs is known of it.
-
-    scans: the documents that were scanned from it.
-    """
+    """One folder of paper. at: when it was registered; None where only what a certificate needs is known."""
 
     id: str
     case_id: str
-    etag: int
+    version: int = 1
     state: str
-    label: str | None
-    location: str | None
-    description: str | None
-    pages: int | None
-    out_with: str | None
-    registered_at: datetime | None
+    at: datetime | None = None
+    label: str
+    location: str
+    description: str | None = None
+    pages: int | None = None
+    out_with: str | None = None
     movements: tuple[Movement, ...] = ()
     disposal: Disposed | None = None
-    disposed_at: datetime | None = None
-    scans: tuple[str, ...] = field(default=())
+
+    @property
+    def disposed_at(self) -> datetime | None:
+        return None if self.disposal is None else self.disposal.at
 
     @property
     def is_disposed(self) -> bool:
         return self.state in METHODS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperToCertify:
+    """What an erasure leaves of a paper file until its disposal is certified. at: when the rest was erased."""
+
+    id: str
+    case_id: str
+    version: int = 1
+    state: str
+    at: datetime
+    label: str
+    location: str
+    out_with: str | None
+    return_to: str | None = None
+
+    def as_paper_file(self) -> PaperFile:
+        return PaperFile(
+            id=self.id,
+            case_id=self.case_id,
+            version=self.version,
+            state=self.state,
+            label=self.label,
+            location=self.location,
+            out_with=self.out_with,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperDisposal:
+    """All that is kept of a paper file: an id, how it went (`state`), and when."""
+
+    id: str
+    case_id: str
+    version: int = 0
+    state: str
+    disposed_at: datetime
 
 
 def label_of(number: int) -> str:
@@ -90,37 +105,54 @@ def label_of(number: int) -> str:
     return f"P-{number:04d}"
 
 
+def to_certify(paper: PaperFile, now: datetime) -> PaperToCertify:
+    """What its certification needs of it."""
+    return PaperToCertify(
+        id=paper.id,
+        case_id=paper.case_id,
+        state=paper.state,
+        at=now,
+        label=paper.label,
+        location=paper.location,
+        out_with=paper.out_with,
+    )
+
+
 def moved(paper: PaperFile, movement: Movement) -> PaperFile:
-    """The paper file after the movement. Raises AsThingsStand when it is there already, or gone."""
-    _check_there(paper)
+    """The paper file after the movement. Raises Conflict when it is there already, or gone."""
+    _require_present(paper)
     if movement.direction == OUT:
         if paper.state == OUT:
-            raise AsThingsStand("This paper file is out already. Bring it in first; nothing was changed.")
+            raise Conflict("This paper file is out already. Bring it in first; nothing was changed.")
         return replace(paper, state=OUT, out_with=movement.who, movements=(*paper.movements, movement))
     if paper.state == HELD:
-        raise AsThingsStand("This paper file is in already. Nothing was changed.")
+        raise Conflict("This paper file is in already. Nothing was changed.")
     return replace(paper, state=HELD, out_with=None, movements=(*paper.movements, movement))
+
+
+def require_valid(act: Disposed, *, by_manager: bool) -> None:
+    """Check what is certified. Raises Forbidden for what only a manager may certify, Invalid for a wrong field."""
+    if act.method == NOT_FOUND and not by_manager:
+        raise Forbidden("Only a manager may certify that a paper file can't be found. Nothing was changed.")
+    if same_person(act.by, act.witnessed_by):
+        raise _invalid("witnessed_by", "The witness is another person than the one who does it.")
+    if act.method == RETURNED and not act.to:
+        raise _invalid("to", "Say to whom it was returned.")
+    if act.method == NOT_FOUND and not act.reason:
+        raise _invalid("reason", "Say where it was looked for, and why it can't be found.")
 
 
 def disposed(paper: PaperFile, act: Disposed, *, by_manager: bool) -> PaperFile:
     """The paper file after its certified disposal; one that is out is brought in by it.
 
-    Raises Unfit, ManagersOnly or AsThingsStand.
+    Raises Conflict when it is gone already, and as `require_valid`.
     """
-    if act.method == NOT_FOUND and not by_manager:
-        raise ManagersOnly("Only a manager may certify that a paper file can't be found. Nothing was changed.")
-    if same_person(act.by, act.witnessed_by):
-        raise Unfit("witnessed_by", "Whoever witnesses it is another person than whoever does it.")
-    if act.method == RETURNED and not act.to:
-        raise Unfit("to", "Say to whom it was returned.")
-    if act.method == NOT_FOUND and not act.reason:
-        raise Unfit("reason", "Say where it was looked for, and why it can't be found.")
-    _check_there(paper)
+    require_valid(act, by_manager=by_manager)
+    _require_present(paper)
     movements = paper.movements
     if paper.state == OUT:
-        brought_in = Movement(direction="in", who=act.by, reason=None, at=act.at)
-        movements = (*movements, brought_in)
-    return replace(paper, state=act.method, out_with=None, movements=movements, disposal=act, disposed_at=act.at)
+        movements = (*movements, Movement(direction="in", who=act.by, reason=None, at=act.at))
+    return replace(paper, state=act.method, out_with=None, movements=movements, disposal=act)
 
 
 def same_person(one: str, other: str) -> bool:
@@ -133,6 +165,10 @@ def _folded(name: str) -> str:
     return "".join(character for character in apart if character.isalnum())
 
 
-def _check_there(paper: PaperFile) -> None:
+def _require_present(paper: PaperFile) -> None:
     if paper.is_disposed:
-        raise AsThingsStand("This paper file's disposal is certified already. Nothing was changed.")
+        raise Conflict(CERTIFIED_SENTENCE)
+
+
+def _invalid(field: str, sentence: str) -> Invalid:
+    return Invalid(f"{sentence} Nothing was changed.", errors={field: [sentence]})

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Protocol
+from functools import partial
+from typing import Self
 
 from minio import Minio
 
-from services.document.store.documents import Documents, Projections
+from services.document.model.documents import KINDS, STATES, Document, Version
+from services.document.model.papers import HELD, METHODS, OUT, PaperFile, PaperToCertify
+from services.document.model.papers import STATES as PAPER_STATES
+from services.document.store.documents import exported_files, upgrade_projection
 from services.document.store.files import Files
-from services.document.store.papers import Papers
+from services.document.store.papers import paper_key
 from services.document.store.receiving import Receiving
-from services.document.store.watch import Watch
-from shared.db import Register
+from shared import known_consents
+from shared.db import Disposal, KeptRows, Register, Repository
 from shared.db.unit_of_work import UnitOfWork
 from shared.db.vault import Vault
-from shared.erasure.participant import AddsSteps
-
-
-class AsksConsent(Protocol):
-    """What asks the consent service, at this moment, whether something is agreed to."""
-
-    def __call__(self, *, case_id: str, party: str, kind: str) -> bool:
-        """Whether documents of this kind may be had from this party. Raises Unavailable: then the answer is no."""
-        ...
+from shared.fields import Count, Id, Optional, Time, one_of
+from shared.known_consents import KnownConsents
+from shared.messaging.steps import Steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,49 +30,85 @@ class Stores:
 
     unit_of_work: UnitOfWork
     vault: Vault
+    steps: Steps
     files: Files
-    documents: Documents
-    papers: Papers
-    projections: Projections
+    documents: Repository[Document]
+    versions: Repository[Version]
+    paper_files: Repository[PaperFile]
+    papers_to_certify: Repository[PaperToCertify]
+    paper_disposals: KeptRows
+    counters: KeptRows
+    projections: Repository[KnownConsents]
     receiving: Receiving
-    watch: Watch
-    steps: AddsSteps
-    may_obtain: AsksConsent
-    spool: Path
-    upload_limit: int
 
     @classmethod
-    def open(
-        cls,
-        *,
-        unit_of_work: UnitOfWork,
-        register: Register,
-        client: Minio,
-        bucket: str,
-        steps: AddsSteps,
-        may_obtain: AsksConsent,
-        spool: Path,
-        upload_limit: int,
-    ) -> Stores:
-        """upload_limit: bytes of one file."""
-        # Objects first: an erasure empties stores in this order, and finds unfinished objects by rows of `receiving`.
+    def open(cls, register: Register, steps: Steps, *, client: Minio, bucket: str) -> Self:
+        """Open them in the order in which an erasure empties them.
+
+        Objects come first: unfinished ones are found by the rows of `receiving`.
+        """
         files = Files(register, client, bucket)
-        documents = Documents(register)
-        papers = Papers(register, register.vault)
-        projections = Projections(register)
-        receiving = Receiving(register)
-        files.objects.unfinished_keys = receiving.keys_of
-        return cls(
-            unit_of_work=unit_of_work,
+        stores = cls(
+            unit_of_work=register.unit_of_work,
             vault=register.vault,
-            files=files,
-            documents=documents,
-            papers=papers,
-            projections=projections,
-            receiving=receiving,
-            watch=Watch(receiving),
             steps=steps,
-            may_obtain=may_obtain,
-            spool=spool,
-            upload_limit=upload_limit,
+            files=files,
+            documents=register.repository(
+                "documents",
+                Document,
+                clear={
+                    "kind": one_of(*KINDS),
+                    "state": one_of(*STATES),
+                    "number": Count(),
+                    "paper_file_id": Optional(Id()),
+                    "created_at": Time(),
+                },
+                disposal=Disposal.ERASE,
+                indexes=(("paper_file_id",),),
+            ),
+            versions=register.repository(
+                "versions",
+                Version,
+                clear={"document_id": Id(), "number": Count(), "at": Time()},
+                disposal=Disposal.ERASE,
+                unique=(("document_id", "number"),),
+                not_exported=("keyset",),
+            ),
+            paper_files=register.repository(
+                "paper_files",
+                PaperFile,
+                clear={"state": one_of(*PAPER_STATES), "at": Time()},
+                disposal=Disposal.ERASE,
+            ),
+            papers_to_certify=register.repository(
+                "papers_to_certify",
+                PaperToCertify,
+                clear={"state": one_of(HELD, OUT), "at": Time()},
+                disposal=Disposal.LATE,
+                key_of=lambda paper: paper_key(paper.case_id),
+            ),
+            paper_disposals=register.keep(
+                "paper_disposals",
+                clear={"case_id": Id(), "method": one_of(*METHODS), "at": Time()},
+                retention=None,
+                why="the certificate says how each paper file went, and when",
+                indexes=(("case_id", "_id"),),
+            ),
+            counters=register.keep(
+                "counters",
+                clear={"value": Count()},
+                retention=None,
+                why="the next label of a paper file; about no case",
+            ),
+            projections=register.repository(
+                "projections",
+                KnownConsents,
+                clear=known_consents.CLEAR,
+                disposal=Disposal.ERASE,
+                upgrade=upgrade_projection,
+            ),
+            receiving=Receiving(register),
         )
+        files.objects.unfinished_keys = stores.receiving.keys_of
+        files.objects.files = partial(exported_files, stores.versions, files)
+        return stores

@@ -1,4 +1,4 @@
-"""One thread per process that lets its uploads' rows beat, and stops those that were told to stop."""
+"""One thread per process that keeps up the heartbeat of its uploads' rows, and stops those that were told to stop."""
 
 from __future__ import annotations
 

@@ -1,70 +1,53 @@
 """Every way an upload can be refused, each with a sentence for the person who sent it.
 
-`problem` is the name of the API's problem type. A sentence never repeats a file's name, a field's content or
-what a library said about either: those can hold a family's data.
+A sentence never repeats a file's name, a field's content or a library's words about either: those can hold a
+family's data.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import ClassVar
+
+from shared.errors import Invalid, TooLarge, UnreadableFile, UnsupportedMediaType
 
 
-class IntakeError(Exception):
-    """A refusal. `sentence` is for people; `field` is the form field it is about, or None for the whole body."""
-
-    problem: ClassVar[str] = "invalid"
-
-    def __init__(self, sentence: str, *, field: str | None = None) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
-        self.field = field
-
-
-class Incomplete(IntakeError):
+class Incomplete(Invalid):
     """The body ended, or the connection broke, before the end of the form or of the file."""
 
     def __init__(self) -> None:
         super().__init__("The upload ended before it was whole. Nothing was kept; please send it again.")
 
 
-class NotAForm(IntakeError):
+class NotAForm(UnsupportedMediaType):
     """The content type is not a multipart form with a boundary."""
-
-    problem = "unsupported-media-type"
 
     def __init__(self) -> None:
         super().__init__("A document is sent as multipart/form-data with a boundary. Nothing was kept.")
 
 
-class MalformedForm(IntakeError):
+class MalformedForm(Invalid):
     """The body does not follow RFC 7578, or has more parts, headers or padding than a form of ours needs."""
 
     def __init__(self, sentence: str = "The form's parts can't be told apart. Nothing was kept.") -> None:
         super().__init__(sentence)
 
 
-class BadField(IntakeError):
-    """One field of the form is missing, unknown, sent twice, too long or not text."""
+class BadField(Invalid):
+    """One field of the form is missing, unknown, sent twice, too long or not text. field: None for the whole form."""
 
     def __init__(self, field: str | None, sentence: str) -> None:
-        super().__init__(sentence, field=field)
+        super().__init__(sentence, errors={} if field is None else {field: [sentence]})
 
 
-class TooLarge(IntakeError):
+class FileTooLarge(TooLarge):
     """The file passed the limit (bytes). The rest of the body is still to be read and dropped."""
-
-    problem = "too-large"
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The file is larger than {limit} bytes, the most that is taken. Nothing was kept.")
-        self.limit = limit
 
 
-class UnsupportedType(IntakeError):
+class UnsupportedType(UnsupportedMediaType):
     """The content is none of the kinds of file that are kept, whatever its name says."""
-
-    problem = "unsupported-media-type"
 
     def __init__(self) -> None:
         super().__init__("By its content the file is not a PDF, JPEG, PNG or TIFF. Nothing was kept.")
@@ -80,10 +63,8 @@ class Reason(Enum):
     TOO_MUCH = "The file has more pages, objects or pixels than can be opened safely; please send it in parts."
 
 
-class Unreadable(IntakeError):
+class Unreadable(UnreadableFile):
     """The file is of a kind that is kept, but can't be opened whole."""
-
-    problem = "unreadable-file"
 
     def __init__(self, reason: Reason) -> None:
         super().__init__(f"{reason.value} Nothing was kept.")

@@ -18,7 +18,7 @@ from multipart import (  # type: ignore[import-untyped]
 )
 from werkzeug.exceptions import ClientDisconnected
 
-from services.document.upload.errors import BadField, Incomplete, MalformedForm, NotAForm, TooLarge
+from services.document.upload.errors import BadField, FileTooLarge, Incomplete, MalformedForm, NotAForm
 from services.document.upload.readable import CHUNK, Readable
 
 FILE = "file"
@@ -90,7 +90,7 @@ class FilePart:
         assert isinstance(event, bytes | bytearray)  # noqa: S101 - a part's start never comes inside a part
         self._size += len(event)
         if self._size > self._limit:
-            raise TooLarge(self._limit)
+            raise FileTooLarge(self._limit)
         self._chunk = memoryview(event)
 
 
@@ -98,7 +98,7 @@ def read_form(stream: Readable, content_type: str, *, allowed: Collection[str], 
     """Read a form of the fields `allowed` and one `file`, in any order, up to the file's first byte.
 
     `stream` is the request's body. Raises NotAForm, MalformedForm, Incomplete, BadField (with the field's name)
-    and, from the file, TooLarge. Whether a field is required, and its meaning, is the caller's to say.
+    and, from the file, FileTooLarge. Whether a field is required, and its meaning, is the caller's to say.
     """
     media_type, options = parse_options_header(content_type)
     boundary = options.get("boundary", "")

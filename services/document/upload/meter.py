@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from services.document.upload.errors import TooLarge
+from services.document.upload.errors import FileTooLarge
 from services.document.upload.readable import CHUNK, Readable
 from services.document.upload.spool import Spool
 
@@ -12,7 +12,7 @@ from services.document.upload.spool import Spool
 class Meter:
     """A readable that passes its source on and knows `size` (bytes) and `sha256` (hex) of what went by.
 
-    `limit` is the most bytes it lets by; TooLarge is raised by the read that would pass it, before those bytes
+    `limit` is the most bytes it lets by; FileTooLarge is raised by the read that would pass it, before those bytes
     reach the reader or the spool. `ended` tells that the source was pulled to its end.
     """
 
@@ -36,7 +36,7 @@ class Meter:
             self.ended = self.ended or size > 0
             return b""
         if self.size + len(data) > self._limit:
-            raise TooLarge(self._limit)
+            raise FileTooLarge(self._limit)
         self.size += len(data)
         self._hash.update(data)
         if self._spool is not None:

@@ -1,4 +1,4 @@
-"""The one thing every stage of the intake asks of the stage before it."""
+"""What every stage of an upload asks of the stage before it."""
 
 from __future__ import annotations
 

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.document.upload.errors import IntakeError, Reason, Unreadable, UnsupportedType
+from services.document.upload.errors import Reason, Unreadable, UnsupportedType
 from services.document.upload.inspect import Inspection, inspect
 from services.document.upload.spool import Spool
+from shared.errors import Problem
 from tests import samples
 
 GOOD: dict[str, tuple[bytes, str, int]] = {
@@ -56,7 +57,7 @@ def look(tmp_path: Path) -> look_at:
 def reason(look: look_at, data: bytes) -> Reason:
     with pytest.raises(Unreadable) as caught:
         look(data)
-    assert caught.value.problem == "unreadable-file"
+    assert caught.value.name == "unreadable-file"
     return caught.value.reason
 
 
@@ -79,7 +80,7 @@ def test_a_file_cut_anywhere_is_refused(look: look_at, name: str, share: float, 
     # What pads the end may go; and the first revision of a file is a file, whatever was appended later.
     if not lost or (name == "revised" and data[:cut].rstrip() == REVISION.rstrip()):
         return
-    with pytest.raises(IntakeError):
+    with pytest.raises(Problem):
         look(data[:cut])
 
 
@@ -94,7 +95,7 @@ def test_a_damaged_file_is_taken_or_refused_and_nothing_else(look: look_at, name
     data, chance = bytearray(GOOD[name][0]), random.Random(seed)
     place = chance.randrange(len(data))
     data[place : place + size] = chance.randbytes(min(size, len(data) - place))
-    with contextlib.suppress(IntakeError):
+    with contextlib.suppress(Problem):
         look(bytes(data))
 
 
@@ -139,7 +140,7 @@ def test_an_empty_file_is_refused(look: look_at) -> None:
 def test_anything_else_is_unsupported_whatever_it_is_called(look: look_at, data: bytes) -> None:
     with pytest.raises(UnsupportedType) as caught:
         look(data)
-    assert caught.value.problem == "unsupported-media-type"
+    assert caught.value.name == "unsupported-media-type"
 
 
 @pytest.mark.parametrize(
@@ -215,10 +216,11 @@ def test_a_thumbnails_end_is_not_the_pictures_end(look: look_at) -> None:
 def test_no_error_repeats_what_is_in_the_file(look: look_at, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     for name in GOOD:
-        with pytest.raises(IntakeError) as caught:
+        with pytest.raises(Problem) as caught:
             look(samples.truncated(GOOD[name][0], 0.9))
-        assert "Zo" not in f"{caught.value!r} {caught.value} {caught.value.__cause__!r}"
-        assert "0x" not in str(caught.value)
+        said = f"{caught.value!r} {caught.value} {caught.value.detail} {caught.value.__cause__!r}"
+        assert "Zo" not in said
+        assert "0x" not in caught.value.detail
     assert caplog.records == []
 
 

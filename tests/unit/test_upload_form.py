@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from werkzeug.exceptions import ClientDisconnected
 
-from services.document.upload.errors import BadField, Incomplete, IntakeError, MalformedForm, NotAForm, TooLarge
+from services.document.upload.errors import BadField, FileTooLarge, Incomplete, MalformedForm, NotAForm
 from services.document.upload.form import Form, Limits, drain, read_form
+from shared.errors import Problem
 from tests.samples import SECRET
 
 BOUNDARY = "----frontier7MA4YWxkTrZu0gW"
@@ -119,8 +120,8 @@ def test_the_file_is_pulled_and_not_read_ahead() -> None:
 def test_a_field_that_is_wrong_is_named(parts: list[tuple[str, bytes]], field: str | None) -> None:
     with pytest.raises(BadField) as caught:
         read_all(a_body(parts))
-    assert caught.value.field == field
-    assert caught.value.problem == "invalid"
+    assert list(caught.value.errors) == ([] if field is None else [field])
+    assert caught.value.name == "invalid"
 
 
 def test_a_field_of_the_greatest_length_is_taken() -> None:
@@ -130,15 +131,15 @@ def test_a_field_of_the_greatest_length_is_taken() -> None:
 def test_a_file_may_be_as_large_as_the_limit_and_not_a_byte_larger() -> None:
     limits = Limits(file_bytes=5000)
     assert len(read_all(a_body([("file", b"x" * 5000)]), limits=limits)[0]) == 5000
-    with pytest.raises(TooLarge) as caught:
+    with pytest.raises(FileTooLarge) as caught:
         read_all(a_body([("file", b"x" * 5001)]), limits=limits)
-    assert caught.value.problem == "too-large"
+    assert caught.value.name == "too-large"
 
 
 def test_what_is_left_of_a_refused_body_can_be_dropped() -> None:
     stream = Dribble(a_body([("file", b"x" * 900_000)]))
     form = read_form(stream, CONTENT_TYPE, allowed=ALLOWED, limits=Limits(file_bytes=10))
-    with pytest.raises(TooLarge):
+    with pytest.raises(FileTooLarge):
         form.file.read(1)
     assert drain(stream, 10_000_000)
     assert not drain(Dribble(b"x" * 500), 400)
@@ -153,7 +154,7 @@ def test_what_is_left_of_a_refused_body_can_be_dropped() -> None:
 def test_a_body_of_another_type_is_not_a_form(content_type: str) -> None:
     with pytest.raises(NotAForm) as caught:
         read_form(Dribble(b""), content_type, allowed=ALLOWED, limits=LIMITS)
-    assert caught.value.problem == "unsupported-media-type"
+    assert caught.value.name == "unsupported-media-type"
 
 
 @pytest.mark.parametrize(
@@ -193,10 +194,10 @@ def test_no_error_repeats_what_was_sent() -> None:
         a_body([("title", secret), ("file", secret)], filename=SECRET)[:-40],
     ]
     for body in bodies:
-        with pytest.raises(IntakeError) as caught:
+        with pytest.raises(Problem) as caught:
             read_all(body, limits=Limits(file_bytes=1000))
         error = caught.value
-        assert "Zo" not in f"{error!r} {error} {error.field} {error.__cause__!r}"
+        assert "Zo" not in f"{error!r} {error} {error.detail} {error.errors} {error.__cause__!r}"
 
 
 def test_finish_gives_fields_from_both_sides_of_the_file() -> None:

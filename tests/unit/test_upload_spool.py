@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.document.upload.errors import TooLarge
+from services.document.upload.errors import FileTooLarge
 from services.document.upload.meter import Meter
 from services.document.upload.spool import Spool
 from tests import samples
@@ -114,6 +114,6 @@ def test_a_meter_counts_hashes_and_spools(tmp_path: Path) -> None:
 def test_a_meter_stops_at_the_limit(tmp_path: Path) -> None:
     with Spool(tmp_path) as spool:
         meter = Meter(io.BytesIO(b"x" * 5001), limit=5000, spool=spool)
-        with pytest.raises(TooLarge):
+        with pytest.raises(FileTooLarge):
             meter.read()
         assert spool.size <= 5000

@@ -1,0 +1,50 @@
+"""What one process of the document service works with."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.document.store import Stores
+from services.document.store.files import connect
+from services.document.store.watch import Watch
+from shared.erasure.participant import ErasureParticipant
+from shared.http.calls import Calls
+from shared.service.runtime import Runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The stores, the uploads of this process (`watch`), and the ways to other services.
+
+    require_known: makes sure that a case is known here. upload_limit: bytes of one file.
+    """
+
+    stores: Stores
+    watch: Watch
+    erasure: ErasureParticipant
+    calls: Calls
+    require_known: Callable[[str], None]
+    spool: Path
+    upload_limit: int
+
+    def check_objects(self) -> None:
+        """Raises what the object store's client raises unless the store answers."""
+        self.stores.files.check()
+
+
+def open_context(runtime: Runtime) -> Context:
+    settings = runtime.settings
+    stores = Stores.open(runtime.register, runtime.steps, client=connect(settings), bucket=settings.bucket)
+    return Context(
+        stores=stores,
+        watch=Watch(stores.receiving),
+        erasure=runtime.erasure,
+        calls=runtime.calls,
+        require_known=runtime.require_known,
+        # Only its own process can read what lies there, so the system's own folder will do.
+        spool=settings.spool or Path(tempfile.gettempdir()),
+        upload_limit=settings.upload_limit_bytes,
+    )
