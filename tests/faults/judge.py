@@ -91,7 +91,7 @@ class Judge:
         """The others know what the last event said."""
         casework = not case.withdrawals
         projection = self._inside.row("document", "projections", _id=case.id) or {}
-        if projection.get("casework") is not casework:
+        if any(one["purpose"] == "casework" for one in projection.get("standing", [])) is not casework:
             yield f"the document service's projection is {projection}"
         heard = self._inside.row("notifier", "projections", _id=case.id) or {}
         if [one["person"] for one in heard.get("people", [])] != [person.id for person in case.people]:

@@ -69,9 +69,7 @@ def run(bench: Bench) -> list[Result]:
         ):
             for side in ports:
                 measured(side, work)
-            found = bench.interleaved(
-                {side: lambda side=side, work=work: measured(side, work) for side in ports}
-            )  # type: ignore[misc]
+            found = bench.interleaved({side: lambda side=side, work=work: measured(side, work) for side in ports})  # type: ignore[misc]
             figures = f"ours {found['ours']:.0f}/s, bare {found['bare']:.0f}/s"
             beside = "bare Flask + pymongo insert, same gunicorn"
             results.append(Result(said, beside, found["ours"] / found["bare"], at_least(0.5), figures))

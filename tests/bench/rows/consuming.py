@@ -6,12 +6,11 @@ import threading
 import time
 from collections.abc import Sequence
 
-from services.document.model.documents import Casework
-from services.document.store.documents import Projections
 from shared.clock import utc_now
 from shared.db.unit_of_work import Tx, outbox_row
 from shared.events import Event, consent
 from shared.ids import new_id
+from shared.known_consents import CASEWORK, CLEAR, KnownConsents, StandingConsent
 from shared.messaging.bus import Consumer
 from shared.messaging.deliveries import Delivery
 from tests.bench import bare_pika
@@ -28,13 +27,14 @@ class Effects(Node):
     """The document service, as far as a family's agreement goes: it is remembered, through the case's gate."""
 
     def open(self) -> Effects:
-        self.projections = Projections(self.register)
+        self.projections = self.register.repository("projections", KnownConsents, clear=CLEAR, disposal=Disposal.ERASE)
         super().open()
         return self
 
     def _apply(self, tx: Tx, event: Event) -> None:
         tx.enter(event.case, frozen_too=True)
-        self.projections.put_casework(tx, event.case, Casework(given=True, until=None))
+        standing = (StandingConsent(consent=event.case, purpose=CASEWORK),)
+        self.projections.put(KnownConsents(case_id=event.case, standing=standing), tx=tx)
 
     def effects(self) -> int:
         return self.projections.rows.rows.count_documents({})

@@ -165,7 +165,9 @@ CASE_STORES = {
         ],
     ),
     "projections": Reading(
-        read=lambda o, row: o.kit.unit_of_work.run(lambda tx: (row["_id"], o.stores.projections.get(row["_id"], tx=tx))),
+        read=lambda o, row: o.kit.unit_of_work.run(
+            lambda tx: (row["_id"], o.stores.projections.get(row["_id"], tx=tx))
+        ),
         save=lambda o, tx, model: o.stores.projections.put(tx, *model),
         told=[
             {
