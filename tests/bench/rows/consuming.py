@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 
 from shared.clock import utc_now
+from shared.db import Disposal
 from shared.db.unit_of_work import Tx, outbox_row
 from shared.events import Event, consent
 from shared.ids import new_id
