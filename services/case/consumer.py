@@ -1,41 +1,14 @@
-"""What the case service does with what the others say."""
+"""What the case service does with the events of the others; the kernel adds what every service does for an erasure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any
-
-from services.case.actions.consents import hear_consents
-from services.case.model.consents import Standing
-from services.case.store import CaseStores
+from services.case.actions.consents import record_consents
+from services.case.context import Context
 from shared.db.unit_of_work import Tx
-from shared.events import Event, consent
-
-Handler = Callable[[Tx, Event], None]
-
-
-def handlers(stores: CaseStores) -> dict[str, Handler]:
-    """Event type -> action; what every service does with an erasure comes beside it."""
-
-    def on_consents(tx: Tx, event: Event) -> None:
-        standing = [_standing(one) for one in event.data["standing"]]
-        hear_consents(stores, tx, case_id=event.case, standing=standing, now=tx.now)
-
-    return {
-        consent.GIVEN.type: on_consents,
-        consent.WITHDRAWN.type: on_consents,
-        consent.EXPIRED.type: on_consents,
-    }
+from shared.events import Event
+from shared.known_consents import standing_in
 
 
-def _standing(one: Mapping[str, Any]) -> Standing:
-    until = one.get("until")
-    return Standing(
-        consent=one["consent"],
-        purpose=one["purpose"],
-        party=one.get("party"),
-        document_kind=one.get("document_kind"),
-        person=one.get("person"),
-        until=None if until is None else datetime.fromisoformat(until),
-    )
+def consents_changed(context: Context, tx: Tx, event: Event) -> None:
+    """Keep what stands now (consent.given, consent.withdrawn, consent.expired)."""
+    record_consents(context.stores, case_id=event.case, standing=standing_in(event.data["standing"]), tx=tx)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,11 +11,11 @@ import pytest
 from bson import encode
 
 from services.case.actions.safeguarding import forget_old, watch_alerts
+from services.case.context import Context
+from services.case.main import service
 from services.case.model.safeguarding import ALERT_WITHIN, key_of
-from services.case.store import CaseStores
 from shared.clock import utc_now
 from shared.ids import new_id
-from shared.service.service import service
 from tests.journeys.test_p13_contacts import problem
 from tests.races.inside import Inside, an_inside
 from tests.system import Caller, System, eventually
@@ -40,12 +41,11 @@ def change(caller: Caller, method: str, path: str, body: Any = None, match: str 
 
 
 @pytest.fixture
-def stores(system: System, monkeypatch: pytest.MonkeyPatch) -> CaseStores:
-    """The case service's stores, as its own process opens them, in this one."""
+def context(system: System, monkeypatch: pytest.MonkeyPatch) -> Context:
+    """What the case service's worker works with, opened in this process; records are kept for 30 days."""
     for name, value in system.provided.env["case"].items():
         monkeypatch.setenv(name, value)
-    kit = service.build("case", "worker")
-    return CaseStores(kit.register, kit.steps, search_key=kit.settings.search_key)
+    return replace(service.open("worker").context, safeguarding_retention=timedelta(days=30))
 
 
 # Form
@@ -181,7 +181,7 @@ def test_a_hold_wants_the_version_that_was_read_and_a_day_to_come(system: System
 
 
 def test_after_its_retention_it_is_deleted_with_its_key_unless_a_hold_keeps_it(
-    system: System, inside: Inside, stores: CaseStores
+    system: System, inside: Inside, context: Context
 ) -> None:
     # Given one that is held, one that was held until yesterday, one that isn't, and one that is a day younger
     kept, over, plain, young = (recorded(system) for _ in range(4))
@@ -193,7 +193,7 @@ def test_after_its_retention_it_is_deleted_with_its_key_unless_a_hold_keeps_it(
     yesterday = (utc_now() - timedelta(days=1)).date().isoformat()
     inside.change("case", "safeguarding", {"_id": over}, {"hold_until": yesterday})
     # When the periodic job comes by
-    assert forget_old(stores, retention=timedelta(days=30), now=utc_now()) == 2
+    assert forget_old(context, utc_now()) == 2
     # Then what is over is gone, and nobody can open it any more
     for id in (over, plain):
         assert problem(system.lead.get(f"/disclosures/{id}")) == (404, "not-found")
@@ -201,19 +201,19 @@ def test_after_its_retention_it_is_deleted_with_its_key_unless_a_hold_keeps_it(
     for id in (kept, young):
         assert system.lead.read(f"/disclosures/{id}")["what"] == "an address"
         assert inside.keys_named("case", key_of(id)) == 1
-    assert forget_old(stores, retention=timedelta(days=30), now=utc_now()) == 0
+    assert forget_old(context, utc_now()) == 0
 
 
 # The alarm
 
 
-def test_one_whose_alert_goes_nowhere_raises_the_alarm(system: System, inside: Inside, stores: CaseStores) -> None:
+def test_one_whose_alert_goes_nowhere_raises_the_alarm(system: System, inside: Inside, context: Context) -> None:
     with inside.stopped("case"):
         # What other tests recorded a moment ago may wait beside it.
-        before, later = (watch_alerts(stores, now=utc_now() + after) for after in (timedelta(), 2 * ALERT_WITHIN))
+        before, later = (watch_alerts(context, utc_now() + after) for after in (timedelta(), 2 * ALERT_WITHIN))
         id = recorded(system)
-        assert watch_alerts(stores, now=utc_now()) == before
-        assert watch_alerts(stores, now=utc_now() + 2 * ALERT_WITHIN) == later + 1
+        assert watch_alerts(context, utc_now()) == before
+        assert watch_alerts(context, utc_now() + 2 * ALERT_WITHIN) == later + 1
         assert system.lead.read(f"/disclosures/{id}")["alerted_at"] is None
     eventually(lambda: system.lead.read(f"/disclosures/{id}")["alerted_at"] is not None)
-    assert watch_alerts(stores, now=utc_now() + 2 * ALERT_WITHIN) <= later
+    assert watch_alerts(context, utc_now() + 2 * ALERT_WITHIN) <= later

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.case.model.cases import Case, CaseView, moved, new_shell, opened, require_not_closed
-from services.case.model.consents import Consents, Standing
 from services.case.model.entries import KINDS, check_at, check_level, check_meeting, check_text
 from services.case.model.people import Person, check_date_of_birth, check_email, checked
 from services.case.model.search import Criterion, keys_of, name_key, phone_key, text_key
 from shared.errors import Conflict, ConsentRequired, Forbidden, Invalid
+from shared.known_consents import KnownConsents, StandingConsent
 from shared.uk.phones import BadPhone, to_e164
 
 NOW = datetime(2026, 11, 22, 9, 0, tzinfo=UTC)
@@ -44,16 +44,16 @@ def test_p4_a_shell_ends_when_its_time_is_over_unless_it_was_agreed_to() -> None
 
 
 def test_p4_only_standing_casework_lets_anything_be_kept() -> None:
-    other = Standing(consent="k", purpose="email")
-    casework = Standing(consent="k", purpose="casework")
-    ended = Standing(consent="k", purpose="casework", until=NOW)
-    still = Standing(consent="k", purpose="casework", until=NOW + timedelta(seconds=1))
+    other = StandingConsent(consent="k", purpose="email")
+    casework = StandingConsent(consent="k", purpose="casework")
+    ended = StandingConsent(consent="k", purpose="casework", until=NOW)
+    still = StandingConsent(consent="k", purpose="casework", until=NOW + timedelta(seconds=1))
 
-    for none in (Consents(), Consents((other,)), Consents((ended, other))):
+    for none in ((), (other,), (ended, other)):
         with pytest.raises(ConsentRequired):
-            none.require_casework(NOW)
-    for some in (Consents((casework,)), Consents((ended, still))):
-        some.require_casework(NOW)
+            KnownConsents(case_id="c", standing=none).require_casework(NOW)
+    for some in ((casework,), (ended, still)):
+        KnownConsents(case_id="c", standing=some).require_casework(NOW)
 
 
 # P9, P20: states

@@ -9,17 +9,8 @@ from itertools import product
 import pytest
 
 from services.case.model.people import Person, check_kept_apart
-from services.case.model.safe_contact import (
-    NO,
-    PLAIN,
-    WAYS,
-    YES,
-    SafeContact,
-    asked,
-    check_somebody_is_left,
-    reach_of,
-    with_given,
-)
+from services.case.model.reach import check_a_way_is_left, reach_of, with_given
+from services.case.model.safe_contact import NO, PLAIN, WAYS, YES, SafeContact, safe_contact_from
 from shared.errors import Invalid
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -79,18 +70,18 @@ def test_only_a_child_or_young_person_is_kept_apart(role: str) -> None:
 
 def test_nobody_can_have_been_asked_tomorrow() -> None:
     with pytest.raises(Invalid):
-        asked({"post": YES, "asked_at": NOW + timedelta(days=1)}, now=NOW)
-    assert asked({"post": YES}, now=NOW) == SafeContact(post=YES, asked_at=NOW)
+        safe_contact_from({"post": YES, "asked_at": NOW + timedelta(days=1)}, now=NOW)
+    assert safe_contact_from({"post": YES}, now=NOW) == SafeContact(post=YES, asked_at=NOW)
 
 
 def test_the_only_person_keeps_one_way_and_of_two_one_may_refuse_all() -> None:
     only = a_person(safe_contact=SafeContact(**NEVER))
     other = a_person(id="two")
     with pytest.raises(Invalid):
-        check_somebody_is_left([replace(only, safe_contact=SafeContact())], only)
-    check_somebody_is_left([only, other], only)
+        check_a_way_is_left([replace(only, safe_contact=SafeContact())], only)
+    check_a_way_is_left([only, other], only)
     for way in WAYS:
-        check_somebody_is_left([only], replace(only, safe_contact=SafeContact(**{**NEVER, way: YES})))
+        check_a_way_is_left([only], replace(only, safe_contact=SafeContact(**{**NEVER, way: YES})))
         # A way that wasn't asked about isn't used, so it is none
         with pytest.raises(Invalid):
-            check_somebody_is_left([only], replace(only, safe_contact=SafeContact(**{**NEVER, way: None})))
+            check_a_way_is_left([only], replace(only, safe_contact=SafeContact(**{**NEVER, way: None})))

@@ -1,1 +1,1 @@
-"""One function per use case: load, decide with the model, save, tell the others."""
+"""One function per use case: load, decide with the model, save, emit events."""

@@ -6,16 +6,28 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
+from services.case.actions.access import enter_case, known_consents, require_readable
+from services.case.context import Context
 from services.case.model import cases as model
 from services.case.model.cases import Case, CaseView
+from services.case.model.entries import OUTCOME
 from services.case.model.references import ReferenceTaken, new_reference
-from services.case.store import CaseStores
-from shared.db.gates import CLOSED, ERASED_SENTENCE, FROZEN, FROZEN_SENTENCE, UNKNOWN_SENTENCE
+from services.case.store import Stores
+from services.case.store.queries import (
+    add_case,
+    expired_shells,
+    last_recorded_at,
+    open_gates,
+    page_of_cases,
+    people_by_case,
+)
+from shared.db.gates import CLOSED, ERASED_SENTENCE, FROZEN, UNKNOWN_SENTENCE
 from shared.db.unit_of_work import Tx
 from shared.erasure.participant import END_STEP
-from shared.errors import Conflict, Erased, Frozen, NotFound, Unavailable
+from shared.errors import Conflict, Erased, NotFound, Unavailable
 from shared.events import case as events
 from shared.ids import new_id
+from shared.known_consents import CASEWORK
 
 T = TypeVar("T")
 #: Raises PreconditionRequired or Changed unless the caller read the version with this ETag.
@@ -24,7 +36,7 @@ _DRAWS: Final = 8
 _SWEPT_AT_ONCE: Final = 500
 
 
-def start_case(stores: CaseStores, *, channel: str, life: timedelta, now: datetime) -> CaseView:
+def start_case(stores: Stores, *, channel: str, life: timedelta, now: datetime) -> CaseView:
     """Make a shell that expires after `life` unless the family agrees (P4)."""
     case_id = new_id()
     # Gate and key are made together, before any writer could want them.
@@ -33,7 +45,7 @@ def start_case(stores: CaseStores, *, channel: str, life: timedelta, now: dateti
     def begin(shell: Case) -> CaseView:
         def act(tx: Tx) -> CaseView:
             tx.enter(case_id)
-            return CaseView(case=begin_shell(stores, tx, shell), people=(), frozen=False)
+            return CaseView(case=begin_shell(stores, shell, tx=tx), people=(), frozen=False)
 
         return stores.unit_of_work.run(act)
 
@@ -54,9 +66,9 @@ def draw_shell(begin: Callable[[Case], T], *, id: str, channel: str, life: timed
     raise Unavailable("No free reference was drawn. Nothing was stored; try again.")
 
 
-def begin_shell(stores: CaseStores, tx: Tx, shell: Case) -> Case:
-    """Keep it, and tell everyone; the caller went through the gate. Raises ReferenceTaken."""
-    case = stores.cases.add(tx, shell)
+def begin_shell(stores: Stores, shell: Case, *, tx: Tx) -> Case:
+    """Keep the shell and emit it; the caller went through the gate. Raises ReferenceTaken."""
+    case = add_case(stores.cases, shell, tx=tx)
     tx.emit(
         events.CREATED,
         {"case": case.id, "state": case.state, "expires_at": (case.expires_at or tx.now).isoformat()},
@@ -64,7 +76,7 @@ def begin_shell(stores: CaseStores, tx: Tx, shell: Case) -> Case:
     return case
 
 
-def read_case(stores: CaseStores, *, case_id: str, now: datetime) -> CaseView:
+def read_case(stores: Stores, *, case_id: str, now: datetime) -> CaseView:
     """The case with its people. Raises NotFound, or Erased for one that has ended or is being erased."""
     case = stores.cases.get(case_id)
     people = stores.people.of_case(case_id) if case is not None else []
@@ -80,17 +92,16 @@ def read_case(stores: CaseStores, *, case_id: str, now: datetime) -> CaseView:
     return CaseView(case=case, people=people, frozen=gate == FROZEN, contact_stopped=stopped)
 
 
-def list_cases(
-    stores: CaseStores, *, state: str | None, after: str | None, limit: int, now: datetime
-) -> list[CaseView]:
+def list_cases(stores: Stores, *, state: str | None, after: str | None, limit: int, now: datetime) -> list[CaseView]:
     """Up to `limit` cases whose id is above `after`, oldest first; none that has ended or is being erased."""
     found: list[CaseView] = []
     while len(found) < limit:
         wanted = limit - len(found)
-        cases = stores.cases.find(state=state, now=now, after=after, limit=wanted)
-        people = stores.people.of_cases([case.id for case in cases])
-        gates = stores.gates_of([case.id for case in cases])
-        stopped = stores.stops.of_cases([case.id for case in cases])
+        cases = page_of_cases(stores.cases, state=state, now=now, after=after, limit=wanted)
+        case_ids = [case.id for case in cases]
+        people = people_by_case(stores.people, case_ids)
+        gates = open_gates(stores.unit_of_work, case_ids)
+        stopped = {stop.case_id for stop in stores.stops.find({"_id": {"$in": case_ids}})}
         found += [
             CaseView(
                 case=case,
@@ -107,7 +118,7 @@ def list_cases(
     return found
 
 
-def end_shell(stores: CaseStores, *, case_id: str) -> None:
+def end_shell(stores: Stores, *, case_id: str) -> None:
     """End a shell: declined or expired, it is the same (P8). Nothing to do for one that has ended.
 
     Raises NotFound, or Conflict for a case that is no shell.
@@ -129,12 +140,12 @@ def end_shell(stores: CaseStores, *, case_id: str) -> None:
     stores.unit_of_work.run(act)
 
 
-def end_expired_shells(stores: CaseStores, *, now: datetime) -> int:
+def end_expired_shells(context: Context, now: datetime) -> int:
     """End the shells whose time is over; how many there were."""
     ended = 0
-    for case_id in stores.cases.expired_shells(now - model.SWEEP_GRACE, limit=_SWEPT_AT_ONCE):
+    for case_id in _expired_shells(context, now):
         try:
-            end_shell(stores, case_id=case_id)
+            end_shell(context.stores, case_id=case_id)
         except (Conflict, NotFound):
             # Agreed to, or gone, since it was looked up.
             continue
@@ -142,66 +153,41 @@ def end_expired_shells(stores: CaseStores, *, now: datetime) -> int:
     return ended
 
 
-def count_expired_shells(stores: CaseStores, *, now: datetime) -> int:
-    """How many `end_expired_shells` would look at."""
-    return len(stores.cases.expired_shells(now - model.SWEEP_GRACE, limit=_SWEPT_AT_ONCE))
+def count_expired_shells(context: Context, now: datetime) -> int:
+    """How many shells `end_expired_shells` would try to end."""
+    return len(_expired_shells(context, now))
+
+
+def _expired_shells(context: Context, now: datetime) -> list[str]:
+    return expired_shells(context.stores.cases, now - model.SWEEP_GRACE, limit=_SWEPT_AT_ONCE)
+
+
+def last_entry_at(stores: Stores, *, case_id: str, now: datetime) -> datetime | None:
+    """When the case's last entry was recorded; None where there is none. Raises NotFound or Erased."""
+    require_readable(stores, case_id=case_id, now=now)
+    return last_recorded_at(stores.entries, case_id)
 
 
 def set_state(
-    stores: CaseStores, *, case_id: str, state: str, by_manager: bool, if_match: IfMatch, now: datetime
+    stores: Stores, *, case_id: str, state: str, by_manager: bool, if_match: IfMatch, now: datetime
 ) -> CaseView:
-    """Put the case into another state (P9, P20). Raises as `moved`, `writable` and `if_match` do."""
+    """Put the case into another state (P9, P20). Raises as `moved`, `enter_case` and `if_match` do."""
 
     def act(tx: Tx) -> CaseView:
-        case = writable(stores, tx, case_id, now)
+        case = enter_case(stores, case_id=case_id, now=now, tx=tx)
         if_match(model.etag_of(case, frozen=False))
         after = model.moved(
             case,
             state,
             by_manager=by_manager,
-            casework_stands=stores.projections.get(case_id, tx=tx).casework_stands(now),
-            has_outcome=stores.entries.has_outcome(case_id, tx=tx),
+            casework_stands=known_consents(stores, case_id, tx=tx).allow(CASEWORK, now),
+            has_outcome=stores.entries.exists({"case_id": case_id, "kind": OUTCOME}, tx=tx),
         )
         if after != case:
-            after = stores.cases.save(tx, after)
+            after = stores.cases.save(after, tx=tx)
             tx.emit(events.STATE, {"case": case_id, "state": after.state})
         stopped = stores.stops.get(case_id, tx=tx) is not None
         people = stores.people.of_case(case_id, tx=tx)
         return CaseView(case=after, people=people, frozen=False, contact_stopped=stopped)
 
     return stores.unit_of_work.run(act)
-
-
-def writable(stores: CaseStores, tx: Tx, case_id: str, now: datetime) -> Case:
-    """Go through the case's gate as a writer. Raises NotFound, Frozen, or Erased for one that has ended too."""
-    tx.enter(case_id)
-    case = stores.cases.get(case_id, tx=tx)
-    if case is None:
-        raise NotFound(UNKNOWN_SENTENCE)
-    if case.has_expired(now):
-        raise Erased(ERASED_SENTENCE)
-    return case
-
-
-def agreed_to(stores: CaseStores, tx: Tx, case_id: str, now: datetime) -> Case:
-    """As `writable`, for what is personal: raises ConsentRequired too, unless casework stands (P4)."""
-    case = writable(stores, tx, case_id, now)
-    stores.projections.get(case_id, tx=tx).require_casework(now)
-    return case
-
-
-def still_writable(stores: CaseStores, *, case_id: str, now: datetime) -> None:
-    """What the case itself refuses, said before others are asked on its behalf. Raises NotFound, Frozen or Erased."""
-    readable(stores, case_id=case_id, now=now)
-    if stores.unit_of_work.gates.state(case_id) == FROZEN:
-        raise Frozen(FROZEN_SENTENCE)
-
-
-def readable(stores: CaseStores, *, case_id: str, now: datetime) -> None:
-    """For reading what a case has. Raises NotFound or Erased."""
-    case = stores.cases.get(case_id)
-    gate = stores.unit_of_work.gates.state(case_id)
-    if gate == CLOSED or (case is not None and case.has_expired(now)):
-        raise Erased(ERASED_SENTENCE)
-    if case is None:
-        raise NotFound(UNKNOWN_SENTENCE)

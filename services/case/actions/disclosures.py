@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from services.case.actions.cases import readable, still_writable, writable
-from services.case.actions.outward import SHARE, Asks, consent_for, is_organisation
+from services.case.actions.access import enter_case, require_writable
+from services.case.actions.outward import SHARE, consent_for, is_organisation
+from services.case.context import Context
 from services.case.model.cases import SHELL
 from services.case.model.disclosures import (
     CONSENT,
@@ -16,70 +17,47 @@ from services.case.model.disclosures import (
     SHELL_SENTENCE,
     Disclosure,
 )
-from services.case.store import CaseStores
 from shared.db.unit_of_work import Tx
-from shared.errors import ConsentRequired, Forbidden, Invalid, NotFound
+from shared.errors import ConsentRequired, Forbidden, Invalid
 from shared.ids import new_id
 
 
 def record_disclosure(
-    stores: CaseStores,
-    calls: Asks,
-    *,
-    case_id: str,
-    given: Mapping[str, Any],
-    by: str,
-    by_manager: bool,
-    now: datetime,
+    context: Context, *, case_id: str, given: Mapping[str, Any], by: str, by_manager: bool, now: datetime
 ) -> Disclosure:
-    """Record what is told on consent or under a legal duty. given: fields of `Disclosure` that its basis asks for.
+    """Record what is disclosed on consent or under a legal duty. given: fields of `Disclosure` that its basis asks for.
 
-    Raises Forbidden for a legal duty by anyone but a manager, Invalid for a party that is nobody here,
-    ConsentRequired, Unavailable, and as the gate does.
+    Raises Forbidden for a legal duty by anyone but a manager, Invalid for a party that isn't known, ConsentRequired,
+    Unavailable, and as the gate does.
     """
+    stores = context.stores
     on_consent = given["basis"] == CONSENT
     if not on_consent and not by_manager:
         raise Forbidden(LEGAL_DUTY_IS_FOR_MANAGERS)
-    still_writable(stores, case_id=case_id, now=now)
+    require_writable(stores, case_id=case_id, now=now)
     party = given.get("party")
     if party is not None:
-        _known(stores, calls, case_id, party)
+        _require_known(context, case_id, party)
     consent_id = None
     if on_consent:
-        consent_id = consent_for(calls, case_id=case_id, purpose=SHARE, party=str(party), otherwise=NOT_AGREED_SENTENCE)
+        consent_id = consent_for(
+            context.calls, case_id=case_id, purpose=SHARE, party=str(party), otherwise=NOT_AGREED_SENTENCE
+        )
     made = Disclosure(id=new_id(), case_id=case_id, consent_id=consent_id, recorded_at=now, recorded_by=by, **given)
 
     def act(tx: Tx) -> Disclosure:
-        case = writable(stores, tx, case_id, now)
+        case = enter_case(stores, case_id=case_id, now=now, tx=tx)
         if not on_consent and case.state == SHELL:
             raise ConsentRequired(SHELL_SENTENCE)
-        return stores.disclosures.add(tx, made)
+        return stores.disclosures.add(made, tx=tx)
 
     return stores.unit_of_work.run(act)
 
 
-def _known(stores: CaseStores, calls: Asks, case_id: str, party: str) -> None:
+def _require_known(context: Context, case_id: str, party: str) -> None:
     """Raises Invalid unless the party is a person of the case, or an organisation that is entered."""
-    if stores.people.get(case_id, party) is None and not is_organisation(calls, party):
+    if context.stores.people.get(party, case_id=case_id) is None and not is_organisation(context.calls, party):
         raise Invalid(
             "The party is neither an organisation nor a person of the case. Nothing was stored.",
             errors={"party": ["There is no such organisation or person here."]},
         )
-
-
-def list_disclosures(
-    stores: CaseStores, *, case_id: str, after: str | None, limit: int, now: datetime
-) -> list[Disclosure]:
-    """Up to `limit` disclosures recorded after that one. Raises NotFound or Erased."""
-    found = stores.disclosures.page(case_id, after=after, limit=limit)
-    readable(stores, case_id=case_id, now=now)
-    return found
-
-
-def read_disclosure(stores: CaseStores, *, case_id: str, disclosure_id: str, now: datetime) -> Disclosure:
-    """Raises NotFound or Erased."""
-    made = stores.disclosures.get(case_id, disclosure_id)
-    readable(stores, case_id=case_id, now=now)
-    if made is None:
-        raise NotFound("No such disclosure is known here.")
-    return made

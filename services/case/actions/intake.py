@@ -1,30 +1,32 @@
-"""The case service's two parts of an intake: the shell before anyone has agreed, people and wishes once they have.
+"""The case service's two parts of an intake: the shell before the family has agreed, people and wishes after.
 
 The consent service leads it (docs/decisions/0024). Both parts may be repeated, and a process may die between them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from services.case.actions.access import known_consents
 from services.case.actions.cases import begin_shell, draw_shell
-from services.case.actions.consents import hear_consents
-from services.case.actions.people import tell_people
-from services.case.model.cases import SHELL, Case, CaseView, etag_of, opened
-from services.case.model.consents import Consents, Standing
+from services.case.actions.consents import record_consents
+from services.case.actions.people import emit_people, insert_person
+from services.case.model.cases import SHELL, Case, CaseView, PendingIntake, etag_of, opened
 from services.case.model.entries import Entry, EntryView, check_at, check_text
 from services.case.model.people import Person, check_kept_apart, checked
-from services.case.model.safe_contact import with_given
-from services.case.store import CaseStores
+from services.case.model.reach import with_given
+from services.case.store import Stores
 from shared.clock import LONDON
 from shared.db.gates import ERASED_SENTENCE, UNKNOWN_SENTENCE
 from shared.db.unit_of_work import Tx
 from shared.errors import Conflict, Erased, Invalid, NotFound
 from shared.events import consent as consent_events
+from shared.known_consents import StandingConsent
 
+T = TypeVar("T")
 _CANT: Final = "Something about these people or wishes can't be kept as it was sent. Nothing was stored."
 WISH: Final = "wish"
 #: A shell is saved once when it opens, and once with its people: what its version is then.
@@ -32,7 +34,7 @@ _SAVED_TWICE: Final = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Coming:
+class Intake:
     """The people and wishes of one intake, checked, with the ids that they will have."""
 
     people: tuple[Person, ...]
@@ -40,7 +42,7 @@ class Coming:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Expected:
+class IntakePreview:
     """The case as it will be once its people and wishes have come."""
 
     view: CaseView
@@ -51,39 +53,47 @@ class Expected:
         return etag_of(self.view.case, frozen=False)
 
 
-def checked_coming(
+def checked_intake(
     *,
     case_id: str,
     people: Sequence[Mapping[str, Any]],
     wishes: Sequence[Mapping[str, Any]],
     by: str,
     at: datetime,
-) -> Coming:
-    """What is to come, as it would be kept. people, wishes: as their own routes take them, each with an `id`.
+) -> Intake:
+    """The people and wishes as they would be kept. They are given as their own routes take them, each with an `id`.
 
     at: when it was asked for. Raises Invalid naming each field that can't be kept, as `people.0.email`.
     """
     errors: dict[str, list[str]] = {}
-    kept: list[Person] = []
-    said: list[Entry] = []
-    for number, one in enumerate(people):
-        try:
-            kept.append(_person(case_id, one, at))
-        except Invalid as error:
-            errors |= {f"people.{number}.{name}": said for name, said in error.errors.items()}
-    for number, one in enumerate(wishes):
-        try:
-            said.append(_wish(case_id, one, by, at))
-        except Invalid as error:
-            errors |= {f"wishes.{number}.{name}": words for name, words in error.errors.items()}
+    intake = Intake(
+        people=_checked("people", people, lambda one: _person(case_id, one, at), errors),
+        wishes=_checked("wishes", wishes, lambda one: _wish(case_id, one, by, at), errors),
+    )
     if errors:
         raise Invalid(_CANT, errors=errors)
-    return Coming(people=tuple(kept), wishes=tuple(said))
+    return intake
 
 
-def expect(
-    stores: CaseStores, coming: Coming, *, case_id: str, channel: str, life: timedelta, now: datetime
-) -> Expected:
+def _checked(
+    name: str,
+    given: Sequence[Mapping[str, Any]],
+    check: Callable[[Mapping[str, Any]], T],
+    errors: dict[str, list[str]],
+) -> tuple[T, ...]:
+    """What passes the check, in order; what is wrong with the others goes into `errors`."""
+    kept: list[T] = []
+    for number, one in enumerate(given):
+        try:
+            kept.append(check(one))
+        except Invalid as error:
+            errors |= {f"{name}.{number}.{field}": said for field, said in error.errors.items()}
+    return tuple(kept)
+
+
+def begin_intake(
+    stores: Stores, intake: Intake, *, case_id: str, channel: str, life: timedelta, now: datetime
+) -> IntakePreview:
     """Make the shell of that id, unless it is there, and show what will stand in it; of that nothing is stored yet.
 
     Raises Erased for one that has ended, Conflict for a case that is no shell any more.
@@ -95,11 +105,11 @@ def expect(
             tx.enter(case_id)
             there = stores.cases.get(case_id, tx=tx)
             if there is None:
-                stores.intakes.expect(tx, case_id)
-                return begin_shell(stores, tx, shell)
+                stores.intakes.add(PendingIntake(case_id=case_id), tx=tx)
+                return begin_shell(stores, shell, tx=tx)
             if there.has_expired(now):
                 raise Erased(ERASED_SENTENCE)
-            if there.state != SHELL or not stores.intakes.is_expected(tx, case_id):
+            if there.state != SHELL or stores.intakes.get(case_id, tx=tx) is None:
                 raise Conflict("This case is no shell that waits for an intake. Nothing was stored.")
             return there
 
@@ -107,40 +117,40 @@ def expect(
 
     shell = draw_shell(begin, id=case_id, channel=channel, life=life, now=now)
     case = replace(opened(shell), version=shell.version + _SAVED_TWICE)
-    return Expected(
-        view=CaseView(case=case, people=coming.people, frozen=False),
-        wishes=tuple(EntryView(entry=one) for one in coming.wishes),
+    return IntakePreview(
+        view=CaseView(case=case, people=intake.people, frozen=False),
+        wishes=tuple(EntryView(entry=one) for one in intake.wishes),
     )
 
 
-def take(stores: CaseStores, coming: Coming, *, case_id: str, standing: Iterable[Standing], seq: int) -> None:
+def complete_intake(
+    stores: Stores, intake: Intake, *, case_id: str, standing: tuple[StandingConsent, ...], seq: int
+) -> None:
     """Keep the people and wishes, now that the family has agreed; nothing where they have come before (P4).
 
-    standing, seq: what stands of the consents, as the event of that number tells; a newer one that was heard counts
+    standing, seq: what stands of the consents, as the event of that number says; a newer one that was handled counts
     instead. Raises Erased, Frozen, NotFound, or ConsentRequired where casework stands no longer.
     """
-    said = tuple(standing)
 
     def act(tx: Tx) -> None:
         tx.enter(case_id)
-        if not stores.intakes.is_expected(tx, case_id):
+        pending = stores.intakes.get(case_id, tx=tx)
+        if pending is None:
             return
-        topic = str(consent_events.GIVEN.topic)
-        if tx.gates.is_news(tx.session, case_id, topic, seq):
-            hear_consents(stores, tx, case_id=case_id, standing=said, now=tx.now)
-            Consents(said).require_casework(tx.now)
+        if tx.gates.is_news(tx.session, case_id, str(consent_events.GIVEN.topic), seq):
+            consents = record_consents(stores, case_id=case_id, standing=standing, tx=tx)
         else:
-            stores.projections.get(case_id, tx=tx).require_casework(tx.now)
+            consents = known_consents(stores, case_id, tx=tx)
+        consents.require_casework(tx.now)
         case = stores.cases.get(case_id, tx=tx)
         if case is None:
             raise NotFound(UNKNOWN_SENTENCE)
-        stores.intakes.has_come(tx, case_id)
-        for person in coming.people:
-            stores.people.add(tx, person)
-            stores.search_hashes.add(tx, person)
-        for wish in coming.wishes:
-            stores.entries.add(tx, wish)
-        tell_people(stores, tx, case, stores.people.of_case(case_id, tx=tx))
+        stores.intakes.remove(pending, tx=tx)
+        for person in intake.people:
+            insert_person(stores, person, tx=tx)
+        for wish in intake.wishes:
+            stores.entries.add(wish, tx=tx)
+        emit_people(stores, case, stores.people.of_case(case_id, tx=tx), tx=tx)
 
     stores.unit_of_work.run(act)
 
@@ -158,7 +168,7 @@ def _wish(case_id: str, given: Mapping[str, Any], by: str, at: datetime) -> Entr
         case_id=case_id,
         kind=WISH,
         text=check_text(given["text"]),
-        at=check_at(given.get("at"), at),
+        happened_at=check_at(given.get("at"), at),
         recorded_at=at,
         recorded_by=by,
     )

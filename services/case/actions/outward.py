@@ -1,25 +1,15 @@
-"""What an outward act asks of the consent service at that moment. It fails closed: nobody to ask means no (P13)."""
+"""What an outward act asks of the consent service at that moment. Where that doesn't answer, the answer is no (P13)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
-
 from shared.db.gates import FROZEN_SENTENCE
 from shared.errors import ConsentRequired, Frozen, NotFound
+from shared.http.calls import Calls
 
 CONTACT, SHARE = "contact", "share"
 
 
-class Asks(Protocol):
-    """The way to the other services (shared.http.calls)."""
-
-    def get(self, service: str, path: str, *, query: Mapping[str, str] | None = None) -> dict[str, Any]: ...
-
-    def post(self, service: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]: ...
-
-
-def consent_for(calls: Asks, *, case_id: str, purpose: str, party: str, otherwise: str) -> str:
+def consent_for(calls: Calls, *, case_id: str, purpose: str, party: str, otherwise: str) -> str:
     """The id of the consent that allows this now.
 
     otherwise: the sentence of the ConsentRequired that is raised when none does. Raises Frozen, Erased, or Unavailable
@@ -34,7 +24,7 @@ def consent_for(calls: Asks, *, case_id: str, purpose: str, party: str, otherwis
     return consent_id
 
 
-def is_organisation(calls: Asks, party: str) -> bool:
+def is_organisation(calls: Calls, party: str) -> bool:
     """Whether an organisation of that id is entered. Raises Unavailable when the consent service doesn't answer."""
     try:
         calls.get("consent", f"/organisations/{party}")

@@ -1,115 +1,112 @@
-"""The people of a case: each change tells the others who they are by id, and what finds them is hashed anew."""
+"""The people of a case: each change emits who they are, by id, and hashes anew what they are found by."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from services.case.actions.cases import IfMatch, agreed_to, readable, writable
+from services.case.actions.access import enter_agreed_case, enter_case
+from services.case.actions.cases import IfMatch
 from services.case.model.cases import Case
 from services.case.model.people import Person, check_kept_apart, checked, room_for_one_more
-from services.case.model.safe_contact import email_reaches, post_reaches, with_given
-from services.case.store import CaseStores
+from services.case.model.reach import reach_of, with_given
+from services.case.model.safe_contact import NO
+from services.case.model.search import hashes_of
+from services.case.store import Stores
 from shared.clock import LONDON
 from shared.db.unit_of_work import Tx
 from shared.errors import NotFound
 from shared.events import case as events
 from shared.ids import new_id
 
-_UNKNOWN = "No such person is known here."
+UNKNOWN_SENTENCE: Final = "No such person is known here."
 
 
-def add_person(stores: CaseStores, *, case_id: str, given: Mapping[str, Any], now: datetime) -> Person:
-    """Keep somebody of the case. given: fields of `Person`.
+def add_person(stores: Stores, *, case_id: str, given: Mapping[str, Any], now: datetime) -> Person:
+    """Keep a person of the case. given: fields of `Person`.
 
     Raises Invalid for what can't be kept, ConsentRequired before consent (P4), Conflict when the case is full.
     """
     person_id = new_id()
 
     def act(tx: Tx) -> Person:
-        case = agreed_to(stores, tx, case_id, now)
+        case = enter_agreed_case(stores, case_id=case_id, now=now, tx=tx)
         fields = checked(given, today=now.astimezone(LONDON).date())
         others = stores.people.of_case(case_id, tx=tx)
         room_for_one_more(others)
         new = with_given(Person(id=person_id, case_id=case_id, **fields), None, now=now)
         check_kept_apart(new)
-        person = stores.people.add(tx, new)
-        stores.search_hashes.add(tx, person)
-        tell_people(stores, tx, case, sorted([*others, person], key=lambda one: one.id))
+        person = insert_person(stores, new, tx=tx)
+        emit_people(stores, case, sorted([*others, person], key=lambda one: one.id), tx=tx)
         return person
 
     return stores.unit_of_work.run(act)
 
 
 def change_person(
-    stores: CaseStores, *, case_id: str, person_id: str, given: Mapping[str, Any], if_match: IfMatch, now: datetime
+    stores: Stores, *, case_id: str, person_id: str, given: Mapping[str, Any], if_match: IfMatch, now: datetime
 ) -> Person:
     """Change what is given, and no more; None empties an optional field. Raises as `add_person`, NotFound, Changed."""
 
     def act(tx: Tx) -> Person:
-        case = agreed_to(stores, tx, case_id, now)
-        person = of_case(stores.people.get(case_id, person_id, tx=tx))
-        if_match(str(person.version))
+        case = enter_agreed_case(stores, case_id=case_id, now=now, tx=tx)
+        person = person_to_change(stores, case_id, person_id, if_match=if_match, tx=tx)
         after = replace(person, **checked(given, today=now.astimezone(LONDON).date()))
         after = with_given(after, person, now=now)
         check_kept_apart(after)
         if after == person:
             return person
-        after = stores.people.save(tx, after)
-        stores.search_hashes.put(tx, after)
-        tell_people(stores, tx, case, stores.people.of_case(case_id, tx=tx))
+        after = stores.people.save(after, tx=tx)
+        stores.search_hashes.put(hashes_of(after, search_key=stores.search_key), tx=tx)
+        emit_people(stores, case, stores.people.of_case(case_id, tx=tx), tx=tx)
         return after
 
     return stores.unit_of_work.run(act)
 
 
-def remove_person(stores: CaseStores, *, case_id: str, person_id: str, if_match: IfMatch, now: datetime) -> None:
+def remove_person(stores: Stores, *, case_id: str, person_id: str, if_match: IfMatch, now: datetime) -> None:
     """Forget one person of the case; consent or not, since it leaves less. Raises NotFound, Changed."""
 
     def act(tx: Tx) -> None:
-        case = writable(stores, tx, case_id, now)
-        person = of_case(stores.people.get(case_id, person_id, tx=tx))
-        if_match(str(person.version))
-        stores.people.remove(tx, person)
-        stores.search_hashes.remove(tx, person)
-        tell_people(stores, tx, case, stores.people.of_case(case_id, tx=tx))
+        case = enter_case(stores, case_id=case_id, now=now, tx=tx)
+        person = person_to_change(stores, case_id, person_id, if_match=if_match, tx=tx)
+        stores.people.remove(person, tx=tx)
+        hashes = stores.search_hashes.get(person_id, tx=tx)
+        if hashes is not None:
+            stores.search_hashes.remove(hashes, tx=tx)
+        emit_people(stores, case, stores.people.of_case(case_id, tx=tx), tx=tx)
 
     stores.unit_of_work.run(act)
 
 
-def read_person(stores: CaseStores, *, case_id: str, person_id: str, now: datetime) -> Person:
-    """Raises NotFound or Erased."""
-    person = stores.people.get(case_id, person_id)
-    readable(stores, case_id=case_id, now=now)
-    return of_case(person)
-
-
-def list_people(stores: CaseStores, *, case_id: str, after: str | None, limit: int, now: datetime) -> list[Person]:
-    """Up to `limit` people added after that one. Raises NotFound or Erased."""
-    people = stores.people.page(case_id, after=after, limit=limit)
-    readable(stores, case_id=case_id, now=now)
-    return people
-
-
-def of_case(person: Person | None) -> Person:
+def person_to_change(stores: Stores, case_id: str, person_id: str, *, if_match: IfMatch, tx: Tx) -> Person:
+    """The person as they are stored. Raises NotFound, and as `if_match` does."""
+    person = stores.people.get(person_id, case_id=case_id, tx=tx)
     if person is None:
-        raise NotFound(_UNKNOWN)
+        raise NotFound(UNKNOWN_SENTENCE)
+    if_match(str(person.version))
     return person
 
 
-def tell_people(stores: CaseStores, tx: Tx, case: Case, everybody: Sequence[Person]) -> None:
-    """The case's people changed: its version with them, and the others hear of everybody in order."""
-    stores.cases.save(tx, case)
-    told = [
+def insert_person(stores: Stores, person: Person, *, tx: Tx) -> Person:
+    """Keep a new person, and the hashes that they are found by."""
+    stores.search_hashes.put(hashes_of(person, search_key=stores.search_key), tx=tx)
+    return stores.people.add(person, tx=tx)
+
+
+def emit_people(stores: Stores, case: Case, people: Sequence[Person], *, tx: Tx) -> None:
+    """Save the case at its next version, since its people changed, and emit all of them in order."""
+    stores.cases.save(case, tx=tx)
+    listed = [
         {
             "person": person.id,
             "role": person.role,
-            "post": post_reaches(person, everybody),
-            "email": email_reaches(person),
+            "post": reach.post != NO,
+            "email": reach.email != NO,
             "unreachable": person.safe_contact.refuses_all,
         }
-        for person in everybody
+        for person, reach in zip(people, reach_of(people), strict=True)
     ]
-    tx.emit(events.PEOPLE, {"case": case.id, "people": told})
+    tx.emit(events.PEOPLE, {"case": case.id, "people": listed})

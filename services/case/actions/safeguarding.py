@@ -1,22 +1,31 @@
-"""Safeguarding: recorded whatever else stands, the lead alerted, reviewed by a second person, forgotten in time (P15).
+"""Safeguarding: recorded in any case, the lead alerted, reviewed by a second person, deleted in time (P15).
 
-Nothing here enters a case's gate, asks the consent service or says anything to the bus: whatever is frozen, erased or
-away, the record is made; and nothing that goes by the case shows that there is one.
+Nothing here enters a case's gate, asks the consent service or emits an event. So the record is made even where the
+case is frozen or erased, or another service is away; and nothing that goes by the case shows that there is one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final
 
 from prometheus_client import Gauge
 
 from services.case.actions.cases import IfMatch
-from services.case.actions.outward import Asks
+from services.case.context import Context
 from services.case.model.disclosures import SHARED
-from services.case.model.safeguarding import ALERT_WITHIN, Concern, held, key_of, let_go, reviewed
-from services.case.store import CaseStores
+from services.case.model.safeguarding import (
+    ALERT_WITHIN,
+    OPEN,
+    Concern,
+    key_of,
+    reviewed,
+    with_hold,
+    without_hold,
+)
+from services.case.store import Stores
+from services.case.store.queries import concerns_to_delete, delete_concern, mark_alerted
 from shared.clock import LONDON
 from shared.db.unit_of_work import Tx
 from shared.errors import NotFound
@@ -32,7 +41,7 @@ _UNKNOWN: Final = "There is no such record here."
 _NOT_ALERTED = Gauge("fmn_safeguarding_not_alerted", "Safeguarding records whose alert has not gone out in time")
 
 
-def record(stores: CaseStores, *, about: str | None, given: Mapping[str, Any], by: str, now: datetime) -> Concern:
+def record(stores: Stores, *, about: str | None, given: Mapping[str, Any], by: str, now: datetime) -> Concern:
     """Record it at once, with a key of its own, and have the lead alerted. Never refused; `about` is not looked up."""
     id = new_id()
     concern = Concern(
@@ -54,26 +63,28 @@ def record(stores: CaseStores, *, about: str | None, given: Mapping[str, Any], b
     stores.vault.create_key(key_of(id))
 
     def act(tx: Tx) -> Concern:
-        kept = stores.concerns.add(tx, concern)
+        kept = stores.concerns.add(concern, tx=tx)
         stores.steps.add(tx, ALERT_STEP, id, None)
         return kept
 
     return stores.unit_of_work.run(act)
 
 
-def alert(stores: CaseStores, calls: Asks, step: StepRow) -> None:
-    """Have the notifier tell the lead that there is something to review: its number, and nothing else.
+def alert(context: Context, step: StepRow) -> None:
+    """Have the notifier email the lead that there is a record to review: its number, and nothing else.
 
     Raises Unavailable while the notifier is away: the step comes again until it has gone.
     """
-    if stores.concerns.is_kept(step.key):
-        calls.post("notifier", "/alerts", {"id": step.key})
-        stores.unit_of_work.run(lambda tx: stores.concerns.alerted(tx, step.key, step.now))
+    stores = context.stores
+    if stores.concerns.exists({"_id": step.key}):
+        context.calls.post("notifier", "/alerts", {"id": step.key})
+        stores.unit_of_work.run(lambda tx: mark_alerted(stores.concerns, step.key, step.now, tx=tx))
 
 
-def watch_alerts(stores: CaseStores, *, now: datetime) -> int:
-    """Raise the alarm for what was recorded and has not been handed to the notifier; how many."""
-    late = stores.concerns.not_alerted(now - ALERT_WITHIN)
+def watch_alerts(context: Context, now: datetime) -> int:
+    """Raise the alarm for records that have not been handed to the notifier in time; how many."""
+    where = {"state": OPEN, "alerted_at": None, "recorded_at": {"$lt": now - ALERT_WITHIN}}
+    late = context.stores.concerns.count(where)
     _NOT_ALERTED.set(late)
     if late:
         log.error("safeguarding.not_alerted", count=late)
@@ -81,21 +92,20 @@ def watch_alerts(stores: CaseStores, *, now: datetime) -> int:
 
 
 def list_concerns(
-    stores: CaseStores, *, state: str | None, about: str | None, after: str | None, limit: int
+    stores: Stores, *, state: str | None, about: str | None, after: str | None, limit: int
 ) -> list[Concern]:
-    """Up to `limit` records after that one, oldest first; of one state or about one case where told."""
-    asked = {"state": state, "about": about}
-    where = {name: value for name, value in asked.items() if value is not None}
-    return stores.concerns.page(where, after=after, limit=limit)
+    """Up to `limit` records after that one, oldest first; of one state or about one case where they are given."""
+    given = {"state": state, "about": about}
+    return stores.concerns.page({name: value for name, value in given.items() if value is not None}, after, limit)
 
 
-def read_concern(stores: CaseStores, *, id: str) -> Concern:
+def read_concern(stores: Stores, *, id: str) -> Concern:
     """Raises NotFound."""
-    return _found(stores.concerns.get(id))
+    return _found(stores, id)
 
 
 def review(
-    stores: CaseStores,
+    stores: Stores,
     *,
     id: str,
     outcome: str,
@@ -108,58 +118,60 @@ def review(
     """Record what a second person thinks of it. Raises NotFound, and as the model's `reviewed`."""
 
     def act(tx: Tx) -> Concern:
-        concern = _found(stores.concerns.get(id, tx=tx))
+        concern = _found(stores, id, tx=tx)
         after = reviewed(concern, outcome=outcome, words=words, reason=reason, told_family=told_family, by=by, now=now)
-        return stores.concerns.save(tx, after)
+        return stores.concerns.save(after, tx=tx)
 
     return stores.unit_of_work.run(act)
 
 
-def hold(stores: CaseStores, *, id: str, until: date, reason: str, if_match: IfMatch, now: datetime) -> Concern:
+def hold(stores: Stores, *, id: str, until: date, reason: str, if_match: IfMatch, now: datetime) -> Concern:
     """Keep it at least until that day, whatever its retention says. Raises NotFound, Invalid, Changed."""
 
     def act(tx: Tx) -> Concern:
-        concern = _found(stores.concerns.get(id, tx=tx))
+        concern = _found(stores, id, tx=tx)
         if_match(str(concern.version))
-        return stores.concerns.save(tx, held(concern, until=until, reason=reason, today=_today(now)))
+        return stores.concerns.save(with_hold(concern, until=until, reason=reason, today=_today(now)), tx=tx)
 
     return stores.unit_of_work.run(act)
 
 
-def lift_hold(stores: CaseStores, *, id: str, if_match: IfMatch) -> Concern:
+def lift_hold(stores: Stores, *, id: str, if_match: IfMatch) -> Concern:
     """Let its retention run again. Raises NotFound, Conflict, Changed."""
 
     def act(tx: Tx) -> Concern:
-        concern = _found(stores.concerns.get(id, tx=tx))
+        concern = _found(stores, id, tx=tx)
         if_match(str(concern.version))
-        return stores.concerns.save(tx, let_go(concern))
+        return stores.concerns.save(without_hold(concern), tx=tx)
 
     return stores.unit_of_work.run(act)
 
 
-def forget_old(stores: CaseStores, *, retention: timedelta, now: datetime) -> int:
-    """Delete what is older than the retention and held by nobody, each with its key; how many."""
-    before, today, gone = now - retention, _today(now), 0
-    for id in stores.concerns.over(before, today, limit=_FORGOTTEN_AT_ONCE):
+def forget_old(context: Context, now: datetime) -> int:
+    """Delete what is older than the retention and has no hold, each with its key; how many."""
+    stores, before, today = context.stores, now - context.safeguarding_retention, _today(now)
+    deleted = 0
+    for id in concerns_to_delete(stores.concerns, before, today, limit=_FORGOTTEN_AT_ONCE):
 
         def act(tx: Tx, id: str = id) -> bool:
             # A hold placed since it was looked up keeps it.
-            removed = stores.concerns.remove_over(tx, id, before, today)
+            removed = delete_concern(stores.concerns, id, before, today, tx=tx)
             if removed:
                 stores.steps.add(tx, FORGET_KEY_STEP, id, None)
             return removed
 
-        gone += stores.unit_of_work.run(act)
-    return gone
+        deleted += stores.unit_of_work.run(act)
+    return deleted
 
 
-def forget_key(stores: CaseStores, step: StepRow) -> None:
-    """Destroy the key of a record that is gone."""
-    if not stores.concerns.is_kept(step.key):
-        stores.vault.destroy_key(key_of(step.key))
+def forget_key(context: Context, step: StepRow) -> None:
+    """Destroy the key of a record that was deleted."""
+    if not context.stores.concerns.exists({"_id": step.key}):
+        context.stores.vault.destroy_key(key_of(step.key))
 
 
-def _found(concern: Concern | None) -> Concern:
+def _found(stores: Stores, id: str, *, tx: Tx | None = None) -> Concern:
+    concern = stores.concerns.get(id, tx=tx)
     if concern is None:
         raise NotFound(_UNKNOWN)
     return concern

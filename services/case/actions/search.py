@@ -2,54 +2,59 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
 
-from services.case.model import search as model
 from services.case.model.cases import Case
 from services.case.model.references import read_reference
-from services.case.model.search import Criterion, Found
-from services.case.store import CaseStores
+from services.case.model.search import (
+    MAX_FOUND,
+    Criterion,
+    Found,
+    hash_of,
+    name_key,
+    nothing_to_compare,
+    phone_key,
+    text_key,
+)
+from services.case.store import Stores
+from services.case.store.queries import open_gates, people_by_case
 
-REFERENCE = "reference"
-
-
-def by_reference(stores: CaseStores, *, reference: str, now: datetime) -> list[Found]:
-    """The case of that reference, however it was written down."""
-    written = read_reference(reference)
-    case = None if written is None else stores.cases.by_reference(written)
-    return _found(stores, [] if case is None else [case], REFERENCE, now)
-
-
-def by_name(stores: CaseStores, *, family_name: str, date_of_birth: date, now: datetime) -> list[Found]:
-    """Raises Invalid when the name has neither letter nor digit."""
-    return _by(stores, Criterion.FAMILY_NAME, model.name_key(family_name, date_of_birth), now)
+_REFERENCE: Final = "reference"
 
 
-def by_postcode(stores: CaseStores, *, postcode: str, now: datetime) -> list[Found]:
-    return _by(stores, Criterion.POSTCODE, model.text_key(postcode), now)
+def find_cases(stores: Stores, *, given: Mapping[str, Any], now: datetime) -> list[Found]:
+    """Cases by the one thing that was given: a reference however it was written down, or a criterion's fields.
 
-
-def by_email(stores: CaseStores, *, email: str, now: datetime) -> list[Found]:
-    return _by(stores, Criterion.EMAIL, model.text_key(email), now)
-
-
-def by_phone(stores: CaseStores, *, phone: str, now: datetime) -> list[Found]:
-    """Nothing is found by what can't be a phone number."""
-    key = model.phone_key(phone)
-    return [] if key is None else _by(stores, Criterion.PHONE, key, now)
-
-
-def _by(stores: CaseStores, criterion: Criterion, key: str | None, now: datetime) -> list[Found]:
+    Raises Invalid when there is neither letter nor digit in it. A number that can't be a phone's finds nothing.
+    """
+    match given:
+        case {"reference": text}:
+            reference = read_reference(text)
+            cases = [] if reference is None else stores.cases.find({"reference": reference})
+            return _found(stores, cases, _REFERENCE, now)
+        case {"family_name": name, "date_of_birth": born}:
+            criterion, key = Criterion.FAMILY_NAME, name_key(name, born)
+        case {"postcode": postcode}:
+            criterion, key = Criterion.POSTCODE, text_key(postcode)
+        case {"email": email}:
+            criterion, key = Criterion.EMAIL, text_key(email)
+        case _:
+            criterion, key = Criterion.PHONE, phone_key(given["phone"])
+            if key is None:
+                return []
     if key is None:
-        raise model.nothing_to_compare(criterion.value)
-    case_ids = stores.search_hashes.cases(criterion, key, limit=model.MAX_FOUND)
-    return _found(stores, stores.cases.of_ids(case_ids), criterion.value, now)
+        raise nothing_to_compare(criterion.value)
+    where = {criterion.value: hash_of(criterion, key, search_key=stores.search_key)}
+    case_ids = {hashes.case_id for hashes in stores.search_hashes.find(where, limit=MAX_FOUND)}
+    return _found(stores, stores.cases.find({"_id": {"$in": list(case_ids)}}), criterion.value, now)
 
 
-def _found(stores: CaseStores, cases: list[Case], matched: str, now: datetime) -> list[Found]:
-    """Without what has ended or is being erased; first those in which somebody is kept apart."""
-    gates = stores.gates_of([case.id for case in cases])
-    people = stores.people.of_cases([case.id for case in cases])
+def _found(stores: Stores, cases: list[Case], matched: str, now: datetime) -> list[Found]:
+    """Without cases that have ended or are being erased; first those in which a person is kept apart."""
+    gates = open_gates(stores.unit_of_work, [case.id for case in cases])
+    people = people_by_case(stores.people, [case.id for case in cases])
     found = [
         Found(
             case_id=case.id,

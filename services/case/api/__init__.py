@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from services.case.actions.outward import Asks
 from services.case.api.cases import case_routes
 from services.case.api.clock import clock_routes
 from services.case.api.contacts import contact_routes
@@ -14,19 +11,20 @@ from services.case.api.intake import intake_routes
 from services.case.api.people import people_routes
 from services.case.api.safe_contact import safe_contact_routes
 from services.case.api.safeguarding import safeguarding_routes
-from services.case.store import CaseStores
+from services.case.context import Context
 from shared.http import Blueprint
 
 
-def blueprints(stores: CaseStores, calls: Asks, *, shell_life: timedelta) -> list[Blueprint]:
+def blueprints(context: Context) -> list[Blueprint]:
+    """All routes of the service."""
     return [
-        case_routes(stores, shell_life=shell_life),
-        intake_routes(stores, shell_life=shell_life),
-        people_routes(stores),
-        safe_contact_routes(stores),
-        entry_routes(stores),
-        contact_routes(stores, calls),
-        disclosure_routes(stores, calls),
-        safeguarding_routes(stores),
-        clock_routes(stores),
+        case_routes(context),
+        intake_routes(context),
+        people_routes(context.stores),
+        safe_contact_routes(context.stores),
+        entry_routes(context.stores),
+        contact_routes(context),
+        disclosure_routes(context),
+        safeguarding_routes(context.stores),
+        clock_routes(context),
     ]

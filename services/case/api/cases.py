@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from flask import Response
 
 from services.case import schemas
 from services.case.actions import cases as actions
 from services.case.actions import search
-from services.case.api.callers import READERS, SERVICES, WRITERS, audit_found, by_manager
+from services.case.api.callers import audit_found, by_manager
+from services.case.context import Context
 from services.case.model.cases import CaseView
-from services.case.store import CaseStores
 from shared.clock import utc_now
+from shared.events import SERVICES
 from shared.http import (
     Blueprint,
     Inward,
@@ -27,24 +27,27 @@ from shared.http import (
     ok,
     page,
 )
+from shared.security.roles import CASE_READERS, CASEWORK
 
+_OTHERS: Final = tuple(name for name in SERVICES if name != "case")
 _SHOW = schemas.CaseOut()
 
 
-def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
+def case_routes(context: Context) -> Blueprint:
+    stores = context.stores
     blp = Blueprint("cases", description="Cases, from the shell to the end.")
 
     @blp.route("/cases", methods=["POST"])
-    @allow(*WRITERS, inward=Inward.YES)
+    @allow(*CASEWORK, inward=Inward.YES)
     @blp.arguments(schemas.NewCase)
     @blp.response(201, schemas.CaseOut)
     @idempotent(_made)
     def start_case(body: Mapping[str, Any]) -> CaseView:
         """Make a shell: a reference, and nothing personal."""
-        return actions.start_case(stores, channel=body["channel"], life=shell_life, now=utc_now())
+        return actions.start_case(stores, channel=body["channel"], life=context.shell_life, now=utc_now())
 
     @blp.route("/cases")
-    @allow(*READERS)
+    @allow(*CASE_READERS)
     @blp.arguments(schemas.CaseQuery, location="query")
     @blp.response(200, schemas.CasePage)
     def list_cases(query: Mapping[str, Any]) -> Response:
@@ -60,7 +63,7 @@ def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
         return ok(found).response()
 
     @blp.route("/cases/<case_id>")
-    @allow(*READERS, services=SERVICES)
+    @allow(*CASE_READERS, services=_OTHERS)
     @blp.response(200, schemas.CaseOut)
     def read_case(case_id: str) -> Response:
         """One case with its people."""
@@ -78,7 +81,7 @@ def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
         return Response(status=204)
 
     @blp.route("/cases/<case_id>/state", methods=["PUT"])
-    @allow(*WRITERS, inward=Inward.YES)
+    @allow(*CASEWORK, inward=Inward.YES)
     @blp.arguments(schemas.NewState)
     @blp.response(200, schemas.CaseOut)
     def set_state(body: Mapping[str, Any], case_id: str) -> Response:
@@ -94,23 +97,12 @@ def case_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
         return ok(_shown(view), etag=view.etag).response()
 
     @blp.route("/cases/search", methods=["POST"])
-    @allow(*READERS, inward=Inward.NO)
+    @allow(*CASE_READERS, inward=Inward.NO)
     @blp.arguments(schemas.Search)
     @blp.response(200, schemas.FoundItems)
     def search_cases(body: Mapping[str, Any]) -> Response:
         """Find cases by one thing that a family says."""
-        now = utc_now()
-        match body:
-            case {"reference": reference}:
-                found = search.by_reference(stores, reference=reference, now=now)
-            case {"family_name": name, "date_of_birth": born}:
-                found = search.by_name(stores, family_name=name, date_of_birth=born, now=now)
-            case {"postcode": postcode}:
-                found = search.by_postcode(stores, postcode=postcode, now=now)
-            case {"email": email}:
-                found = search.by_email(stores, email=email, now=now)
-            case _:
-                found = search.by_phone(stores, phone=body["phone"], now=now)
+        found = search.find_cases(stores, given=body, now=utc_now())
         audit_found("cases.search_cases", [one.case_id for one in found])
         return ok(schemas.FoundItems().dump({"items": found})).response()
 

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from flask import Response
 
 from services.case.actions import disclosures as actions
 from services.case.actions import safeguarding
-from services.case.actions.outward import Asks
-from services.case.api.callers import (
-    DISCLOSURE_READERS,
-    SAFEGUARDING_STAFF,
-    SEES_SAFEGUARDING,
-    WRITERS,
-    by_manager,
-)
+from services.case.actions.access import read_one, read_page
+from services.case.api.callers import by_manager
 from services.case.api.safeguarding import (
     concern_made,
     concern_shown,
@@ -25,10 +19,11 @@ from services.case.api.safeguarding import (
     marks_safeguarding,
     recorded,
 )
+from services.case.context import Context
 from services.case.model.disclosures import SAFEGUARDING, Disclosure, check_fields
 from services.case.model.safeguarding import NEUTRAL_SENTENCE, Concern
 from services.case.schemas import disclosures as schemas
-from services.case.store import CaseStores
+from services.case.store import Stores
 from shared.clock import utc_now
 from shared.errors import Erased, Forbidden, NotFound
 from shared.http import (
@@ -44,16 +39,20 @@ from shared.http import (
     page,
     require_room,
 )
+from shared.security.roles import CASE_READERS, CASEWORK, DATA_PROTECTION, SAFEGUARDING_READERS, SAFEGUARDING_STAFF
 
 _SHOW = schemas.DisclosureOut()
-_NOT_FOR_YOU = "Your role may not record a disclosure on this basis. Nothing was stored."
+_READERS: Final = (*CASE_READERS, DATA_PROTECTION)
+_UNKNOWN: Final = "No such disclosure is known here."
+_NOT_FOR_YOU: Final = "Your role may not record a disclosure on this basis. Nothing was stored."
 
 
-def disclosure_routes(stores: CaseStores, calls: Asks) -> Blueprint:
+def disclosure_routes(context: Context) -> Blueprint:
+    stores = context.stores
     blp = Blueprint("disclosures", description="What was told to whom, and on what basis.")
 
     @blp.route("/cases/<case_id>/disclosures", methods=["POST"])
-    @allow(*WRITERS, *SAFEGUARDING_STAFF, inward=Inward.BY_BODY)
+    @allow(*CASEWORK, *SAFEGUARDING_STAFF, inward=Inward.BY_BODY)
     @marks_safeguarding
     @blp.arguments(schemas.NewDisclosure)
     @blp.response(201, schemas.DisclosureOut)
@@ -61,7 +60,7 @@ def disclosure_routes(stores: CaseStores, calls: Asks) -> Blueprint:
     def record_disclosure(body: Mapping[str, Any], case_id: str) -> Disclosure | Concern:
         """Record a disclosure. For safeguarding it is never refused to staff, and the answer is its number alone."""
         now, caller = utc_now(), current_caller()
-        wanted = SAFEGUARDING_STAFF if body["basis"] == SAFEGUARDING else WRITERS
+        wanted = SAFEGUARDING_STAFF if body["basis"] == SAFEGUARDING else CASEWORK
         if not caller.roles & set(wanted):
             raise Forbidden(_NOT_FOR_YOU)
         check_fields(body)
@@ -69,8 +68,7 @@ def disclosure_routes(stores: CaseStores, calls: Asks) -> Blueprint:
             return recorded(stores, about=case_id, given=body, by=caller.sub, now=now)
         require_room()
         return actions.record_disclosure(
-            stores,
-            calls,
+            context,
             case_id=case_id,
             given=_kept(body),
             by=caller.sub,
@@ -79,34 +77,33 @@ def disclosure_routes(stores: CaseStores, calls: Asks) -> Blueprint:
         )
 
     @blp.route("/cases/<case_id>/disclosures")
-    @allow(*DISCLOSURE_READERS)
+    @allow(*_READERS)
     @blp.arguments(PageArgs, location="query")
     @blp.response(200, schemas.DisclosurePage)
     def list_disclosures(query: Mapping[str, Any], case_id: str) -> Response:
         """In the order they were recorded; those for safeguarding to the lead and data protection alone."""
         now = utc_now()
-        find = _find_all if current_caller().roles & set(SEES_SAFEGUARDING) else _find
+        find = _find_all if current_caller().roles & set(SAFEGUARDING_READERS) else _find
         found = page(query, lambda after, limit: find(stores, case_id, after, limit, now), _shown)
         return ok({**found, "note": NEUTRAL_SENTENCE}).response()
 
     @blp.route("/cases/<case_id>/disclosures/<disclosure_id>")
-    @allow(*DISCLOSURE_READERS)
+    @allow(*_READERS)
     @blp.response(200, schemas.DisclosureOut)
     def read_disclosure(case_id: str, disclosure_id: str) -> Response:
         """One disclosure on consent or under a legal duty."""
-        made = actions.read_disclosure(stores, case_id=case_id, disclosure_id=disclosure_id, now=utc_now())
+        now = utc_now()
+        made = read_one(stores, stores.disclosures, case_id=case_id, id=disclosure_id, otherwise=_UNKNOWN, now=now)
         return ok(_shown(made), etag=made.version).response()
 
     return blp
 
 
-def _find(stores: CaseStores, case_id: str, after: str | None, limit: int, now: datetime) -> list[Disclosure]:
-    return actions.list_disclosures(stores, case_id=case_id, after=after, limit=limit, now=now)
+def _find(stores: Stores, case_id: str, after: str | None, limit: int, now: datetime) -> list[Disclosure]:
+    return read_page(stores, stores.disclosures, case_id=case_id, after=after, limit=limit, now=now)
 
 
-def _find_all(
-    stores: CaseStores, case_id: str, after: str | None, limit: int, now: datetime
-) -> list[Disclosure | Concern]:
+def _find_all(stores: Stores, case_id: str, after: str | None, limit: int, now: datetime) -> list[Disclosure | Concern]:
     """Both registers as one, by id, which is by time; the second also of a case that is gone."""
     apart = safeguarding.list_concerns(stores, state=None, about=case_id, after=after, limit=limit)
     listed: list[Disclosure] = []

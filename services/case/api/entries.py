@@ -9,20 +9,21 @@ from flask import Response
 
 from services.case import schemas
 from services.case.actions import entries as actions
-from services.case.api.callers import READERS, WRITERS, by_manager
+from services.case.api.callers import by_manager
 from services.case.model.entries import EntryView
-from services.case.store import CaseStores
+from services.case.store import Stores
 from shared.clock import utc_now
 from shared.http import Blueprint, Inward, JsonResponse, PageArgs, allow, created, current_caller, idempotent, ok, page
+from shared.security.roles import CASE_READERS, CASEWORK
 
 _SHOW = schemas.EntryOut()
 
 
-def entry_routes(stores: CaseStores) -> Blueprint:
+def entry_routes(stores: Stores) -> Blueprint:
     blp = Blueprint("entries", description="What the family wants, what is done, and what came of it.")
 
     @blp.route("/cases/<case_id>/entries", methods=["POST"])
-    @allow(*WRITERS, inward=Inward.YES)
+    @allow(*CASEWORK, inward=Inward.YES)
     @blp.arguments(schemas.NewEntry)
     @blp.response(201, schemas.EntryOut)
     @idempotent(_made)
@@ -38,7 +39,7 @@ def entry_routes(stores: CaseStores) -> Blueprint:
         )
 
     @blp.route("/cases/<case_id>/entries")
-    @allow(*READERS)
+    @allow(*CASE_READERS)
     @blp.arguments(PageArgs, location="query")
     @blp.response(200, schemas.EntryPage)
     def list_entries(query: Mapping[str, Any], case_id: str) -> Response:
@@ -53,7 +54,7 @@ def entry_routes(stores: CaseStores) -> Blueprint:
         return ok(found).response()
 
     @blp.route("/cases/<case_id>/entries/<entry_id>")
-    @allow(*READERS)
+    @allow(*CASE_READERS)
     @blp.response(200, schemas.EntryOut)
     def read_entry(case_id: str, entry_id: str) -> Response:
         """One entry."""

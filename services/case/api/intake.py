@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from flask import Response
 
 from services.case.actions import intake as actions
-from services.case.model.consents import Standing
+from services.case.context import Context
 from services.case.schemas import intake as schemas
-from services.case.store import CaseStores
 from shared.clock import utc_now
 from shared.errors import Invalid
 from shared.http import Blueprint, Inward, allow, ok, require_room
+from shared.known_consents import standing_in
 
 _SHOW = schemas.ExpectedOut()
 
 
-def intake_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
+def intake_routes(context: Context) -> Blueprint:
+    stores = context.stores
     blp = Blueprint("intake", description="For the consent service, which leads an intake.")
 
     @blp.route("/cases/<case_id>/intake/shell", methods=["POST"])
@@ -30,14 +30,14 @@ def intake_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
         """Check people and wishes, make the shell of that id, and show the case as it will be."""
         require_room()
         try:
-            coming = _coming(body, case_id)
+            intake = _intake(body, case_id)
         except Invalid as wrong:
-            # What was wrong is for whoever asked the consent service, which tells a refusal of ours in its own words.
+            # It is for the consent service's caller; a refusal of ours the consent service would put in its own words.
             return ok({"errors": wrong.errors}).response()
-        expected = actions.expect(
-            stores, coming, case_id=case_id, channel=body["channel"], life=shell_life, now=utc_now()
+        preview = actions.begin_intake(
+            stores, intake, case_id=case_id, channel=body["channel"], life=context.shell_life, now=utc_now()
         )
-        return ok(_SHOW.dump(expected)).response()
+        return ok(_SHOW.dump(preview)).response()
 
     # The family has agreed by now, and has been told so: this goes on while a disk is nearly full.
     @blp.route("/cases/<case_id>/intake", methods=["POST"])
@@ -46,14 +46,14 @@ def intake_routes(stores: CaseStores, *, shell_life: timedelta) -> Blueprint:
     @blp.response(204)
     def take_intake(body: Mapping[str, Any], case_id: str) -> Response:
         """Keep the people and wishes; nothing where they have come before."""
-        standing = [Standing(**one) for one in body["standing"]]
-        actions.take(stores, _coming(body, case_id), case_id=case_id, standing=standing, seq=body["seq"])
+        intake, standing = _intake(body, case_id), standing_in(body["standing"])
+        actions.complete_intake(stores, intake, case_id=case_id, standing=standing, seq=body["seq"])
         return Response(status=204)
 
     return blp
 
 
-def _coming(body: Mapping[str, Any], case_id: str) -> actions.Coming:
-    return actions.checked_coming(
+def _intake(body: Mapping[str, Any], case_id: str) -> actions.Intake:
+    return actions.checked_intake(
         case_id=case_id, people=body["people"], wishes=body["wishes"], by=body["by"], at=body["at"]
     )

@@ -9,29 +9,30 @@ from flask import Response
 
 from services.case import schemas
 from services.case.actions import people as actions
-from services.case.api.callers import DELETERS, READERS, WRITERS
+from services.case.actions.access import read_one, read_page
 from services.case.model.people import Person
-from services.case.store import CaseStores
+from services.case.store import Stores
 from shared.clock import utc_now
 from shared.http import Blueprint, Inward, JsonResponse, PageArgs, allow, check_if_match, created, idempotent, ok, page
+from shared.security.roles import CASE_READERS, CASEWORK, CASEWORK_IN_PERSON
 
 _SHOW = schemas.PersonOut()
 
 
-def people_routes(stores: CaseStores) -> Blueprint:
+def people_routes(stores: Stores) -> Blueprint:
     blp = Blueprint("people", description="Who a case is about, once the family has agreed to it.")
 
     @blp.route("/cases/<case_id>/people", methods=["POST"])
-    @allow(*WRITERS, inward=Inward.YES)
+    @allow(*CASEWORK, inward=Inward.YES)
     @blp.arguments(schemas.PersonIn)
     @blp.response(201, schemas.PersonOut)
     @idempotent(_made)
     def add_person(body: Mapping[str, Any], case_id: str) -> Person:
-        """Add somebody; 409 consent-required before consent."""
+        """Add a person; 409 consent-required before consent."""
         return actions.add_person(stores, case_id=case_id, given=body, now=utc_now())
 
     @blp.route("/cases/<case_id>/people")
-    @allow(*READERS)
+    @allow(*CASE_READERS)
     @blp.arguments(PageArgs, location="query")
     @blp.response(200, schemas.PeoplePage)
     def list_people(query: Mapping[str, Any], case_id: str) -> Response:
@@ -39,21 +40,22 @@ def people_routes(stores: CaseStores) -> Blueprint:
         now = utc_now()
         found = page(
             query,
-            lambda after, limit: actions.list_people(stores, case_id=case_id, after=after, limit=limit, now=now),
+            lambda after, limit: read_page(stores, stores.people, case_id=case_id, after=after, limit=limit, now=now),
             _shown,
         )
         return ok(found).response()
 
     @blp.route("/cases/<case_id>/people/<person_id>")
-    @allow(*READERS)
+    @allow(*CASE_READERS)
     @blp.response(200, schemas.PersonOut)
     def read_person(case_id: str, person_id: str) -> Response:
         """One person."""
-        person = actions.read_person(stores, case_id=case_id, person_id=person_id, now=utc_now())
+        unknown, now = actions.UNKNOWN_SENTENCE, utc_now()
+        person = read_one(stores, stores.people, case_id=case_id, id=person_id, otherwise=unknown, now=now)
         return ok(_shown(person), etag=person.version).response()
 
     @blp.route("/cases/<case_id>/people/<person_id>", methods=["PATCH"])
-    @allow(*WRITERS, inward=Inward.YES)
+    @allow(*CASEWORK, inward=Inward.YES)
     @blp.arguments(schemas.PersonPatch)
     @blp.response(200, schemas.PersonOut)
     def change_person(body: Mapping[str, Any], case_id: str, person_id: str) -> Response:
@@ -69,7 +71,7 @@ def people_routes(stores: CaseStores) -> Blueprint:
         return ok(_shown(person), etag=person.version).response()
 
     @blp.route("/cases/<case_id>/people/<person_id>", methods=["DELETE"])
-    @allow(*DELETERS, inward=Inward.NO)
+    @allow(*CASEWORK_IN_PERSON, inward=Inward.NO)
     @blp.response(204)
     def remove_person(case_id: str, person_id: str) -> Response:
         """Forget one person of the case."""

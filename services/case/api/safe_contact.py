@@ -9,29 +9,33 @@ from flask import Response
 
 from services.case import schemas
 from services.case.actions import safe_contact as actions
-from services.case.actions.people import read_person
-from services.case.api.callers import READERS, WRITERS
+from services.case.actions.access import read_one
+from services.case.actions.people import UNKNOWN_SENTENCE
 from services.case.model.people import Person
-from services.case.store import CaseStores
+from services.case.store import Stores
 from shared.clock import utc_now
 from shared.http import Blueprint, Inward, allow, check_if_match, current_caller, ok
+from shared.security.roles import CASE_READERS, CASEWORK, MANAGER
 
 _SAFE = schemas.SafeContactOut()
 _STOP = schemas.StopOut()
 
 
-def safe_contact_routes(stores: CaseStores) -> Blueprint:
-    blp = Blueprint("safe_contact", description="How somebody may be reached without harm; also while frozen.")
+def safe_contact_routes(stores: Stores) -> Blueprint:
+    blp = Blueprint("safe_contact", description="How a person may be reached without harm; also while frozen.")
 
     @blp.route("/cases/<case_id>/people/<person_id>/safe-contact")
-    @allow(*READERS)
+    @allow(*CASE_READERS)
     @blp.response(200, schemas.SafeContactOut)
     def read_safe_contact(case_id: str, person_id: str) -> Response:
         """What this person said of each way; null where they weren't asked."""
-        return _answer(read_person(stores, case_id=case_id, person_id=person_id, now=utc_now()))
+        now = utc_now()
+        return _answer(
+            read_one(stores, stores.people, case_id=case_id, id=person_id, otherwise=UNKNOWN_SENTENCE, now=now)
+        )
 
     @blp.route("/cases/<case_id>/people/<person_id>/safe-contact", methods=["PUT"])
-    @allow(*WRITERS, inward=Inward.NO)
+    @allow(*CASEWORK, inward=Inward.NO)
     @blp.arguments(schemas.SafeContactIn)
     @blp.response(200, schemas.SafeContactOut)
     def set_safe_contact(body: Mapping[str, Any], case_id: str, person_id: str) -> Response:
@@ -40,21 +44,21 @@ def safe_contact_routes(stores: CaseStores) -> Blueprint:
             stores,
             case_id=case_id,
             person_id=person_id,
-            said=body,
+            given=body,
             if_match=check_if_match,
             now=utc_now(),
         )
         return _answer(changed)
 
     @blp.route("/cases/<case_id>/stop-all")
-    @allow(*READERS)
+    @allow(*CASE_READERS)
     @blp.response(200, schemas.StopOut)
     def read_stop(case_id: str) -> Response:
         """Why all contact has stopped; 404 when it hasn't."""
         return ok(_STOP.dump(actions.read_stop(stores, case_id=case_id, now=utc_now()))).response()
 
     @blp.route("/cases/<case_id>/stop-all", methods=["PUT"])
-    @allow(*WRITERS, inward=Inward.NO)
+    @allow(*CASEWORK, inward=Inward.NO)
     @blp.arguments(schemas.StopIn)
     @blp.response(200, schemas.StopOut)
     def stop_all(body: Mapping[str, Any], case_id: str) -> Response:
@@ -70,7 +74,7 @@ def safe_contact_routes(stores: CaseStores) -> Blueprint:
         return ok(_STOP.dump(stop)).response()
 
     @blp.route("/cases/<case_id>/stop-all", methods=["DELETE"])
-    @allow("manager", inward=Inward.NO)
+    @allow(MANAGER, inward=Inward.NO)
     @blp.response(204)
     def lift_stop(case_id: str) -> Response:
         """Contact may go on."""

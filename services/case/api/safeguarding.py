@@ -11,11 +11,10 @@ from flask import Response
 from pymongo.errors import PyMongoError
 
 from services.case.actions import safeguarding as actions
-from services.case.api.callers import REVIEWERS, SAFEGUARDING_STAFF, SEES_SAFEGUARDING
 from services.case.model.disclosures import SAFEGUARDING, check_fields
 from services.case.model.safeguarding import Concern
 from services.case.schemas import disclosures as schemas
-from services.case.store import CaseStores
+from services.case.store import Stores
 from shared.clock import utc_now
 from shared.errors import Unavailable
 from shared.http import (
@@ -33,6 +32,7 @@ from shared.http import (
     page,
 )
 from shared.ops.logs import log, where
+from shared.security.roles import SAFEGUARDING_LEAD, SAFEGUARDING_READERS, SAFEGUARDING_STAFF
 
 _SHOW = schemas.ConcernOut()
 _SHOW_MADE = schemas.ConcernMade()
@@ -43,8 +43,8 @@ _NOT_RECORDED = (
 )
 
 
-def safeguarding_routes(stores: CaseStores) -> Blueprint:
-    blp = Blueprint("safeguarding", description="What is told, or not, because somebody is at risk.")
+def safeguarding_routes(stores: Stores) -> Blueprint:
+    blp = Blueprint("safeguarding", description="What is disclosed, or not, because a person is at risk.")
 
     @blp.route("/disclosures", methods=["POST"])
     @allow(*SAFEGUARDING_STAFF, audit_late=True, audit_apart=True, inward=Inward.NO)
@@ -57,7 +57,7 @@ def safeguarding_routes(stores: CaseStores) -> Blueprint:
         return recorded(stores, about=body.get("case_id"), given=body, by=current_caller().sub, now=utc_now())
 
     @blp.route("/disclosures")
-    @allow(*SEES_SAFEGUARDING, audit_apart=True)
+    @allow(*SAFEGUARDING_READERS, audit_apart=True)
     @blp.arguments(schemas.ConcernQuery, location="query")
     @blp.response(200, schemas.ConcernPage)
     def list_concerns(query: Mapping[str, Any]) -> Response:
@@ -72,23 +72,23 @@ def safeguarding_routes(stores: CaseStores) -> Blueprint:
         return ok(found).response()
 
     @blp.route("/disclosures/<disclosure_id>")
-    @allow(*SEES_SAFEGUARDING, audit_apart=True)
+    @allow(*SAFEGUARDING_READERS, audit_apart=True)
     @blp.response(200, schemas.ConcernOut)
     def read_concern(disclosure_id: str) -> Response:
         """One record."""
         return _answer(actions.read_concern(stores, id=disclosure_id))
 
     @blp.route("/disclosures/<disclosure_id>/review", methods=["POST"])
-    @allow(*REVIEWERS, audit_apart=True, inward=Inward.NO)
+    @allow(SAFEGUARDING_LEAD, audit_apart=True, inward=Inward.NO)
     @blp.arguments(schemas.Review)
     @blp.response(201, schemas.ReviewMade)
     @idempotent(_reviewed, office=True)
     def review(body: Mapping[str, Any], disclosure_id: str) -> Concern:
-        """What a second person thinks of it; 403 for whoever recorded it."""
+        """What a second person thinks of it; 403 for the caller who recorded it."""
         return actions.review(stores, id=disclosure_id, **body, by=current_caller().sub, now=utc_now())
 
     @blp.route("/disclosures/<disclosure_id>/hold", methods=["PUT"])
-    @allow(*SEES_SAFEGUARDING, audit_apart=True, inward=Inward.NO)
+    @allow(*SAFEGUARDING_READERS, audit_apart=True, inward=Inward.NO)
     @blp.arguments(schemas.NewHold)
     @blp.response(200, schemas.ConcernOut)
     def hold(body: Mapping[str, Any], disclosure_id: str) -> Response:
@@ -97,7 +97,7 @@ def safeguarding_routes(stores: CaseStores) -> Blueprint:
         return _answer(held)
 
     @blp.route("/disclosures/<disclosure_id>/hold", methods=["DELETE"])
-    @allow(*SEES_SAFEGUARDING, audit_apart=True, inward=Inward.NO)
+    @allow(*SAFEGUARDING_READERS, audit_apart=True, inward=Inward.NO)
     @blp.response(204)
     def lift_hold(disclosure_id: str) -> Response:
         """Let its retention run again."""
@@ -127,7 +127,7 @@ def is_safeguarding() -> bool:
     return json_body().get("basis") == SAFEGUARDING
 
 
-def recorded(stores: CaseStores, *, about: str | None, given: Mapping[str, Any], by: str, now: datetime) -> Concern:
+def recorded(stores: Stores, *, about: str | None, given: Mapping[str, Any], by: str, now: datetime) -> Concern:
     """Record it. Raises Unavailable, with what to do meanwhile, only while this service's own database is away."""
     try:
         return actions.record(stores, about=about, given=given, by=by, now=now)
@@ -141,7 +141,7 @@ def concern_shown(concern: Concern) -> dict[str, Any]:
 
 
 def concern_made(concern: Concern) -> JsonResponse:
-    """The same for everyone: whatever the case is, and whatever there is besides."""
+    """The same answer in every state of the case, and whether or not there are other records."""
     return created(dict(_SHOW_MADE.dump(concern)), location=f"/v1/disclosures/{concern.id}", etag=concern.version)
 
 

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.case.model.consents import NO_CONSENT_SENTENCE
 from services.case.model.people import Person
-from services.case.model.safe_contact import Reach, reach_of
+from services.case.model.reach import Reach, reach_of
 from shared.errors import Conflict, ConsentRequired, Forbidden
+from shared.known_consents import NO_CONSENT_SENTENCE
 
 SHELL, OPEN, INACTIVE, CLOSED = "shell", "open", "inactive", "closed"
-STATES: Final = (SHELL, OPEN, INACTIVE, CLOSED)
 #: What a case may be put into; a shell is only ever made, and only consent opens it.
 SETTABLE: Final = (OPEN, INACTIVE, CLOSED)
 CHANNELS: Final = ("phone", "in_person", "email", "letter", "form", "website")
@@ -36,9 +35,25 @@ class Case:
     level: int | None = None
     version: int = 0
 
+    @property
+    def case_id(self) -> str:
+        """The case that the record is of: itself."""
+        return self.id
+
     def has_expired(self, now: datetime) -> bool:
         """Whether it is a shell whose time is over: it counts as ended whether or not it was swept."""
         return self.state == SHELL and self.expires_at is not None and self.expires_at <= now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingIntake:
+    """A shell that waits for the people and wishes of an intake. Its record's id is the case's.
+
+    It is removed when they have come, so that a delivery that is repeated adds no one a second time.
+    """
+
+    case_id: str
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +81,7 @@ def etag_of(case: Case, *, frozen: bool) -> str:
 
 
 def new_shell(*, id: str, reference: str, channel: str, life: timedelta, now: datetime) -> Case:
-    """A case that nobody has agreed to yet: a reference, and nothing personal (P4)."""
+    """A case that the family has not agreed to yet: a reference, and nothing personal (P4)."""
     return Case(id=id, reference=reference, state=SHELL, channel=channel, created_at=now, expires_at=now + life)
 
 

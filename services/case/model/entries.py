@@ -14,7 +14,7 @@ OUTCOME: Final = "outcome"
 MEETING: Final = "meeting"
 MAX_PAPERS: Final = 50
 MAX_TEXT_CHARACTERS: Final = 20_000
-#: A meeting may be noted before it takes place; a later date than this is a slip of the hand.
+#: A meeting may be noted before it takes place; a later date than this is a typing error.
 MAX_AHEAD: Final = timedelta(days=366)
 _MAX_BACK: Final = timedelta(days=130 * 366)
 
@@ -23,15 +23,14 @@ _MAX_BACK: Final = timedelta(days=130 * 366)
 class Entry:
     """One thing that was wished for, done, noted, met about, or came of it.
 
-    at: when it happened. recorded_at, recorded_by: when it was written down, and by whose `sub`.
-    corrects: the entry that this one amends; both go on being shown (P12). place, papers: of a meeting, where it is and
-    what is needed there (P5).
+    recorded_at, recorded_by: when it was written down, and by whose `sub`. corrects: the entry that this one amends;
+    both go on being shown (P12). place, papers: of a meeting, where it is and what is needed there (P5).
     """
 
     id: str
     case_id: str
     kind: str
-    at: datetime
+    happened_at: datetime
     recorded_at: datetime
     recorded_by: str
     corrects: str | None = None
@@ -59,7 +58,7 @@ def check_text(text: str) -> str:
 
 
 def check_at(at: datetime | None, now: datetime) -> datetime:
-    """When it happened: now, unless said. Raises Invalid for a time nobody can have meant."""
+    """When it happened: now, unless said. Raises Invalid for a time that can't be meant."""
     if at is None:
         return now
     # Compared as spans, so that the first and last days of the calendar don't overflow.

@@ -14,20 +14,19 @@ from shared.errors import Conflict, Invalid
 from shared.uk.phones import BadPhone, to_e164
 from shared.uk.postal import BadAddress, PostalAddress
 
-ROLES: Final = ("parent", "carer", "child", "young_person", "other")
 PREFERRED_CHANNELS: Final = ("letter", "email", "phone")
 FORMATS: Final = ("large_print", "easy_read")
 MAX_NAME_CHARACTERS: Final = 200
 #: RFC 5321: a path of 256 with its brackets; 64 before the @.
 MAX_EMAIL_CHARACTERS: Final = 254
 _MAX_LOCAL_CHARACTERS: Final = 64
-#: Nobody has lived longer, so an older date of birth is a slip of the hand.
+#: No one has lived longer, so an older date of birth is a typing error.
 MAX_AGE_YEARS: Final = 130
-#: People of one case: each change tells all of them to the other services.
+#: People of one case: each change emits all of them.
 MAX_PEOPLE: Final = 100
 NOT_ASKED: Final = SafeContact()
 
-# Quoted local parts and address literals aren't taken: nobody's mailbox needs them, and they carry tricks.
+# Quoted local parts and address literals are refused: no real mailbox needs them, and they can carry an injection.
 _LOCAL: Final = re.compile(r"[^\s@\"(),:;<>\[\\\].]+(?:\.[^\s@\"(),:;<>\[\\\].]+)*")
 _MAX_LABEL_CHARACTERS: Final = 63
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
@@ -35,7 +34,7 @@ _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """Somebody of a case. Its repr shows ids alone, so that it can't end up in a log."""
+    """A person of a case. Its repr shows ids alone, so that their name can't end up in a log."""
 
     id: str
     case_id: str
@@ -51,7 +50,7 @@ class Person:
     preferred_channel: str | None = field(default=None, repr=False)
     formats: tuple[str, ...] = field(default=(), repr=False)
     safe_contact: SafeContact = field(default=NOT_ASKED, repr=False)
-    #: A competent child who is to be kept apart: nobody else of the file hears of them, nor their household by post.
+    #: A competent child who is to be kept apart: no one else of the file hears of them, and no post goes to their home.
     kept_apart: bool = field(default=False, repr=False)
 
 

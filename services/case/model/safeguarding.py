@@ -1,4 +1,4 @@
-"""Safeguarding: telling somebody, or deciding not to, because somebody is at risk (P15). Recorded, never refused."""
+"""Safeguarding: a disclosure, or a decision against one, because a person is at risk (P15). It is never refused."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ OPEN, REVIEWED = "open", "reviewed"
 STATES: Final = (OPEN, REVIEWED)
 JUSTIFIED, NOT_JUSTIFIED = "justified", "not_justified"
 OUTCOMES: Final = (JUSTIFIED, NOT_JUSTIFIED)
-#: How long an alert may take before the operator hears of it.
+#: How long an alert may take before the operator is alerted.
 ALERT_WITHIN: Final = timedelta(minutes=5)
-#: Said by every list and package, whether or not there is anything: silence would tell as much as words.
+#: Part of every list and package, whether or not there is a record: its absence would say that there is none.
 NEUTRAL_SENTENCE: Final = (
     "If something is ever told to somebody because a person is at risk, that is recorded apart from the case. "
     "Whether there is any such record is never said here."
@@ -26,7 +26,7 @@ class Concern:
     """One disclosure for safeguarding, or one decision not to make it.
 
     about: the case, if there is or was one. decision: shared, or not_shared. party: the recipient's id where known.
-    order, issuer, scope: kept if they were given, asked of nobody.
+    order, issuer, scope: kept if they were given, never required.
     """
 
     id: str
@@ -68,9 +68,9 @@ def reviewed(
     by: str,
     now: datetime,
 ) -> Concern:
-    """The record, looked at by a second person.
+    """The record, reviewed by a second person.
 
-    Raises Forbidden for whoever recorded it, Conflict when it was reviewed before, Invalid while nobody has said why.
+    Raises Forbidden for the one who recorded it, Conflict when it was reviewed before, Invalid while it has no reason.
     """
     if by == concern.recorded_by:
         raise Forbidden("You recorded this yourself: a second person reviews it. Nothing was changed.")
@@ -94,7 +94,7 @@ def reviewed(
     )
 
 
-def held(concern: Concern, *, until: date, reason: str, today: date) -> Concern:
+def with_hold(concern: Concern, *, until: date, reason: str, today: date) -> Concern:
     """The record, kept at least until that day, inclusive. Raises Invalid for a day that is over."""
     if until < today:
         raise Invalid(
@@ -103,7 +103,7 @@ def held(concern: Concern, *, until: date, reason: str, today: date) -> Concern:
     return replace(concern, hold_until=until, hold_reason=reason)
 
 
-def let_go(concern: Concern) -> Concern:
+def without_hold(concern: Concern) -> Concern:
     """The record without its hold. Raises Conflict when there is none."""
     if concern.hold_until is None:
         raise Conflict("There is no hold on this. Nothing was changed.")

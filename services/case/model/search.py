@@ -1,7 +1,8 @@
-"""What a person is found by: each criterion's normal form, before it is hashed."""
+"""What a person is found by: the normal form of each criterion, and its hash."""
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
@@ -12,7 +13,7 @@ from services.case.model.people import Person
 from shared.errors import Invalid
 from shared.uk.phones import BadPhone, to_e164
 
-#: Found cases in one answer; whoever finds more asks by something that says more.
+#: Cases in one answer; a caller who finds more searches by something more exact.
 MAX_FOUND: Final = 50
 
 
@@ -27,7 +28,7 @@ class Criterion(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A case that was found, and by what. kept_apart: somebody in it is, so that nobody else is told of the file."""
+    """A case that was found, and by what. kept_apart: a person in it is, so that others may not be told of the file."""
 
     case_id: str
     reference: str
@@ -65,6 +66,42 @@ def keys_of(person: Person) -> dict[Criterion, str]:
         Criterion.PHONE: phone_key(person.phone) if person.phone else None,
     }
     return {criterion: key for criterion, key in keys.items() if key is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchHashes:
+    """What one person is found by, hashed; None where there is nothing. Its id is the person's."""
+
+    id: str
+    case_id: str
+    version: int = 0
+    family_name: str | None
+    postcode: str | None
+    email: str | None
+    phone: str | None
+
+
+def hashes_of(person: Person, *, search_key: bytes) -> SearchHashes:
+    """All that the person is found by, hashed under the search key."""
+    keys = keys_of(person)
+
+    def hashed(criterion: Criterion) -> str | None:
+        return hash_of(criterion, keys[criterion], search_key=search_key) if criterion in keys else None
+
+    return SearchHashes(
+        id=person.id,
+        case_id=person.case_id,
+        family_name=hashed(Criterion.FAMILY_NAME),
+        postcode=hashed(Criterion.POSTCODE),
+        email=hashed(Criterion.EMAIL),
+        phone=hashed(Criterion.PHONE),
+    )
+
+
+def hash_of(criterion: Criterion, key: str, *, search_key: bytes) -> str:
+    """The HMAC-SHA-256 of one criterion's normal form, in hex."""
+    # The criterion is hashed too, so that a postcode's hash says nothing about a phone's.
+    return hmac.new(search_key, f"search {criterion.value}\0{key}".encode(), "sha256").hexdigest()
 
 
 def nothing_to_compare(field: str) -> Invalid:

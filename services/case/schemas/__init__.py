@@ -6,10 +6,11 @@ from typing import Any
 
 import marshmallow as ma
 
-from services.case.model.cases import CHANNELS, LEVELS, SETTABLE, STATES
+from services.case.model.cases import CHANNELS, LEVELS, SETTABLE
 from services.case.model.entries import KINDS, MAX_PAPERS, MAX_TEXT_CHARACTERS
-from services.case.model.people import FORMATS, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, PREFERRED_CHANNELS, ROLES
+from services.case.model.people import FORMATS, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, PREFERRED_CHANNELS
 from services.case.model.safe_contact import POST, STOPS, YES_NO
+from shared.events.case import ROLES, STATES
 from shared.http import Body, Choice, DayField, FlagField, IdField, Line, Moment, PageArgs, Text
 from shared.uk.phones import MAX_CHARACTERS as MAX_PHONE_CHARACTERS
 
@@ -49,7 +50,7 @@ class PersonIn(Body):
     parental_responsibility = FlagField(allow_none=True)
     preferred_channel = Choice(*PREFERRED_CHANNELS, allow_none=True)
     formats = ma.fields.List(Choice(*FORMATS), allow_none=True, validate=ma.validate.Length(max=2 * len(FORMATS)))
-    kept_apart = FlagField(metadata={"description": "a competent child or young person: nobody else hears of them"})
+    kept_apart = FlagField(metadata={"description": "a competent child or young person of whom others are not told"})
 
 
 class PersonPatch(PersonIn):
@@ -61,7 +62,7 @@ class PersonPatch(PersonIn):
 
 
 class SafeContactIn(Body):
-    """What somebody said of each way; one that is left out or null was not asked about, and isn't used."""
+    """What a person said of each way; one that is left out or null was not asked about, and isn't used."""
 
     post = Choice(*POST, allow_none=True, metadata={"description": "plain: no envelope or window names a service"})
     email = Choice(*YES_NO, allow_none=True)
@@ -135,7 +136,7 @@ class CaseOut(ma.Schema):
     reach = ma.fields.List(
         ma.fields.Nested(ReachOut), required=True, metadata={"description": "how each of them may be written to now"}
     )
-    contact_stopped = ma.fields.Boolean(required=True, metadata={"description": "nobody of the family is written to"})
+    contact_stopped = ma.fields.Boolean(required=True, metadata={"description": "no one of the family is written to"})
 
 
 class CasePage(ma.Schema):
@@ -169,7 +170,7 @@ class EntryOut(ma.Schema):
     case_id = IdField(required=True, attribute="entry.case_id")
     kind = ma.fields.String(required=True, attribute="entry.kind")
     text = ma.fields.String(required=True, attribute="entry.text")
-    at = Moment(required=True, attribute="entry.at")
+    at = Moment(required=True, attribute="entry.happened_at")
     recorded_at = Moment(required=True, attribute="entry.recorded_at")
     recorded_by = ma.fields.String(required=True, attribute="entry.recorded_by")
     corrects = IdField(allow_none=True, attribute="entry.corrects")
@@ -207,7 +208,7 @@ class FoundOut(ma.Schema):
     state = ma.fields.String(required=True)
     matched = ma.fields.String(required=True, metadata={"description": "what it was found by"})
     kept_apart = ma.fields.Boolean(
-        metadata={"description": "there and true: somebody is kept apart; don't confirm to anyone else that it exists"},
+        metadata={"description": "there and true: a person is kept apart; don't tell others that the case exists"},
     )
 
     @ma.post_dump

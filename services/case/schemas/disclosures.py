@@ -87,7 +87,7 @@ class DisclosurePage(ma.Schema):
 
 
 class ConcernMade(ma.Schema):
-    """All that whoever records one is answered: its number. The rest is for the lead."""
+    """The answer to the caller who records one: its number. The rest is for the lead."""
 
     id = IdField(required=True)
     basis = ma.fields.Constant(disclosures.SAFEGUARDING)

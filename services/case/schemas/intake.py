@@ -23,7 +23,7 @@ class ComingWish(Body):
 
 
 class Coming(Body):
-    """People and wishes, each with the id that it will have. by: whoever took them down; at: when."""
+    """People and wishes, each with the id that it will have. by: the member of staff who took them down; at: when."""
 
     people = ma.fields.List(ma.fields.Nested(ComingPerson), required=True)
     wishes = ma.fields.List(ma.fields.Nested(ComingWish), required=True)
@@ -45,7 +45,7 @@ class Standing(Body):
 
 
 class TakeIn(Coming):
-    """standing, seq: what stands of the consents, as the event of that number tells."""
+    """standing, seq: what stands of the consents, as the event of that number says."""
 
     standing = ma.fields.List(ma.fields.Nested(Standing), required=True)
     seq = ma.fields.Integer(strict=True, required=True)

@@ -1,44 +1,146 @@
-"""The case service's stores: records to model and back. All go when the case does, but for safeguarding (P15)."""
+"""The case service's stores. An erasure empties all of them but those of safeguarding (P15)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
 
-from services.case.store.cases import Cases, Projections
-from services.case.store.contacts import Contacts, Disclosures
-from services.case.store.entries import Entries
-from services.case.store.intakes import Intakes
-from services.case.store.people import People, SearchHashes
-from services.case.store.safeguarding import Concerns
-from services.case.store.stops import Stops
-from shared.db import Register
-from shared.db.gates import CLOSED
+from services.case.model.cases import CHANNELS, Case, PendingIntake
+from services.case.model.contacts import Contact
+from services.case.model.disclosures import BASES, DECISIONS, SAFEGUARDING, Disclosure
+from services.case.model.entries import KINDS, Entry
+from services.case.model.people import Person
+from services.case.model.safe_contact import Stop
+from services.case.model.safeguarding import OUTCOMES, STATES, Concern, key_of
+from services.case.model.search import Criterion, SearchHashes
+from shared import known_consents
+from shared.db import Disposal, Register, Repository
+from shared.db.unit_of_work import UnitOfWork
+from shared.db.vault import Vault
 from shared.erasure.participant import AddsSteps
+from shared.events.case import STATES as CASE_STATES
+from shared.fields import Count, Day, Digest, Field, Flag, Id, Optional, Reference, Subject, Time, one_of
+from shared.known_consents import KnownConsents
 
-__all__ = ["CaseStores"]
+_CASE: Final[dict[str, Field]] = {
+    "reference": Reference(),
+    "state": one_of(*CASE_STATES),
+    "channel": one_of(*CHANNELS),
+    "created_at": Time(),
+    "expires_at": Optional(Time()),
+    "level": Optional(Count()),
+}
+_ENTRY: Final[dict[str, Field]] = {
+    "kind": one_of(*KINDS),
+    "happened_at": Time(),
+    "recorded_at": Time(),
+    "recorded_by": Subject(),
+    "corrects": Optional(Id()),
+    "level": Optional(Count()),
+}
+_CONTACT: Final[dict[str, Field]] = {
+    "organisation_id": Id(),
+    "consent_id": Id(),
+    "recorded_at": Time(),
+    "recorded_by": Subject(),
+}
+_DISCLOSURE: Final[dict[str, Field]] = {
+    "basis": one_of(*(basis for basis in BASES if basis != SAFEGUARDING)),
+    "consent_id": Optional(Id()),
+    "party": Optional(Id()),
+    "told_family": Optional(Flag()),
+    "recorded_at": Time(),
+    "recorded_by": Subject(),
+}
+_CONCERN: Final[dict[str, Field]] = {
+    # Not `case_id`: what goes by the case must not come upon it.
+    "about": Optional(Id()),
+    "decision": one_of(*DECISIONS),
+    "told_family": Flag(),
+    "recorded_at": Time(),
+    "recorded_by": Subject(),
+    "state": one_of(*STATES),
+    "reviewed_at": Optional(Time()),
+    "reviewed_by": Optional(Subject()),
+    "outcome": Optional(one_of(*OUTCOMES)),
+    "hold_until": Optional(Day()),
+    "alerted_at": Optional(Time()),
+}
+_WHY_APART: Final = (
+    "Safeguarding is a recorded departure from the promise to erase: said in the statement, with its own retention."
+)
 
 
-class CaseStores:
-    """What the case service keeps, opened through the register; and the steps that its transactions leave."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """What the case service keeps; the way to write it, and the steps that its transactions leave.
 
-    def __init__(self, register: Register, steps: AddsSteps, *, search_key: bytes) -> None:
-        self.unit_of_work = register.unit_of_work
-        self.vault = register.vault
-        self.steps = steps
-        self.cases = Cases(register)
-        self.people = People(register)
-        self.stops = Stops(register)
-        self.entries = Entries(register)
-        self.contacts = Contacts(register)
-        self.disclosures = Disclosures(register)
-        self.concerns = Concerns(register)
-        self.projections = Projections(register)
-        self.intakes = Intakes(register)
-        self.search_hashes = SearchHashes(register, search_key)
+    search_key: what the search hashes are made with. A concern is written through no case's gate, which may be closed.
+    """
 
-    def gates_of(self, case_ids: Sequence[str]) -> dict[str, str]:
-        """What the gate of each of these cases is, without those that are closed or were never made."""
-        rows = self.unit_of_work.gates.rows.find(
-            {"_id": {"$in": list(case_ids)}, "state": {"$ne": CLOSED}}, {"state": 1}
+    unit_of_work: UnitOfWork
+    vault: Vault
+    steps: AddsSteps
+    search_key: bytes = field(repr=False)
+    cases: Repository[Case]
+    people: Repository[Person]
+    stops: Repository[Stop]
+    entries: Repository[Entry]
+    contacts: Repository[Contact]
+    disclosures: Repository[Disclosure]
+    concerns: Repository[Concern]
+    known_consents: Repository[KnownConsents]
+    intakes: Repository[PendingIntake]
+    search_hashes: Repository[SearchHashes]
+
+    @classmethod
+    def open(cls, register: Register, *, steps: AddsSteps, search_key: bytes) -> Stores:
+        """Open every store through the register."""
+        erase, open_ = Disposal.ERASE, register.repository
+        return cls(
+            unit_of_work=register.unit_of_work,
+            vault=register.vault,
+            steps=steps,
+            search_key=search_key,
+            cases=open_(
+                "cases",
+                Case,
+                clear=_CASE,
+                disposal=erase,
+                unique=(("reference",),),
+                # The sweep finds the shells whose time is over by the first; lists are filtered by the second.
+                indexes=(("state", "expires_at"), ("state", "_id")),
+            ),
+            people=open_("people", Person, clear={}, disposal=erase),
+            stops=open_("stops", Stop, clear={"by": Subject(), "at": Time()}, disposal=erase),
+            entries=open_(
+                "entries",
+                Entry,
+                clear=_ENTRY,
+                disposal=erase,
+                indexes=(("case_id", "kind"), ("case_id", "corrects")),
+            ),
+            contacts=open_("contacts", Contact, clear=_CONTACT, disposal=erase),
+            disclosures=open_("disclosures", Disclosure, clear=_DISCLOSURE, disposal=erase),
+            concerns=open_(
+                "safeguarding",
+                Concern,
+                clear=_CONCERN,
+                disposal=Disposal.APART,
+                indexes=(("about", "_id"), ("state", "_id"), ("recorded_at",)),
+                key_of=lambda concern: key_of(concern.id),
+                why=_WHY_APART,
+            ),
+            known_consents=open_("projections", KnownConsents, clear=known_consents.CLEAR, disposal=erase),
+            intakes=open_("intakes", PendingIntake, clear={}, disposal=erase, exported=False),
+            # Short of entropy, so they lie in the vault's database, and no one is given them.
+            search_hashes=open_(
+                "search_hashes",
+                SearchHashes,
+                clear={criterion.value: Optional(Digest()) for criterion in Criterion},
+                disposal=erase,
+                indexes=tuple((criterion.value,) for criterion in Criterion),
+                in_vault=True,
+                exported=False,
+            ),
         )
-        return {str(row["_id"]): str(row["state"]) for row in rows}

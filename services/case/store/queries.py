@@ -1,0 +1,94 @@
+"""Queries that a repository doesn't offer by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from pymongo.errors import DuplicateKeyError
+
+from services.case.model.cases import SHELL, Case
+from services.case.model.entries import Entry
+from services.case.model.people import Person
+from services.case.model.references import ReferenceTaken
+from services.case.model.safeguarding import Concern
+from shared.db import Repository
+from shared.db.gates import CLOSED
+from shared.db.repository import session_of
+from shared.db.unit_of_work import Tx, UnitOfWork
+
+
+def add_case(cases: Repository[Case], case: Case, *, tx: Tx) -> Case:
+    """Raises ReferenceTaken when another case has that reference."""
+    try:
+        return cases.add(case, tx=tx)
+    except DuplicateKeyError as error:
+        raise ReferenceTaken from error
+
+
+def page_of_cases(
+    cases: Repository[Case], *, state: str | None, now: datetime, after: str | None, limit: int
+) -> list[Case]:
+    """Cases by id, without shells whose time is over."""
+    where: dict[str, Any] = {} if state is None else {"state": state}
+    if state in (None, SHELL):
+        where["$or"] = [{"state": {"$ne": SHELL}}, {"expires_at": {"$gt": now}}]
+    return cases.page(where, after, limit)
+
+
+def expired_shells(cases: Repository[Case], before: datetime, *, limit: int) -> list[str]:
+    """Ids of shells whose time was over before that moment."""
+    where = {"state": SHELL, "expires_at": {"$lte": before}}
+    return [case.id for case in cases.find(where, limit=limit, sort=(("expires_at", 1),))]
+
+
+def open_gates(unit_of_work: UnitOfWork, case_ids: Sequence[str]) -> dict[str, str]:
+    """The state of each of these cases' gates, without those that are closed or were never made."""
+    where = {"_id": {"$in": list(case_ids)}, "state": {"$ne": CLOSED}}
+    return {str(row["_id"]): str(row["state"]) for row in unit_of_work.gates.rows.find(where, {"state": 1})}
+
+
+def people_by_case(people: Repository[Person], case_ids: Sequence[str]) -> dict[str, list[Person]]:
+    """The people of each of these cases, in the order they were added."""
+    by_case: dict[str, list[Person]] = {case_id: [] for case_id in case_ids}
+    for person in people.find({"case_id": {"$in": list(case_ids)}}):
+        by_case[person.case_id].append(person)
+    return by_case
+
+
+def last_recorded_at(entries: Repository[Entry], case_id: str) -> datetime | None:
+    """When the case's last entry was recorded."""
+    row = entries.rows.find_one({"case_id": case_id}, {"recorded_at": 1}, sort=[("_id", -1)])
+    return None if row is None else row["recorded_at"]
+
+
+def corrections_of(entries: Repository[Entry], case_id: str, corrected: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The ids of what corrects each of these entries, oldest first."""
+    where = {"case_id": case_id, "corrects": {"$in": list(corrected)}}
+    found: dict[str, tuple[str, ...]] = {}
+    for row in entries.rows.find(where, {"corrects": 1}).sort("_id", 1):
+        found[row["corrects"]] = (*found.get(row["corrects"], ()), str(row["_id"]))
+    return found
+
+
+def mark_alerted(concerns: Repository[Concern], id: str, at: datetime, *, tx: Tx) -> None:
+    """The notifier has taken the alert. The version stays: a reader's copy of the record isn't out of date for it."""
+    concerns.rows.update_one({"_id": id}, {"$set": {"alerted_at": at}}, session=session_of(tx))
+
+
+def concerns_to_delete(concerns: Repository[Concern], before: datetime, today: date, *, limit: int) -> list[str]:
+    """Ids of those recorded before then that no hold keeps, also where their key is gone."""
+    rows = concerns.rows.find(_to_delete(before, today), {"_id": 1}).sort("recorded_at", 1).limit(limit)
+    return [str(row["_id"]) for row in rows]
+
+
+def delete_concern(concerns: Repository[Concern], id: str, before: datetime, today: date, *, tx: Tx) -> bool:
+    """Delete the record if `concerns_to_delete` would still name it; whether it was deleted."""
+    where = {"_id": id, **_to_delete(before, today)}
+    return concerns.rows.delete_one(where, session=session_of(tx)).deleted_count == 1
+
+
+def _to_delete(before: datetime, today: date) -> dict[str, Any]:
+    no_hold = {"$or": [{"hold_until": None}, {"hold_until": {"$lt": today.isoformat()}}]}
+    return {"recorded_at": {"$lte": before}, **no_hold}
