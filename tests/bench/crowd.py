@@ -20,7 +20,8 @@ from deploy.local.provision import Provision
 from services.case.actions.cases import start_case
 from services.case.model.cases import SWEEP_GRACE
 from services.case.model.references import ALPHABET
-from services.case.store import CaseStores
+from services.case.store import Stores as CaseStores
+from services.case.store.queries import expired_shells
 from services.consent.actions import consents
 from services.consent.actions import requests as consent
 from services.consent.actions.clock import run_clock
@@ -52,7 +53,7 @@ class Crowd:
         self.due = due
         self._works = {service: _work(provided, service) for service in ("case", "consent")}
         self._case_register = _register(provided, self._works["case"])
-        self._cases = CaseStores(self._case_register, Steps(self._case_register), search_key=b"bench" * 8)
+        self._cases = CaseStores.open(self._case_register, steps=Steps(self._case_register), search_key=b"bench" * 8)
         register = _register(provided, self._works["consent"])
         self._looked_at = threading.Semaphore(0)
         self._steps = Steps(register, {ASK_AGAIN_STEP: self._look})
@@ -78,7 +79,7 @@ class Crowd:
 
     def find_shells(self) -> int:
         """As the case service's sweep finds those whose time is over."""
-        return len(self._cases.cases.expired_shells(datetime.now(UTC) - SWEEP_GRACE, limit=500))
+        return len(expired_shells(self._cases.cases, datetime.now(UTC) - SWEEP_GRACE, limit=500))
 
     def find_requests(self) -> int:
         """As `GET /requests?status=&due_before=` finds those near their due time."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from services.case.model.consents import Standing
 from services.case.model.safe_contact import SafeContact
-from services.case.model.search import keys_of
+from services.case.model.search import hash_of, hashes_of, keys_of
+from shared.known_consents import StandingConsent
 from tests.contracts.stored.ids import CASE, CONSENT, COUNCIL, PARENT, SCHOOL, numbered
 from tests.contracts.stored.opening import Opened, Row
 from tests.contracts.stored.reading import Reading
@@ -17,15 +17,24 @@ WHEN = datetime(2026, 3, 14, 9, 26, 53, 589_000, tzinfo=UTC)
 
 def _found(opened: Opened, row: Row) -> Any:
     """The person of the row, and the cases that are found by what they are found by."""
-    person = opened.stores.people.get(row["case_id"], row["_id"])
-    hashes = opened.stores.search_hashes
-    return person, {name.value: hashes.cases(name, key, limit=10) for name, key in keys_of(person).items()}
+    stores = opened.stores
+    person = stores.people.get(row["_id"])
+    found = {
+        criterion.value: [
+            one.case_id
+            for one in stores.search_hashes.find(
+                {criterion.value: hash_of(criterion, key, search_key=stores.search_key)}, limit=10
+            )
+        ]
+        for criterion, key in keys_of(person).items()
+    }
+    return person, found
 
 
 CASE_STORES = {
     "cases": Reading(
         read=lambda o, row: o.stores.cases.get(row["_id"]),
-        save=lambda o, tx, case: o.stores.cases.save(tx, case),
+        save=lambda o, tx, case: o.stores.cases.save(case, tx=tx),
         told=[
             {
                 "reference": "K7MW-3FQA",
@@ -40,8 +49,8 @@ CASE_STORES = {
         ],
     ),
     "people": Reading(
-        read=lambda o, row: o.stores.people.get(row["case_id"], row["_id"]),
-        save=lambda o, tx, person: o.stores.people.save(tx, person),
+        read=lambda o, row: o.stores.people.get(row["_id"], case_id=row["case_id"]),
+        save=lambda o, tx, person: o.stores.people.save(person, tx=tx),
         told=[
             {
                 "role": "parent",
@@ -81,7 +90,9 @@ CASE_STORES = {
     ),
     "search_hashes": Reading(
         read=_found,
-        save=lambda o, tx, model: o.stores.search_hashes.put(tx, model[0]),
+        save=lambda o, tx, model: o.stores.search_hashes.put(
+            hashes_of(model[0], search_key=o.stores.search_key), tx=tx
+        ),
         told=[
             {"1": {"family_name": [CASE], "postcode": [CASE], "email": [CASE], "phone": [CASE]}},
             {"1": {"family_name": [CASE]}},
@@ -90,18 +101,18 @@ CASE_STORES = {
     ),
     "stops": Reading(
         read=lambda o, row: o.stores.stops.get(row["case_id"]),
-        save=lambda o, tx, stop: o.stores.stops.put(tx, stop),
+        save=lambda o, tx, stop: o.stores.stops.save(stop, tx=tx),
         told=[
             {"reason": "court_order", "words": "The court’s words", "by": "manager-1", "at": WHEN},
             {"reason": "death", "words": None},
         ],
     ),
     "entries": Reading(
-        read=lambda o, row: o.stores.entries.get(row["case_id"], row["_id"]),
+        read=lambda o, row: o.stores.entries.get(row["_id"], case_id=row["case_id"]),
         told=[
             {
                 "kind": "meeting",
-                "at": WHEN + timedelta(days=30),
+                "happened_at": WHEN + timedelta(days=30),
                 "recorded_at": WHEN,
                 "text": "Annual review of the plan – with the school’s SENCO.",
                 "place": "Zum Löwen, Raum 2",
@@ -113,7 +124,7 @@ CASE_STORES = {
         ],
     ),
     "contacts": Reading(
-        read=lambda o, row: o.stores.contacts.get(row["case_id"], row["_id"]),
+        read=lambda o, row: o.stores.contacts.get(row["_id"], case_id=row["case_id"]),
         told=[
             {
                 "organisation_id": SCHOOL,
@@ -126,7 +137,7 @@ CASE_STORES = {
         ],
     ),
     "disclosures": Reading(
-        read=lambda o, row: o.stores.disclosures.get(row["case_id"], row["_id"]),
+        read=lambda o, row: o.stores.disclosures.get(row["_id"], case_id=row["case_id"]),
         told=[
             {"basis": "consent", "consent_id": CONSENT, "party": COUNCIL, "told_family": None, "order": None},
             {
@@ -144,7 +155,7 @@ CASE_STORES = {
     ),
     "safeguarding": Reading(
         read=lambda o, row: o.stores.concerns.get(row["_id"]),
-        save=lambda o, tx, concern: o.stores.concerns.save(tx, concern),
+        save=lambda o, tx, concern: o.stores.concerns.save(concern, tx=tx),
         told=[
             {"about": None, "decision": "not_shared", "state": "open", "hold_until": None, "recipient": None},
             {
@@ -165,15 +176,13 @@ CASE_STORES = {
         ],
     ),
     "projections": Reading(
-        read=lambda o, row: o.kit.unit_of_work.run(
-            lambda tx: (row["_id"], o.stores.projections.get(row["_id"], tx=tx))
-        ),
-        save=lambda o, tx, model: o.stores.projections.put(tx, *model),
+        read=lambda o, row: o.stores.known_consents.get(row["_id"]),
+        save=lambda o, tx, consents: o.stores.known_consents.put(consents, tx=tx),
         told=[
             {
-                "1.standing": (
-                    Standing(consent=CONSENT, purpose="casework"),
-                    Standing(
+                "standing": (
+                    StandingConsent(consent=CONSENT, purpose="casework"),
+                    StandingConsent(
                         consent=CONSENT,
                         purpose="obtain_documents",
                         party=SCHOOL,
@@ -183,10 +192,12 @@ CASE_STORES = {
                     ),
                 )
             },
-            {"1.standing": ()},
+            {"standing": ()},
         ],
     ),
     "intakes": Reading(
-        read=lambda o, row: o.kit.unit_of_work.run(lambda tx: o.stores.intakes.is_expected(tx, row["_id"])), told=[True]
+        read=lambda o, row: o.stores.intakes.get(row["_id"]),
+        save=lambda o, tx, intake: o.stores.intakes.save(intake, tx=tx),
+        told=[{"version": 1}],
     ),
 }

@@ -39,11 +39,11 @@ STEPS = {
     "mailed-not-said": ("services.notifier.outways.hand_over", "HandOver.email", "notifier", "after"),
     "signed-not-in-ledger": ("services.consent.store.ledger", "Ledger.append", "consent", "before"),
     "in-ledger-not-completed": ("services.consent.store.ledger", "Ledger.append", "consent", "after"),
-    # An intake, from the shell to the people's being in the case; `tell_people` before what copies its name.
-    "taken-not-committed": ("services.case.actions.people", "tell_people", "case", "after"),
-    "shell-not-begun": ("services.case.actions.intake", "expect", "case", "before"),
-    "shell-not-answered": ("services.case.actions.intake", "expect", "case", "after"),
-    "taken-not-answered": ("services.case.actions.intake", "take", "case", "after"),
+    # An intake, from the shell to the people's being in the case; `emit_people` before what copies its name.
+    "taken-not-committed": ("services.case.actions.people", "emit_people", "case", "after"),
+    "shell-not-begun": ("services.case.actions.intake", "begin_intake", "case", "before"),
+    "shell-not-answered": ("services.case.actions.intake", "begin_intake", "case", "after"),
+    "taken-not-answered": ("services.case.actions.intake", "complete_intake", "case", "after"),
     "shown-not-decided": ("services.consent.actions.intake", "record_consent", "consent", "before"),
     "decided-not-committed": ("services.consent.actions.intake", "record_consent", "consent", "after"),
     "decided-not-delivered": ("services.consent.actions.intake", "deliver", "consent", "before"),
