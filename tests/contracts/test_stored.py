@@ -7,6 +7,7 @@ To have a store rewritten, adapt its line in `stored/read_<service>.py`; a chang
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 
 from deploy.local.places import SERVICES
 from deploy.local.stack import Stack
+from shared.db import Repository
 from tests.contracts.stored.ids import CASE, ERASED
 from tests.contracts.stored.opening import (
     BUCKETS,
@@ -24,10 +26,12 @@ from tests.contracts.stored.opening import (
     erase,
     files_of,
     found,
+    keep,
     load,
     open_service,
     read,
     stored,
+    written_again,
 )
 from tests.contracts.stored.read_case import CASE_STORES
 from tests.contracts.stored.read_consent import CONSENT_STORES
@@ -44,6 +48,13 @@ READINGS: dict[str, dict[str, Reading]] = {
 }
 # One process loads and reads them all: each set of names on the servers takes a while to make.
 pytestmark = pytest.mark.xdist_group("stored")
+
+#: What an earlier form of a store's rows had, and today's has otherwise.
+EARLIER = {("document", "projections"): {"casework", "until"}}
+
+#: Set once for a store that was added: its golden records are made from the samples of its Reading.
+KEEP_SETTING = "FMN_KEEP_GOLDEN"
+KEEP = os.environ.get(KEEP_SETTING) == "1"
 
 _EACH = [(name, store) for name, readings in READINGS.items() for store in readings]
 _SAVED = [(name, store) for name, store in _EACH if READINGS[name][store].save is not None]
@@ -75,7 +86,13 @@ def expected_of(name: str) -> dict[str, list[Any]]:
 def test_every_store_has_stored_records_and_a_reading(name: str, opens: Opens) -> None:
     opened, _ = opens(name)
     registered = set(opened.registered)
-    assert registered == set(files_of(name)), "run tests/contracts/stored/make.py for a store that was added"
+    missing = registered - set(files_of(name))
+    if KEEP:
+        for store in missing:
+            keep(opened, store, READINGS[name][store].samples)
+        missing = set()
+    how = f"give their Reading `samples`, and run this test once with {KEEP_SETTING}=1"
+    assert missing == set(), f"these stores have no golden records: {how}"
     assert registered == set(READINGS[name])
     assert registered - BUCKETS == set(expected_of(name))
 
@@ -111,7 +128,7 @@ def test_what_is_written_back_is_stored_as_it_was(name: str, store: str, opens: 
 
     # When each is written back
     for model in models:
-        opened.kit.unit_of_work.run(lambda tx, model=model: save(opened, tx, model), answers=False)
+        opened.runtime.unit_of_work.run(lambda tx, model=model: save(opened, tx, model))
 
     # Then the rows are the same, in clear and opened, but for their versions
     after = stored(opened, store)
@@ -119,6 +136,24 @@ def test_what_is_written_back_is_stored_as_it_was(name: str, store: str, opens: 
     assert [opened_part(opened, store, row) for row in after] == [
         {**one, "version": None} for one in expected_of(name)[store]
     ]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_repository_makes_the_same_row_of_what_it_has_read(name: str, opens: Opens) -> None:
+    opened, rows = opens(name)
+    lost = {}
+    for store in rows:
+        if not isinstance(opened.registered[store], Repository):
+            continue
+        for row, told in zip(rows[store], expected_of(name).get(store, []), strict=True):
+            again = written_again(opened, store, row)
+            if again is not None and told is not None:
+                # What it writes anew may have more in it, but for what an earlier form called otherwise.
+                was = {**told["clear"], **told["personal"]}
+                now = {**again[0], **again[1]}
+                changed = {field for field in was if now.get(field) != was[field]} - EARLIER.get((name, store), set())
+                lost |= {(store, row["_id"]): changed} if changed else {}
+    assert lost == {}
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -4,5 +4,5 @@
 vault's keys that open them, wrapped by `master.key`. `<service>/expected.json` says what each row holds once opened.
 Every person in them is invented, and both keys (`master.key`, `search.key`) are for these tests alone.
 
-These files don't change: the point is that every later version reads them. `make.py` adds files for a new store.
+These files don't change: every later version must read them. For a new store, `test_stored.py` makes them once.
 """

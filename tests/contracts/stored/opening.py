@@ -5,13 +5,14 @@ kernel. When modules or the register change, this file changes with them, and th
 from __future__ import annotations
 
 import dataclasses
-import importlib
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import Enum
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,10 +24,12 @@ from bson.json_util import JSONMode, JSONOptions, dumps, loads
 from pymongo import MongoClient
 
 from deploy.local.provision import Provision
+from shared.db import Disposal, Repository
+from shared.db.vault import KeyGone
 from shared.events import Event, all_types
 from shared.messaging.inbox import Inbox
 from shared.messaging.outbox import Outbox
-from shared.service.service import service
+from shared.service.runtime import Runtime
 
 HERE = Path(__file__).parent
 #: What accounts on the broker begin with, in the messages that are stored.
@@ -46,8 +49,8 @@ class Opened:
     """
 
     name: str
-    kit: Any
-    stores: Any
+    runtime: Runtime
+    context: Any
     inbox: Any
     outbox: Any
     heard: list[Event]
@@ -55,9 +58,14 @@ class Opened:
     ran: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def stores(self) -> Any:
+        """The service's own stores."""
+        return self.context.stores
+
+    @property
     def registered(self) -> Mapping[str, Any]:
         """Every store of the register, by name."""
-        return dict(self.kit.register.stores)
+        return dict(self.runtime.register.stores)
 
 
 class _Broker:
@@ -93,8 +101,8 @@ def open_service(name: str, provided: Provision, folder: Path) -> Opened:
     shutil.copy(HERE / "search.key", secrets / "search.key")
     _load_keys(name, (secrets / "mongo-url").read_text(), f"{provided.prefix}_{name}_vault")
     with patch.dict(os.environ, {**provided.env[name], "FMN_SECRETS": str(secrets)}):
-        kit = service.build(name, "worker")
-        stores = importlib.import_module(f"services.{name}.main").stores(kit)
+        service = import_module(f"services.{name}.main").service.open("worker")
+    runtime: Runtime = service.runtime
     heard: list[Event] = []
     sent: list[Row] = []
 
@@ -104,10 +112,10 @@ def open_service(name: str, provided: Provision, folder: Path) -> Opened:
 
     return Opened(
         name=name,
-        kit=kit,
-        stores=stores,
-        outbox=Outbox(kit.register, _Broker(sent)),  # type: ignore[arg-type]
-        inbox=Inbox(kit.register, dict.fromkeys(all_types(), hear), names=NAMES),
+        runtime=runtime,
+        context=service.context,
+        outbox=Outbox(runtime.register, _Broker(sent)),  # type: ignore[arg-type]
+        inbox=Inbox(runtime.register, dict.fromkeys(all_types(), hear), names=NAMES),
         heard=heard,
         sent=sent,
     )
@@ -125,7 +133,7 @@ def _load_keys(name: str, url: str, database: str) -> None:
 def keys_of(opened: Opened) -> list[Row]:
     """The vault's key documents."""
     options: CodecOptions[Row] = CodecOptions(tz_aware=True)
-    return list(opened.kit.unit_of_work.vault_db["keys"].with_options(options).find().sort("keyAltNames", 1))
+    return list(opened.runtime.unit_of_work.vault_db["keys"].with_options(options).find().sort("keyAltNames", 1))
 
 
 def rows_of(opened: Opened, store: str) -> Any:
@@ -150,29 +158,58 @@ def put_object(opened: Opened, store: str, row: Row) -> None:
 
 
 def read(opened: Opened, store: str, row: Row) -> dict[str, Any] | None:
-    """What the kernel opens of one row: its clear fields, and its sealed part; None when it can't be opened.
+    """What the vault opens of one row: its clear fields, and its sealed part; None when its key is gone.
 
-    Rows that an erasure keeps have no version and no sealed part.
+    A stripped row is still true without its sealed part. Rows that an erasure keeps have no version and no sealed part.
     """
-    opened_store = opened.registered[store]
-    if hasattr(opened_store, "get"):
-        record = opened_store.get(row["_id"])
-        if record is None:
-            return None
-        version, clear, personal = record.version, record.clear, record.personal
-    else:
-        found = opened_store.rows.find_one({"_id": row["_id"]})
-        if found is None:
-            return None
-        version, personal = found.get("version"), {}
-        clear = {name: value for name, value in found.items() if name not in _PLAIN_FIELDS}
+    one = opened.registered[store]
+    found = one.rows.find_one({"_id": row["_id"]})
+    if found is None:
+        return None
+    personal: Row = {}
+    if found.get("personal") is not None:
+        try:
+            personal = opened.runtime.vault.open(found["personal"])
+        except KeyGone:
+            if one.disposal is not Disposal.STRIP:
+                return None
+        personal.pop("_id", None)
     return {
         "id": row["_id"],
         "case_id": row.get("case_id"),
-        "version": version,
-        "clear": plain(clear),
+        "version": found.get("version"),
+        "clear": plain({name: value for name, value in found.items() if name not in _PLAIN_FIELDS}),
         "personal": plain(personal),
     }
+
+
+def written_again(opened: Opened, store: str, row: Row) -> tuple[Row, Row] | None:
+    """What the repository makes of a row that it has read: its clear fields, and its sealed part opened.
+
+    None for a row that it passes over.
+    """
+    repository: Repository[Any] = opened.registered[store]
+    item = repository.get(row["_id"])
+    if item is None:
+        return None
+    again = repository.row_of(item)
+    personal = opened.runtime.vault.open(again["personal"]) if "personal" in again else {}
+    personal.pop("_id", None)
+    return plain({name: again.get(name) for name in again if name not in _PLAIN_FIELDS}), plain(personal)
+
+
+def keep(opened: Opened, store: str, samples: Sequence[Any]) -> None:
+    """Make the golden records of a new store from models: its rows, what they hold, and the keys that open them."""
+    repository: Repository[Any] = opened.registered[store]
+    for item in samples:
+        opened.runtime.unit_of_work.run(lambda tx, item=item: repository.add(item, tx=tx))
+    rows = stored(opened, store)
+    to_json(HERE / opened.name / f"{store}.json", rows)
+    to_json(HERE / opened.name / "keys.json", keys_of(opened))
+    path = HERE / opened.name / "expected.json"
+    expected = json.loads(path.read_text(encoding="utf-8"))
+    expected[store] = [read(opened, store, row) for row in rows]
+    path.write_text(json.dumps(expected, indent=1, ensure_ascii=False, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def found(opened: Opened, store: str, case_id: str) -> tuple[str, int]:

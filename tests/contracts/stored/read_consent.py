@@ -45,7 +45,7 @@ def _receipt(opened: Opened, row: Row) -> Any:
 
 def _ledger(opened: Opened, row: Row) -> Any:
     """What it is about isn't entered again, and the entry after it follows from its hash."""
-    ledger = Ledger(opened.stores.ledger, Signer(opened.kit.settings.ledger_jwk), None)
+    ledger = Ledger(opened.stores.ledger, Signer(opened.runtime.settings.ledger_jwk), None)
     rows = rows_of(opened, "ledger")
     ledger.append(kind=row["kind"], about=row["about"], case_id=row["case_id"], at=WHEN)
     ledger.append(kind="shell_ended", about=numbered(299), case_id=numbered(299), at=WHEN)

@@ -26,13 +26,13 @@ def _state_event(id: str, seq: int) -> Event:
 
 
 def _audit(opened: Opened, row: Row) -> Any:
-    rows = opened.kit.kernel_stores.audit.of({}, after=None, limit=100, apart_too=True)
+    rows = opened.runtime.kernel_stores.audit.of({}, after=None, limit=100, apart_too=True)
     return next(one for one in rows if one["_id"] == row["_id"])
 
 
 def _idempotency(opened: Opened, row: Row) -> Any:
     """The answer that is repeated; the first claim, of one that was in use when its process died."""
-    rows = opened.kit.kernel_stores.idempotency
+    rows = opened.runtime.kernel_stores.idempotency
     claim = Claim(row_id=row["_id"], render=lambda result: result, office=row["case_id"] is None)
     if row["state"] == "done":
         # An answer is repeated for a day, and this one is older.
@@ -85,16 +85,16 @@ def _erasures(opened: Opened, row: Row) -> Any:
     )
 
     def act(tx: Any) -> list[Event]:
-        opened.kit.erasure_participant.on_started(tx, started)
+        opened.runtime.erasure.on_started(tx, started)
         return list(tx.events)
 
-    told = opened.kit.unit_of_work.run(act, answers=False)
+    told = opened.runtime.unit_of_work.run(act)
     return [event.data["receipt"] == row["receipts"][-1] for event in told]
 
 
 def _steps(opened: Opened, row: Row) -> Any:
     """The step as it is run. All of them are run when the first is asked for: steps are started once a process."""
-    steps = opened.kit.steps
+    steps = opened.runtime.steps
     waiting = {one["_id"]: one["kind"] for one in rows_of(opened, "steps").find()}
     if not opened.ran:
         steps.serve({kind: _note(opened) for kind in set(waiting.values())})
@@ -119,7 +119,7 @@ def _step(kind: str, key: str, case_id: str | None, attempts: int = 1) -> dict[s
 
 
 KERNEL = {
-    "gates": Reading(read=lambda o, row: o.kit.unit_of_work.gates.state(row["_id"]), told=_GATES),
+    "gates": Reading(read=lambda o, row: o.runtime.unit_of_work.gates.state(row["_id"]), told=_GATES),
     "audit": Reading(
         read=_audit,
         told=[

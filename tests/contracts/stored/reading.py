@@ -16,11 +16,13 @@ class Reading:
     read: the model of one row. told: for each stored row, in their order, the parts of its model that are compared
     (`a.b` is a part of a part), or the whole value; None where nothing may be read.
     save: writes a model back as it is, in a transaction; the row must then be as it was, but for its version.
+    samples: models of a new store, from which its golden records are made once (see `KEEP` in test_stored.py).
     """
 
     read: Callable[[Opened, Row], Any]
     told: Sequence[Any]
     save: Callable[[Opened, Any, Any], Any] | None = None
+    samples: Sequence[Any] = ()
 
 
 def part(value: Any, path: str) -> Any:
