@@ -21,7 +21,8 @@ from demo.narrator import Narrator
 from demo.office import Failed
 from demo.run import Demo, Step
 from demo.sample import sample_plan
-from deploy.local.places import PROJECT, SERVICES, from_environment, places, private_folder, write_private
+from deploy.local.places import PROJECT, from_environment, places, private_folder, write_private
+from shared.events import SERVICES
 
 _CERTIFICATE = "/data/caddy/pki/authorities/local/root.crt"
 _TIMEOUT_S = 15

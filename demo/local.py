@@ -20,12 +20,12 @@ from demo.run import LocalDemo, Step
 from demo.sample import sample_plan
 from deploy.local.errors import StackError
 from deploy.local.machine import listens
-from deploy.local.places import SERVICES
 from deploy.local.processes import recorded
 from deploy.local.provision import Provision, names_from_environment
 from deploy.local.signals import Ended, ended_by_signals
 from deploy.local.stack import Stack
 from deploy.ops.screen import progress
+from shared.events import SERVICES
 
 STORY = (
     Step(title="A shell", run=asking.shell,

@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploy.local.places import SERVICES, private_folder, write_private
+from deploy.local.places import private_folder, write_private
+from shared.events import SERVICES
 from shared.security.signing import make_key
 
 _SIGNING = {service: ("token", "receipt") for service in SERVICES} | {

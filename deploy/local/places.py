@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVICES = ("case", "document", "consent", "notifier")
+from shared.events import SERVICES
+
 DEFAULT_PREFIX = "fmn"
 DEFAULT_PORT_BASE = 8400
 PROJECT = Path(__file__).resolve().parents[2]

@@ -19,12 +19,13 @@ from deploy.local.broker import Management
 from deploy.local.errors import StackError
 from deploy.local.keys import ensure_keys, ensure_text
 from deploy.local.machine import is_free
-from deploy.local.places import DEFAULT_PREFIX, SERVICES, Places, Ports, private_folder, write_private
+from deploy.local.places import DEFAULT_PREFIX, Places, Ports, private_folder, write_private
 from deploy.mongo.accounts import drop_account, ensure_account
 from deploy.objects.accounts import KeyPair
 from deploy.objects.kinds import drop_account as drop_object_account
 from deploy.objects.kinds import ensure_account as ensure_object_account
 from deploy.rabbitmq.definitions import account, render
+from shared.events import SERVICES
 
 # What an operator may set from outside; everything else is the stack's own to say.
 OPERATORS_SETTINGS = (

@@ -8,9 +8,10 @@ from contextlib import suppress
 import requests
 
 from deploy.commands import api_command, worker_command
-from deploy.local.places import DEFAULT_PREFIX, PROJECT, SERVICES, Places, private_folder
+from deploy.local.places import DEFAULT_PREFIX, PROJECT, Places, private_folder
 from deploy.local.processes import Program
 from deploy.local.provision import Provision
+from shared.events import SERVICES
 
 
 def programs(places: Places, provided: Provision, chosen: Set[str], extra: Mapping[str, str]) -> dict[str, Program]:

@@ -19,7 +19,6 @@ from deploy.local.machine import listens, require_free, require_supported
 from deploy.local.places import (
     DEFAULT_PREFIX,
     PROJECT,
-    SERVICES,
     Places,
     Ports,
     from_environment,
@@ -29,6 +28,7 @@ from deploy.local.places import (
 )
 from deploy.local.processes import Process, Program, stop_all, stop_leftovers
 from deploy.local.provision import Provision, deprovision, provision
+from shared.events import SERVICES
 
 Report = Callable[[str, str], None]
 

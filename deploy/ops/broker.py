@@ -17,9 +17,10 @@ import typer
 
 from deploy.local.broker import ADMINISTRATOR, Management
 from deploy.local.errors import StackError
-from deploy.local.places import SERVICES, Ports, from_environment, places
+from deploy.local.places import Ports, from_environment, places
 from deploy.local.provision import names_from_environment
 from deploy.rabbitmq.sync import Change, Plan, plan
+from shared.events import SERVICES
 
 NOT_IN_LINE = 3
 # The broker counts a queue's messages every five seconds.

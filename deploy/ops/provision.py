@@ -19,12 +19,13 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from urllib3.exceptions import HTTPError
 
-from deploy.local.places import SERVICES, write_private
+from deploy.local.places import write_private
 from deploy.mongo.accounts import ensure_account
 from deploy.mongo.replica_set import NoPrimary, ensure_replica_set
 from deploy.objects import minio
 from deploy.objects.accounts import KeyPair, ObjectAdmin, StoreRefused
 from deploy.rabbitmq.definitions import administrator, administrators_permission, render
+from shared.events import SERVICES
 
 ADMINISTRATOR = "fmn-admin"
 _WITHIN_S = 60

@@ -19,10 +19,11 @@ from typing import Annotated
 import typer
 
 from deploy.local.keys import ensure_keys
-from deploy.local.places import PROJECT, SERVICES, private_folder, write_private
+from deploy.local.places import PROJECT, private_folder, write_private
 from deploy.local.provision import SAMPLE_OFFICE
 from deploy.ops.provision import ADMINISTRATOR
 from deploy.rabbitmq.definitions import account
+from shared.events import SERVICES
 
 NAMES = "fmn"
 # Who reads each folder, by the uid in its container: docker-compose.yml gives each its own.

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from deploy.local.places import SERVICES
 from deploy.local.stack import Stack
+from shared.events import SERVICES
 from tests.contracts.stored.ids import CASE, ERASED
 from tests.contracts.stored.opening import (
     BUCKETS,

@@ -24,12 +24,13 @@ from deploy.local import bootstrap, packages
 from deploy.local.errors import AlreadyRunning, PortTaken, StackError
 from deploy.local.keys import ensure_keys
 from deploy.local.machine import free_port, is_free, owner_of, require_free
-from deploy.local.places import PROJECT, SERVICES, Ports, places
+from deploy.local.places import PROJECT, Ports, places
 from deploy.local.processes import MARK, Process, Program, leftovers, recorded, stop_leftovers
 from deploy.local.provision import draw_ports
 from deploy.local.stack import Stack
 from deploy.ops.token import mint
 from deploy.rabbitmq.definitions import render
+from shared.events import SERVICES
 from shared.security.signing import PublicKeys
 
 _WAIT_S = 30

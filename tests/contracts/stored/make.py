@@ -19,8 +19,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy.local.places import SERVICES, from_environment
+from deploy.local.places import from_environment
 from deploy.local.stack import Stack
+from shared.events import SERVICES
 from tests.conftest import _free_base
 from tests.contracts.stored.opening import (
     BUCKETS,
