@@ -13,7 +13,7 @@ from deploy.local import mongo, objects
 from deploy.local.broker import Management
 from deploy.local.stack import Stack
 from deploy.ops.finder import Needle, needles, piece
-from deploy.ops.search import Found, tidy
+from deploy.ops.search import Found, hit_lines
 
 _LABEL = "the canary"
 _PIECE = "the canary's piece of a scan"
@@ -84,7 +84,7 @@ class Canary:
 
     def without(self, found: Found) -> list[str]:
         """What was found that isn't the canary's, as lines to show."""
-        return tidy(hit for hit in found.hits if hit.label not in (_LABEL, _PIECE))
+        return hit_lines(hit for hit in found.hits if hit.label not in (_LABEL, _PIECE))
 
     def remove(self) -> None:
         """Take it away again from all four places; doing it twice is fine."""

@@ -20,8 +20,8 @@ from demo.run import LocalDemo, Step
 from demo.sample import sample_plan
 from deploy.local.errors import StackError
 from deploy.local.machine import listens
-from deploy.local.processes import recorded
-from deploy.local.provision import Provision, names_from_environment
+from deploy.local.processes import running_pid
+from deploy.local.provision import Provision, prefix_from_environment
 from deploy.local.signals import Ended, ended_by_signals
 from deploy.local.stack import Stack
 from deploy.ops.screen import progress
@@ -97,7 +97,7 @@ def _ready(stack: Stack, console: Console, narrator: Narrator) -> Provision:
         else:
             stack.report = report
             stack.start_servers()
-        provided = stack.provision(names_from_environment())
+        provided = stack.provision(prefix_from_environment())
         stack.report = report
         if missing := _missing(provided):
             stack.start_services(provided, only=missing)
@@ -117,7 +117,7 @@ def _missing(provided: Provision) -> list[str]:
     """The services' processes that aren't running."""
     apis = [f"{name}-api" for name in SERVICES if not listens(provided.ports[name])]
     pids = provided.run / "pids"
-    return apis + [f"{name}-worker" for name in SERVICES if recorded(pids / f"{name}-worker") is None]
+    return apis + [f"{name}-worker" for name in SERVICES if running_pid(pids / f"{name}-worker") is None]
 
 
 def _tale(stack: Stack, provided: Provision, narrator: Narrator, scan: Path | None, content: bytes | None) -> LocalDemo:

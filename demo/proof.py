@@ -9,7 +9,7 @@ from pathlib import Path
 from demo.office import Failed
 from demo.run import Demo, LocalDemo
 from deploy.local.places import private_folder, write_private
-from deploy.ops.certificate import DoesNotHold, check, summary
+from deploy.ops.certificate import InvalidCertificate, check, summary
 from deploy.ops.search import Found
 from shared.security.signing import PublicKeys
 
@@ -20,7 +20,7 @@ def verified(demo: Demo) -> None:
     keys = PublicKeys(published["keys"])
     try:
         holds = check(demo.certificate, keys)
-    except DoesNotHold as error:
+    except InvalidCertificate as error:
         raise Failed("a certificate that holds", error.reason, "consent") from error
     for line in summary(holds):
         demo.narrator.done(line)
@@ -30,7 +30,7 @@ def verified(demo: Demo) -> None:
     other = b"A" if demo.certificate[at : at + 1] != b"A" else b"B"
     try:
         check(demo.certificate[:at] + other + demo.certificate[at + 1 :], keys)
-    except DoesNotHold as error:
+    except InvalidCertificate as error:
         demo.narrator.refused(f"With byte {at} changed: {error.reason}.")
     else:
         raise Failed("a changed byte to break the certificate", "it still held", "consent")
