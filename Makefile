@@ -1,5 +1,5 @@
-# Thin names over real commands. `make demo` and `make test` need Linux x86-64, apt, git, make and Python 3.11 or newer;
-# root or not. Everything they make lies in .venv/ and .local/ (FMN_LOCAL), which git ignores.
+# Short names for commands. `make demo` and `make test` need Linux x86-64, apt, git, make and Python 3.11 or newer; they
+# don't need root. They write to .venv/ and .local/ (FMN_LOCAL) only, which git ignores.
 
 PYTHON ?= python3
 
@@ -17,17 +17,17 @@ demo: setup
 test: setup
 	@.venv/bin/pytest -n 3 --dist loadgroup $(TESTS)
 
-# Many cases on real servers while something is killed, stopped, cut off or filled up; then the servers are judged.
-# SEED=n tells the same story again, FAULTS=full is ten times as long.
+# Many cases on real servers while processes are killed and stopped, networks cut and disks filled; then checks the
+# servers' data. SEED=n repeats a run, FAULTS=full is ten times as long.
 faults: setup
 	@FAULTS_SEED=$(SEED) FAULTS=$(FAULTS) .venv/bin/pytest -s tests/faults
 
-# docker-compose.yml, run for real under a project, secrets and ports of its own, scaled and rolled under load, and taken
-# down again. Without a Docker engine it says so.
+# Runs docker-compose.yml with its own project name, secrets and ports, scales and restarts services under load, and
+# removes everything. Without a Docker engine it skips and says so.
 compose: setup
 	@.venv/bin/pytest -s tests/compose
 
-# Ratios against the bare libraries, in bench.json too. SMOKE=1: every row once, small; ROWS="letters outbox": these alone.
+# Ratios to the bare libraries, also in bench.json. SMOKE=1: every row once, small. ROWS="letters outbox": only these.
 bench:
 	@$(PYTHON) -I deploy/local/bootstrap.py --bench
 	@.venv/bin/python -m tests.bench $(if $(SMOKE),--smoke) $(ROWS)
@@ -37,7 +37,7 @@ check: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-# The secrets of a deployment with containers, and with DEMO=1 the .env for a look at it; docs/runbook.md says more.
-# FMN_SECRETS_FOLDER says where they go, if not into secrets/.
+# Creates the secrets of a deployment with containers, in secrets/ or FMN_SECRETS_FOLDER; with DEMO=1 also the .env of a
+# trial deployment. See docs/runbook.md.
 secrets: setup
 	@.venv/bin/forgetmenot secrets $(if $(DEMO),--demo) $(if $(FMN_SECRETS_FOLDER),--folder "$(FMN_SECRETS_FOLDER)")

@@ -1,1 +1,1 @@
-"""The demo's story: a family's case lives and is forgotten, told step by step while it happens."""
+"""`make demo`: a family's case from consent to its erasure, step by step on real servers."""

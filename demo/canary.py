@@ -1,4 +1,4 @@
-"""The canary: words put unencrypted where nothing of a family may lie, to show that the search would see them."""
+"""The canary: unencrypted words, planted where a family's words must not be, to show that the search finds them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import os
 import secrets
 from urllib.parse import quote
 
-from demo.family import draw
+from demo.family import random_family
 from deploy.local import mongo, objects
 from deploy.local.broker import Management
 from deploy.local.stack import Stack
 from deploy.ops.finder import Needle, needles, piece
-from deploy.ops.search import Found, tidy
+from deploy.ops.search import Found, hit_lines
 
 _LABEL = "the canary"
 _PIECE = "the canary's piece of a scan"
 
 
 class Canary:
-    """A name and 64 bytes of its own, planted in every form in a collection, a queue, an object and a log.
+    """A name and 64 bytes, planted in every form in a collection, a queue, an object and a log.
 
-    Its words are not the family's: what a database or a volume has once written down stays on the disk for a while
-    after it was deleted, and must not be taken for the family's.
+    Its words are not the family's, because deleted data stays on the disk for a while and must not count as theirs.
     """
 
     def __init__(self, stack: Stack, prefix: str) -> None:
@@ -31,8 +30,7 @@ class Canary:
         self._name = f"canary-{secrets.token_hex(6)}"
         self._vhost = quote(prefix, safe="")
         self._bucket = f"{prefix}-document"
-        family = draw()
-        word = f"{family.by_post.name} {secrets.token_hex(3)}"
+        word = f"{random_family().by_post.name} {secrets.token_hex(3)}"
         self.needles: list[Needle] = [*needles(_LABEL, word), piece(_PIECE, secrets.token_bytes(64))]
         self._log = stack.places.logs / f"{self._name}.log"
 
@@ -56,19 +54,18 @@ class Canary:
             "properties": {"delivery_mode": 2},
         }
         self._management.call("POST", f"/api/exchanges/{self._vhost}/amq.default/publish", message)
-        store = objects.admin(self._stack.places, self._stack.ports).s3
-        body = self._body
+        store, body = objects.admin(self._stack.places, self._stack.ports).s3, self._body
         store.put_object(self._bucket, self._name, io.BytesIO(body), len(body), "application/octet-stream")
         with open(os.open(self._log, os.O_WRONLY | os.O_CREAT, 0o600), "wb") as log:
             log.write(self._body + b"\n")
 
-    def settle_mongo(self) -> None:
-        """Have MongoDB write its files now: a search sees what is on the disk, and a checkpoint comes once a minute."""
+    def flush_mongodb(self) -> None:
+        """Make MongoDB write its files now, not at its next checkpoint (once a minute): a search reads the disk."""
         with mongo.admin_client(self._stack.places, self._stack.ports) as client:
             client.admin.command("fsync")
 
-    def seen(self, found: Found) -> dict[str, int]:
-        """In how many of its forms the canary was found, by where it was planted."""
+    def forms_found(self, found: Found) -> dict[str, int]:
+        """Return the number of the canary's forms that were found, by the place where it was planted."""
         servers = self._stack.places.servers
         places = {
             "a collection": servers / "mongodb",
@@ -82,12 +79,12 @@ class Canary:
             for name, path in places.items()
         }
 
-    def without(self, found: Found) -> list[str]:
-        """What was found that isn't the canary's, as lines to show."""
-        return tidy(hit for hit in found.hits if hit.label not in (_LABEL, _PIECE))
+    def other_hits(self, found: Found) -> list[str]:
+        """Return the hits that aren't the canary's, as lines to print."""
+        return hit_lines(hit for hit in found.hits if hit.label not in (_LABEL, _PIECE))
 
     def remove(self) -> None:
-        """Take it away again from all four places; doing it twice is fine."""
+        """Remove the canary from all four places; a second call does nothing."""
         with mongo.admin_client(self._stack.places, self._stack.ports) as client:
             client.drop_database(self._name)
         self._management.call("DELETE", f"/api/queues/{self._vhost}/{self._name}", absent_is_fine=True)

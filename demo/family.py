@@ -1,4 +1,4 @@
-"""A family for one telling of the story: everything about it is drawn anew, so that a hit can mean only one thing."""
+"""A random family for one run of the demo. Its words are new, so a hit in a search can only come from this run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
 
-# Beginnings and endings of names with the letters that careless software loses.
+# Names with letters that software often gets wrong.
 _GIVEN = ("Żaneta", "Þórdís", "Siobhán", "Çağla", "Bronisława", "Anaïsa", "Ngọcanh", "Václava", "Eðvarda", "Øyvind")
 _SYLLABLES = ("bra", "dě", "fjo", "gwy", "hül", "kve", "lø", "mró", "ndę", "pša", "qui", "rzo", "ské", "tłu", "vyš")
 _ENDINGS = ("łowicz", "jørnsen", "ççelik", "ářová", "úlfsson", "ñuelos", "õigaste", "żewska")
@@ -18,7 +18,7 @@ _INWARD = "ABDEFGHJLNPQRSTUWXYZ"
 
 
 def without_accents(text: str) -> str:
-    """As somebody types it who has only a British keyboard."""
+    """Return the text as typed on a British keyboard."""
     plain = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
     return plain.replace("ł", "l").replace("Ł", "L").replace("ø", "o").replace("Ø", "O")
 
@@ -62,7 +62,7 @@ class Family:
 
     @cached_property
     def words(self) -> dict[str, str]:
-        """Everything about them that must be found nowhere, by what it is."""
+        """The texts that no search may find, by what they are."""
         return {
             "the family's name": self.surname,
             "the first parent's name": self.by_post.name,
@@ -86,8 +86,8 @@ class Family:
         }
 
 
-def draw() -> Family:
-    """A family that nobody has, at addresses that nobody answers (Ofcom's numbers for drama, RFC 2606's domains)."""
+def random_family() -> Family:
+    """Return an invented family; no real person has its numbers (Ofcom's for drama) and domains (RFC 2606)."""
     surname = (_name(2) + secrets.choice(_ENDINGS)).capitalize()
     first, second = secrets.SystemRandom().sample(_GIVEN, 2)
     child = (_name(3) + "ëk").capitalize()

@@ -1,11 +1,10 @@
-"""A scan for those who bring none: an EHC plan of several pages, all pictures and no text, as a scanner makes it."""
+"""The demo's sample scan: an EHC plan of several pages, images without text, as a scanner produces it."""
 
 from __future__ import annotations
 
 import io
 import json
 import random
-from collections.abc import Sequence
 
 import pikepdf
 import typst
@@ -15,7 +14,8 @@ from demo.family import Family
 
 _DOTS_PER_INCH = 100
 _PAGE_POINTS = (595, 842)
-# What is written comes in as values, so that nothing in it is taken for markup.
+_PAGES = 4
+# The texts are passed as values, so that typst doesn't read them as markup.
 _PLAN = """
 #let plan = json(bytes(sys.inputs.plan))
 #set page(paper: "a4", margin: 2.6cm, footer: align(center, context counter(page).display("1 / 1", both: true)))
@@ -34,17 +34,13 @@ _PLAN = """
 
 
 def sample_plan(family: Family) -> bytes:
-    """A scanned plan of this family's child."""
+    """Return a scanned plan of this family's child, as a PDF."""
     child = f"{family.child_given_name} {family.surname}, born {family.child_born:%-d %B %Y}"
-    return scanned_plan([child, ", ".join(family.address), family.wish, family.action, family.outcome])
-
-
-def scanned_plan(lines: Sequence[str], *, pages: int = 4, seed: int = 0) -> bytes:
-    """A PDF of `pages` pictures with the lines on each of them, speckled and askew like paper on glass."""
-    values = json.dumps({"lines": list(lines), "pages": pages})
+    lines = [child, ", ".join(family.address), family.wish, family.action, family.outcome]
+    values = json.dumps({"lines": lines, "pages": _PAGES})
     drawn = typst.compile(_PLAN.encode(), format="png", ppi=_DOTS_PER_INCH, sys_inputs={"plan": values})
     document = pikepdf.new()
-    noise = random.Random(seed)  # noqa: S311 (specks of dust)
+    noise = random.Random(0)  # noqa: S311 (specks of dust)
     for picture in drawn if isinstance(drawn, list) else [drawn]:
         if picture is not None:
             _add_page(document, *_scan(picture, noise))
@@ -54,7 +50,7 @@ def scanned_plan(lines: Sequence[str], *, pages: int = 4, seed: int = 0) -> byte
 
 
 def _scan(drawn: bytes, noise: random.Random) -> tuple[bytes, int, int]:
-    """The page as a scanner sees it: a JPEG with its width and height."""
+    """Return the page as a scanner produces it, speckled and slightly rotated: a JPEG with its width and height."""
     paper = Image.open(io.BytesIO(drawn)).convert("L").point(lambda shade: 30 + shade * 213 // 255)
     draw = ImageDraw.Draw(paper)
     for _ in range(900):

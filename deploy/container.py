@@ -1,6 +1,6 @@
-"""What a container of our image runs: `SERVICE api|worker`, `provision`, `definitions`, `disks`, `broker …`, `clock …`.
+"""The entry point of the image: `SERVICE api|worker`, `provision`, `definitions`, `disks`, `broker …`, `clock …`.
 
-The last two are commands of `forgetmenot`.
+`broker` and `clock` are commands of `forgetmenot`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ USAGE = f"usage: {'|'.join(SERVICES)} api|worker, or provision, or definitions, 
 def main(arguments: list[str]) -> int:
     match arguments:
         case [service, "api"] if service in SERVICES:
-            command = api_command(service, f"0.0.0.0:{API_PORT}", "/tmp")  # noqa: S108 - in a container of its own
+            command = api_command(service, f"0.0.0.0:{API_PORT}", "/tmp")  # noqa: S108 - the container's own /tmp
         case [service, "worker"] if service in SERVICES:
             command = worker_command(service)
         case ["provision" | "definitions" as task]:
@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> int:
             print(USAGE, file=sys.stderr)  # noqa: T201
             return 2
     os.environ["FMN_SERVICE"] = arguments[0]
-    os.execv(command[0], command)  # noqa: S606 - so that the service itself gets the signals
+    os.execv(command[0], command)  # noqa: S606 - exec, so that the service gets the signals
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""How much room is on the disks under the servers, for those who may not look there themselves.
+"""Report the free space of the servers' disks to services, which have no access to them.
 
-In a container of its own, which has the servers' volumes mounted as `/disks/<server>`, read-only, and a uid that owns
-nothing there: all it needs is the file system's own numbers. `GET /rabbitmq` answers {"free", "total"} in bytes.
+Runs in its own container, with the servers' volumes mounted read-only as `/disks/<server>` and a uid that owns nothing
+there: statvfs needs no more. `GET /rabbitmq` returns {"free", "total"} in bytes.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 5
 
     def do_GET(self) -> None:
-        found = _room(self.path.strip("/"))
-        body = json.dumps(found).encode()
-        self.send_response(200 if found else 404)
+        space = _space(self.path.strip("/"))
+        body = json.dumps(space).encode()
+        self.send_response(200 if space else 404)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: it is asked every few seconds."""
+        """Log nothing: requests arrive every few seconds."""
 
 
-def _room(name: str) -> dict[str, int] | None:
-    """The room on one of the disks that lie here; None for any other name."""
-    here = {folder.name: folder for folder in DISKS.iterdir()}
-    if name not in here:
+def _space(name: str) -> dict[str, int] | None:
+    """Return the space on a mounted disk; None for an unknown name."""
+    disks = {folder.name: folder for folder in DISKS.iterdir()}
+    if name not in disks:
         return None
-    found = os.statvfs(here[name])
+    found = os.statvfs(disks[name])
     return {"free": found.f_bavail * found.f_frsize, "total": found.f_blocks * found.f_frsize}
 
 
 @contextmanager
 def serving(host: str, port: int) -> Iterator[ThreadingHTTPServer]:
-    """Answer on this address meanwhile, from threads of its own."""
+    """Serve on this address, in separate threads, while the block runs."""
     with ThreadingHTTPServer((host, port), _Handler) as server:
         thread = threading.Thread(target=server.serve_forever, name="disks")
         thread.start()
@@ -58,8 +58,8 @@ def serving(host: str, port: int) -> Iterator[ThreadingHTTPServer]:
 
 
 def main() -> int:
-    over = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: over.set())
-    with serving("0.0.0.0", PORT):  # noqa: S104 - in a container of its own
-        over.wait()
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    with serving("0.0.0.0", PORT):  # noqa: S104 - in a container
+        stop.wait()
     return 0

@@ -1,7 +1,7 @@
-"""A container's health check: exit 0 when its process does its work. Standard library alone: it runs every few seconds.
+"""A container's health check, run every few seconds with the standard library alone: exit 0 when its process works.
 
-`api` asks /readyz, which asks the servers that the service needs. `worker` sees that the queue was reached and that a
-connection to the broker stands now. `disks` asks for one.
+`api` requests /readyz, which checks the servers that the service needs. `worker` checks that the queue was reached and
+that a connection to the broker is open. `disks` requests one disk's space.
 """
 
 import http.client
@@ -20,7 +20,7 @@ def answers(path: str, port: int = 8000) -> bool:
 
 
 def worker_is_ready(ready_file: str, amqp_port: int, tables: tuple[str, ...] = ("tcp", "tcp6")) -> bool:
-    """Whether the ready file is there and the kernel knows of an open connection to that port."""
+    """Return whether the ready file exists and the kernel lists an open connection to that port."""
     if not os.path.exists(ready_file):
         return False
     wanted = f":{amqp_port:04X}"

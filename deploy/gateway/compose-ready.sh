@@ -1,6 +1,6 @@
 #!/bin/sh
-# Ready: the configuration is loaded and served. Asked on a port that only the container itself can reach, with whichever
-# client its image has.
+# The gateway is ready when it serves its configuration. The request goes to a port that only the container can reach,
+# with the client that the image has.
 if command -v wget >/dev/null; then
   exec wget -q -T 3 -O /dev/null http://127.0.0.1:2020/
 fi

@@ -1,8 +1,8 @@
-"""Makes `.venv` on a machine that has Python 3.11 or newer and nothing else for it: no pip, no venv module, no root.
+"""Create `.venv` on a machine that has Python 3.11 or newer; needs no pip, no venv module and no root.
 
-Run as `python3 -I deploy/local/bootstrap.py [--bench]`, with the standard library alone. uv does the work: the one on
-PATH, or else one version of it, fetched from the package index under `.local/packages/uv/` and compared with its digest
-below. `--bench` brings what the benchmarks compare with too; once it is there it stays.
+Run as `python3 -I deploy/local/bootstrap.py [--bench]`; uses the standard library alone. uv does the work: the uv on
+PATH, or one version of it from the package index, stored under `.local/packages/uv/` and checked against the digest
+below. `--bench` also installs the packages that the benchmarks compare with; later runs keep them.
 """
 
 import base64
@@ -26,8 +26,8 @@ UV_SHA256 = "d7f459fe4fd247d830351c75686d3996ace3c6f3f728eb0e85a30b7ada0cef19"
 UV_OLDEST = (0, 9)
 PYTHON_OLDEST = (3, 11)
 SYSTEM_CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"
-OTHERWISE = "use `docker compose up` instead."
-_BENCH = "bench\n"  # the stamp's second line
+USE_COMPOSE = "use `docker compose up` instead."
+_BENCH = "bench\n"  # the second line of the stamp file
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -36,73 +36,68 @@ def local() -> str:
 
 
 def require_machine() -> None:
-    """End with one sentence on a machine that can't run the embedded stack."""
+    """Exit with one sentence on a machine that can't run the embedded stack."""
     if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
-        sys.exit(
-            "The embedded stack needs Linux on x86-64 and this is "
-            f"{platform.system()} on {platform.machine()}: {OTHERWISE}"
-        )
+        here = f"{platform.system()} on {platform.machine()}"
+        sys.exit(f"The embedded stack needs Linux on x86-64 and this is {here}: {USE_COMPOSE}")
     if platform.libc_ver()[0] != "glibc":
-        sys.exit("The embedded stack needs a Linux with glibc (MongoDB's program does), such as Debian: " + OTHERWISE)
+        sys.exit("The embedded stack needs a Linux with glibc (for mongod), such as Debian: " + USE_COMPOSE)
     rabbit = shutil.which("rabbitmq-server") or os.path.exists("/usr/lib/rabbitmq/bin/rabbitmq-server")
     if not rabbit and not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        sys.exit(
-            "The embedded stack takes RabbitMQ from apt, which this machine lacks: install RabbitMQ, or " + OTHERWISE
-        )
+        sys.exit("The embedded stack gets RabbitMQ from apt and this machine has none: install it, or " + USE_COMPOSE)
 
 
 def require_python() -> None:
-    """Go on under a newer Python when this one is too old, or end with one sentence."""
+    """Restart under a newer Python when this one is too old, or exit with one sentence."""
     if sys.version_info >= PYTHON_OLDEST:
         return
     for minor in range(15, 10, -1):
         newer = shutil.which(f"python3.{minor}")
         if newer:
             os.execv(newer, [newer, "-I", os.path.abspath(__file__), *sys.argv[1:]])  # noqa: S606
-    sys.exit(f"Forget-me-not needs Python 3.11 or newer and this is {platform.python_version()}: {OTHERWISE}")
+    sys.exit(f"Forget-me-not needs Python 3.11 or newer and this is {platform.python_version()}: {USE_COMPOSE}")
 
 
 def index() -> str:
-    """The package index that this machine is told to use, or the public one."""
+    """Return the package index that the environment configures, or the one in uv.lock."""
     for name in ("UV_DEFAULT_INDEX", "UV_INDEX_URL", "PIP_INDEX_URL"):
         if os.environ.get(name):
             return os.environ[name].rstrip("/")
-    # The index that the lock file's packages come from.
     with open(os.path.join(PROJECT, "uv.lock"), encoding="utf-8") as file:
         named = re.search(r'registry = "([^"]+)"', file.read())
     if not named:
-        sys.exit("uv.lock names no package index: set UV_DEFAULT_INDEX, or " + OTHERWISE)
+        sys.exit("uv.lock names no package index: set UV_DEFAULT_INDEX, or " + USE_COMPOSE)
     return named[1]
 
 
 def fetch(url: str, accept: str = "*/*") -> bytes:
-    """What is at the address. urllib honours the proxy variables, and SSL_CERT_FILE through OpenSSL."""
+    """Return the content of a URL. urllib honours the proxy variables, and SSL_CERT_FILE through OpenSSL."""
     parts = urllib.parse.urlsplit(url)
     headers = {"Accept": accept}
     if parts.username:
-        words = "{}:{}".format(urllib.parse.unquote(parts.username), urllib.parse.unquote(parts.password or ""))
-        headers["Authorization"] = "Basic " + base64.b64encode(words.encode()).decode()
+        credentials = urllib.parse.unquote(f"{parts.username}:{parts.password or ''}")
+        headers["Authorization"] = "Basic " + base64.b64encode(credentials.encode()).decode()
         url = urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
     if urllib.parse.urlsplit(url).scheme not in ("https", "http", "file"):
-        sys.exit(f"The package index's address {url} isn't one that can be fetched.")
+        sys.exit(f"The package index's URL {url} must begin with https, http or file.")
     with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=120) as answer:  # noqa: S310
         return bytes(answer.read())
 
 
-def wheel_address() -> str:
-    page_address = index() + "/uv/"
-    page = fetch(page_address, "application/vnd.pypi.simple.v1+json, text/html;q=0.5").decode()
+def wheel_url() -> str:
+    page_url = index() + "/uv/"
+    page = fetch(page_url, "application/vnd.pypi.simple.v1+json, text/html;q=0.5").decode()
     try:
         found = [entry["url"] for entry in json.loads(page)["files"] if entry["filename"] == UV_WHEEL]
     except ValueError:
         found = [html.unescape(link) for link in re.findall(r'href="([^"]+)"', page) if UV_WHEEL in link]
     if not found:
-        sys.exit(f"The package index at {index()} doesn't offer {UV_WHEEL}: install uv, or {OTHERWISE}")
-    return urllib.parse.urljoin(page_address, str(found[0]))
+        sys.exit(f"The package index at {index()} doesn't offer {UV_WHEEL}: install uv, or {USE_COMPOSE}")
+    return urllib.parse.urljoin(page_url, str(found[0]))
 
 
 def installed_uv() -> str:
-    """The uv on PATH, unless it is too old to read the lock file; empty without one."""
+    """Return the path of an installed uv that can read the lock file, or an empty string."""
     path = shutil.which("uv")
     if path:
         answer = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)  # noqa: S603
@@ -112,19 +107,19 @@ def installed_uv() -> str:
     return ""
 
 
-def fetched_uv() -> str:
-    """The uv under `.local/packages/uv/`, fetched the first time."""
+def downloaded_uv() -> str:
+    """Return the path of the uv under `.local/packages/uv/`; download it the first time."""
     folder = os.path.join(local(), "packages", "uv", UV_VERSION)
     program = os.path.join(folder, "uv")
     if os.path.exists(program):
         return program
-    print(f"fetching uv {UV_VERSION}, which sets up the Python environment (once)", flush=True)  # noqa: T201
+    print(f"downloading uv {UV_VERSION}, which sets up the Python environment (once)", flush=True)  # noqa: T201
     try:
-        content = fetch(wheel_address())
+        content = fetch(wheel_url())
     except (urllib.error.URLError, OSError) as error:
-        sys.exit(f"uv isn't installed and can't be fetched from {index()} ({error}): install uv, or {OTHERWISE}")
+        sys.exit(f"uv isn't installed and can't be downloaded from {index()} ({error}): install uv, or {USE_COMPOSE}")
     if hashlib.sha256(content).hexdigest() != UV_SHA256:
-        sys.exit(f"What {index()} gave as {UV_WHEEL} isn't that file: its SHA-256 differs.")
+        sys.exit(f"{UV_WHEEL} from {index()} has another SHA-256 than expected.")
     os.makedirs(folder, mode=0o700, exist_ok=True)
     wheel = os.path.join(folder, "uv.whl")
     with open(wheel, "wb") as file:
@@ -140,19 +135,19 @@ def fetched_uv() -> str:
 
 
 def sync(bench: bool = False) -> None:
-    """Bring `.venv` to what the lock file says, unless it was brought there already."""
+    """Install what the lock file names into `.venv`, unless that is already done."""
     digest = hashlib.sha256()
     for name in ("pyproject.toml", "uv.lock"):
         with open(os.path.join(PROJECT, name), "rb") as file:
             digest.update(file.read())
-    # The environment names its folder inside itself: one that was copied elsewhere is made anew.
+    # The environment contains its own absolute path, so a copied checkout needs a new one.
     wanted = f"{digest.hexdigest()} {PROJECT}\n"
     stamp = os.path.join(PROJECT, ".venv", "forgetmenot-synced")
     synced = ""
     if os.path.exists(stamp):
         with open(stamp) as file:
             synced = file.read()
-    # Neither a plain set-up nor a new lock file takes the benchmarks' packages away from somebody who has them.
+    # Once installed, the benchmarks' packages stay after a plain set-up and after a change of the lock file.
     if bench or synced.endswith(_BENCH):
         wanted += _BENCH
     if synced == wanted:
@@ -163,19 +158,19 @@ def sync(bench: bool = False) -> None:
     env["TMPDIR"] = os.path.join(local(), "packages", "uv-temp")  # uv leaves a lock there
     os.makedirs(env["TMPDIR"], mode=0o700, exist_ok=True)
     if os.path.exists(SYSTEM_CERTIFICATES):
-        # Like apt and Python, and unlike uv by itself, trust whom the machine trusts. (The older name, and the newer.)
+        # Trust the machine's certificates, which uv doesn't by default. (Its older and its newer setting.)
         env.setdefault("UV_NATIVE_TLS", "true")
         env.setdefault("UV_SYSTEM_CERTS", "true")
     uv = installed_uv()
     home = os.path.expanduser("~")
     if not uv or not os.access(home, os.W_OK):
         env.setdefault("UV_CACHE_DIR", os.path.join(local(), "packages", "uv-cache"))
-    uv = uv or fetched_uv()
+    uv = uv or downloaded_uv()
     command = [uv, "sync", "--frozen", "--python", sys.executable]
     if wanted.endswith(_BENCH):
         command += ["--group", "bench"]
     if subprocess.run(command, cwd=PROJECT, env=env, check=False).returncode:  # noqa: S603
-        sys.exit("The Python environment could not be made; uv's words are above.")
+        sys.exit("The Python environment could not be created; uv's messages are above.")
     with open(stamp, "w") as file:
         file.write(wanted)
 

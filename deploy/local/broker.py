@@ -1,4 +1,4 @@
-"""The embedded RabbitMQ: everything on loopback, management and distribution included, and an epmd of its own."""
+"""The embedded RabbitMQ. It has its own epmd; every port, management and distribution included, is on loopback."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from urllib.parse import quote
 
 import requests
 
+from deploy import direct_http
 from deploy.local.errors import StackError
 from deploy.local.keys import ensure_text
 from deploy.local.machine import listens
-from deploy.local.packages import rabbit
-from deploy.local.places import Places, Ports, private_folder, write_private
+from deploy.local.packages import find_rabbitmq
+from deploy.local.places import ADMINISTRATOR, Places, Ports, private_folder, write_private
 from deploy.local.processes import Program
 from deploy.rabbitmq.definitions import administrator
 
-ADMINISTRATOR = "fmn-admin"
-
 
 def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program:
-    """rabbitmq-server in the foreground, logging to its standard output."""
-    server = rabbit(places.packages, say)
+    """Return rabbitmq-server, in the foreground and logging to standard output. `say` gets progress texts."""
+    server = find_rabbitmq(places.packages, say)
     data = private_folder(places.servers / "rabbitmq")
     config = private_folder(places.run / "rabbitmq")
     definitions = write_private(config / "definitions.json", first_definitions(places))
@@ -36,7 +35,7 @@ def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program
         f"management.load_definitions = {definitions}\n"
         "log.console = true\nlog.console.level = info\nlog.file = false\n"
         "loopback_users = none\n"
-        # The write-ahead log is written whole before it is cut: at 512 MB it would outlive a day's events.
+        # RabbitMQ deletes a write-ahead log once it is full: 512 MB, the default, would keep more than a day's events.
         "raft.wal_max_size_bytes = 64000000\n",
     )
     write_private(config / "advanced.config", "[{kernel, [{inet_dist_use_interface, {127,0,0,1}}]}].\n")
@@ -59,12 +58,12 @@ def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program
         "ERL_EPMD_ADDRESS": "127.0.0.1",
         "ERL_EPMD_PORT": str(ports["epmd"]),
         "ERL_CRASH_DUMP": "/dev/null",  # a dump holds the node's memory, messages included
-        # The schedulers don't spin while idle, which two cores shared by four services notice.
-        # An orderly stop takes 20 ms, and then one application hangs for 6 s more unless it is given a time.
+        # Schedulers that busy-wait slow down four services on two cores.
+        # An orderly stop takes 20 ms; then one application hangs for 6 s more without a timeout.
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
             "+sbwt none +sbwtdcpu none +sbwtdio none -kernel shutdown_timeout 2000"
         ),
-        # The script then becomes the Erlang machine, which stops in an orderly way on SIGTERM by itself.
+        # The script then execs the Erlang VM, which stops in an orderly way on SIGTERM.
         "RUNNING_UNDER_SYSTEMD": "true",
     }
     if server.library_folders:
@@ -80,17 +79,17 @@ def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program
 
 
 def admin_password(places: Places) -> str:
-    """The administrator's password, made the first time."""
+    """Return the administrator's password; create it the first time."""
     return ensure_text(places.admin / "rabbitmq-password")
 
 
 def first_definitions(places: Places) -> str:
-    """What a broker is to load when it first starts: its administrator, and no `guest`."""
+    """Return the definitions, as JSON, for a new broker: its administrator, and no `guest`."""
     return json.dumps(administrator(ADMINISTRATOR, admin_password(places)))
 
 
 def answers(places: Places, ports: Ports) -> bool:
-    """True when it takes messages, and its management API knows the administrator."""
+    """Return whether the broker listens for messages and its management API accepts the administrator."""
     if not listens(ports["amqp"]) or not listens(ports["rabbitmq-management"]):
         return False
     try:
@@ -102,7 +101,7 @@ def answers(places: Places, ports: Ports) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Management:
-    """RabbitMQ's management API, as its administrator."""
+    """A client of RabbitMQ's management API with the administrator's account."""
 
     url: str
     password: str = field(repr=False)
@@ -112,12 +111,9 @@ class Management:
         return cls(url=f"http://127.0.0.1:{ports['rabbitmq-management']}", password=admin_password(places))
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None, absent_is_fine: bool = False) -> Any:
-        """Call the API; raises StackError with the answer's status, and answers the parsed body."""
-        with requests.Session() as session:
-            session.trust_env = False
-            answer = session.request(
-                method, self.url + path, json=body, auth=(ADMINISTRATOR, self.password), timeout=20
-            )
+        """Call the API and return the parsed body. Raises StackError with the status of a refusal."""
+        auth = (ADMINISTRATOR, self.password)
+        answer = direct_http.request(method, self.url + path, json=body, auth=auth, timeout=20)
         if answer.status_code == 404 and absent_is_fine:
             return None
         if not answer.ok:
@@ -128,12 +124,12 @@ class Management:
         self.call("POST", "/api/definitions", definitions)
 
     def drop(self, vhost: str, accounts: list[str]) -> None:
-        """Drop a vhost with its queues, and the accounts."""
+        """Delete a vhost with its queues, and the accounts."""
         self.call("DELETE", f"/api/vhosts/{quote(vhost, safe='')}", absent_is_fine=True)
         for account in accounts:
             self.call("DELETE", f"/api/users/{quote(account, safe='')}", absent_is_fine=True)
 
     def queues(self, vhost: str) -> dict[str, int]:
-        """Messages by queue, unacknowledged ones included."""
+        """Return the number of messages by queue, unacknowledged ones included."""
         found = self.call("GET", f"/api/queues/{quote(vhost, safe='')}", absent_is_fine=True) or []
         return {queue["name"]: int(queue.get("messages", 0)) for queue in found}

@@ -1,12 +1,12 @@
-"""Keeps one server or service: starts it, hears when its supervisor is gone, and leaves none of its processes behind.
+"""Run one server or service, and stop it and all its child processes when the process that asked for it ends.
 
-Run as `python -I -S keeper.py` with the standard library alone. One line of JSON on standard input says what to
-start: {command, cwd, env, log, grace_s, stop_signal, remove}. Standard input then stays open: its end asks for an
-orderly stop, and is also what a killed supervisor leaves behind. On standard output: `started <pid>`, then
-`exited <code>` (128 + n for signal n). `remove` lists files that go when the command has ended.
+Run as `python -I -S keeper.py`; uses the standard library alone. Standard input: one line of JSON,
+{command, cwd, env, log, grace_s, stop_signal, remove}, where `remove` lists files to delete when the command has ended.
+Then it stays open. Its end, which also follows when the supervisor is killed, asks for an orderly stop. Standard
+output: `started <pid>`, then `exited <code>` (128 + n for signal n).
 
-Why a process of its own: a server's helpers (RabbitMQ's epmd) detach from it, and a parent-death signal reaches a
-direct child only. As a child subreaper the keeper inherits whatever detaches and ends that too.
+Why a separate process: a server's helpers (RabbitMQ's epmd) detach from it, and a parent-death signal reaches a direct
+child only. The keeper is a child subreaper: detached processes become its children, and it stops them too.
 """
 
 import ctypes
@@ -30,13 +30,13 @@ def _prctl(option: int, value: int) -> None:
 
 
 def _say(line: str) -> None:
-    """Tell the supervisor; it may be gone already, and then nobody needs to know."""
+    """Write a line to the supervisor, unless it has ended."""
     with suppress(BrokenPipeError):
         os.write(1, f"{line}\n".encode())
 
 
 def _start(spec: dict[str, Any]) -> int:
-    """Start the command in a session of its own and answer with its process id."""
+    """Start the command in its own session and return its process id."""
     keeper = os.getpid()
     log = os.open(spec["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     pid = os.fork()
@@ -64,7 +64,7 @@ def _start(spec: dict[str, Any]) -> int:
 
 
 def _descendants() -> list[int]:
-    """Process ids below this one, however deep."""
+    """Return the process ids of all descendants of this process."""
     children: dict[int, list[int]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit():
@@ -88,7 +88,7 @@ def _send(pids: list[int], number: int) -> None:
 
 
 class Keeper:
-    """The loop around one started command."""
+    """Supervises one started command."""
 
     def __init__(self, spec: dict[str, Any]) -> None:
         self.spec = spec
@@ -104,13 +104,13 @@ class Keeper:
         _say(f"started {self.pid}")
 
     def stop(self) -> None:
-        """Ask the command to stop; it is killed once its grace is over."""
+        """Send the stop signal; `run` kills the command after `grace_s` seconds."""
         if self.stop_at is None:
             self.stop_at = time.monotonic() + self.spec["grace_s"]
             _send([self.pid], self.spec["stop_signal"])
 
     def reap(self) -> bool:
-        """Collect what ended; False when no child is left at all."""
+        """Collect ended children; return False when no child is left."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -145,7 +145,7 @@ class Keeper:
         return self.code
 
     def sweep(self) -> None:
-        """End what the command left behind: politely for a second, then not."""
+        """Stop the remaining descendants: SIGTERM for a second, then SIGKILL."""
         number, until = signal.SIGTERM, time.monotonic() + 1
         while self.reap():
             _send(_descendants(), number)

@@ -1,4 +1,4 @@
-"""Keys and secrets of one set of names, made once and kept in files that their owner alone may read."""
+"""Keys and secrets of one prefix (`FMN_NAMES`), created once and kept in files that only their owner can read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from deploy.local.places import SERVICES, private_folder, write_private
+from deploy.local.places import private_folder, write_private
+from shared.events import SERVICES
 from shared.security.signing import make_key
 
 _SIGNING = {service: ("token", "receipt") for service in SERVICES} | {
@@ -21,7 +22,7 @@ _SEARCH_KEY_BYTES = 32
 
 
 def ensure_keys(run: Path) -> Path:
-    """Make what is missing under `run/secrets/` and write `run/public-keys.json`; answers the latter.
+    """Create the missing keys under `run/secrets/`, write `run/public-keys.json` and return the latter's path.
 
     Per service: master-keys/1.key, search.key, token.jwk, receipt.jwk (consent: certificate.jwk,
     consent_receipt.jwk and ledger.jwk too); for the local issuer: issuer.jwk.
@@ -37,7 +38,7 @@ def ensure_keys(run: Path) -> Path:
 
 
 def ensure_text(path: Path) -> str:
-    """A password kept in a file, made the first time."""
+    """Return the password in a file; create it the first time."""
     if not path.exists():
         write_private(path, secrets.token_urlsafe(32))
     return path.read_text()
@@ -49,7 +50,7 @@ def _ensure_random(path: Path, size: int) -> None:
 
 
 def _ensure_jwk(path: Path, service: str, use: str) -> dict[str, Any]:
-    """The public half of an Ed25519 key, which names its service, its use and its validity."""
+    """Return the public half of an Ed25519 key, with its service, use and validity; create it the first time."""
     if not path.exists():
         write_private(path, json.dumps(make_key(service, use, datetime.now(UTC))[0]))
     return {name: value for name, value in json.loads(path.read_text()).items() if name != "d"}

@@ -1,4 +1,4 @@
-"""What the machine offers: whether the stack can run on it, and who holds a port that it needs."""
+"""Checks of the machine: whether the stack can run on it, and which ports are free."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from pathlib import Path
 
 from deploy.local.errors import PortTaken, UnsupportedMachine
 
-_NAMED = 3  # of the ports in use: whoever holds the rest is seldom somebody else
+_MOST_NAMED = 3  # one process usually has all the ports in use, so the first few say enough
 
 
 def require_supported() -> None:
-    """Raise UnsupportedMachine unless this is Linux on x86-64, where mongod's and weed's wheels run."""
+    """Raise UnsupportedMachine unless this is Linux on x86-64, which the wheels of mongod and weed need."""
     if not sys.platform.startswith("linux") or platform.machine() != "x86_64":
         raise UnsupportedMachine(
             f"The embedded stack needs Linux on x86-64 and this is {platform.system()} on {platform.machine()}: "
@@ -25,7 +25,7 @@ def require_supported() -> None:
 
 
 def require_free(ports: Iterable[tuple[str, int]]) -> None:
-    """Raise PortTaken naming each port in use and its owner."""
+    """Raise PortTaken, which names the ports in use and their owners. ports: (name, port) pairs."""
     taken = []
     for name, port in ports:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -35,15 +35,15 @@ def require_free(ports: Iterable[tuple[str, int]]) -> None:
             except OSError:
                 taken.append(f"{port} (for {name}) is held by {owner_of(port)}")
     if taken:
-        more = f" (and {len(taken) - _NAMED} more)" if len(taken) > _NAMED else ""
+        more = f" (and {len(taken) - _MOST_NAMED} more)" if len(taken) > _MOST_NAMED else ""
         raise PortTaken(
-            f"Port {'; port '.join(taken[:_NAMED])}{more}. Stop what holds it, or set FMN_PORT_BASE to move all of "
-            "the stack's ports."
+            f"Port {'; port '.join(taken[:_MOST_NAMED])}{more}. Stop that process, or set FMN_PORT_BASE to move all "
+            "ports of the stack."
         )
 
 
 def owner_of(port: int) -> str:
-    """Who listens on a TCP port, as `process 123 (command)`; what can't be read is said to be so."""
+    """Return the process that listens on a TCP port, as `process 123 (command)`, or a text that says it is hidden."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         try:
@@ -61,11 +61,11 @@ def owner_of(port: int) -> str:
             words = (entry / "cmdline").read_bytes().split(b"\0")
             command = " ".join(word.decode(errors="replace") for word in words if word)
             return f"process {entry.name} ({command[:80]})"
-    return "a process of another user, which this one may not see"
+    return "a process of another user"
 
 
 def _open_files(process: Path) -> set[str]:
-    """What a process holds open; empty for another user's, and for one that ended meanwhile."""
+    """Return the targets of a process's open files; empty for another user's process and for one that has ended."""
     found: set[str] = set()
     with suppress(OSError):
         for link in (process / "fd").iterdir():
@@ -75,14 +75,14 @@ def _open_files(process: Path) -> set[str]:
 
 
 def free_port() -> int:
-    """A port that nothing listens on just now."""
+    """Return a port that is free at this moment."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def is_free(port: int) -> bool:
-    """True when the loopback port could be listened on just now."""
+    """Return whether the loopback port can be bound at this moment."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             probe.bind(("127.0.0.1", port))
@@ -92,7 +92,7 @@ def is_free(port: int) -> bool:
 
 
 def listens(port: int) -> bool:
-    """True when something accepts connections on the loopback port."""
+    """Return whether a process accepts connections on the loopback port."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=0.5):
             return True

@@ -1,7 +1,7 @@
-"""The embedded mail server: takes every message and writes it to a folder, as its recipient would have it.
+"""The embedded mail server: accepts every message and writes it to a folder as the recipient would receive it.
 
-Run as `python -m deploy.local.mailcatcher PORT FOLDER`. A mailbox whose local part begins with `refuses` is refused
-(550), so that what happens to undeliverable mail can be seen without a mail server that is broken.
+Run as `python -m deploy.local.mailcatcher PORT FOLDER`. It refuses a mailbox whose local part begins with `refuses`
+(550), so that undeliverable mail can be tried out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LIMIT_BYTES = 50 * 2**20
 
 
 class ToFolder:
-    """Writes each message to a file of its own, whole or not at all."""
+    """Writes each message to its own file, atomically."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,7 +49,7 @@ class ToFolder:
 
 
 async def serve(port: int, folder: Path) -> None:
-    """Take mail on the loopback port until SIGTERM."""
+    """Accept mail on the loopback port until SIGTERM."""
     folder.mkdir(parents=True, exist_ok=True)
     handler = ToFolder(folder)
     loop = asyncio.get_running_loop()

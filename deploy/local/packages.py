@@ -1,7 +1,7 @@
-"""RabbitMQ, and libraries that mongod misses, from the machine's own Debian or Ubuntu packages, without root.
+"""RabbitMQ, and shared libraries that mongod lacks, from the machine's Debian or Ubuntu packages, without root.
 
-apt works with state, lists and caches of its own under `packages/`, checks signatures as it always does, and installs
-nothing: the packages are unpacked beside it. An installed RabbitMQ is used as it is.
+apt keeps separate state, lists and caches under `packages/`, checks signatures as usual, and installs nothing: this
+module unpacks the packages there. An installed RabbitMQ is used as it is.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from deploy.local.errors import StackError, UnsupportedMachine
 from deploy.local.places import private_folder, write_private
 
 _INSTALLED = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-_HARD = ("--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces",
+_DEPENDS_OPTIONS = ("--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces",
          "--no-enhances")  # fmt: skip
 # Debian and Ubuntu renamed libcurl4 with the 64-bit time_t transition.
 _LIBRARY_PACKAGES = (
@@ -37,32 +37,32 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rabbit:
-    """A RabbitMQ to run: its server script, and what PATH and the library path must begin with."""
+class RabbitInstallation:
+    """The server script of a RabbitMQ, and the folders to prepend to PATH and to the library path."""
 
     script: Path
     bin_folders: tuple[Path, ...]
     library_folders: tuple[Path, ...]
 
 
-def rabbit(packages: Path, say: Say) -> Rabbit:
-    """The installed RabbitMQ, or the unpacked one, fetching it the first time (34 MB).
+def find_rabbitmq(packages: Path, say: Say) -> RabbitInstallation:
+    """Return the installed RabbitMQ, or the unpacked one, which is downloaded the first time (34 MB).
 
-    Raises UnsupportedMachine where there is no apt, StackError where apt can't bring it.
+    say: called with progress texts. Raises UnsupportedMachine without apt, and StackError when apt can't get it.
     """
     if _INSTALLED.exists() and shutil.which("erl"):
-        return Rabbit(script=_INSTALLED, bin_folders=(), library_folders=())
+        return RabbitInstallation(script=_INSTALLED, bin_folders=(), library_folders=())
     found = shutil.which("rabbitmq-server")
-    if found and Path(found).parent != Path("/usr/sbin"):  # Debian's wrapper there insists on being root
-        return Rabbit(script=Path(found), bin_folders=(), library_folders=())
+    if found and Path(found).parent != Path("/usr/sbin"):  # Debian's wrapper there needs root
+        return RabbitInstallation(script=Path(found), bin_folders=(), library_folders=())
     root = packages / "rabbitmq"
-    with _alone(packages):
+    with _locked(packages):
         if not (root / "complete").exists():
             _unpack_rabbit(packages, root, say)
         elif (unpacked_at := (root / "complete").read_text()) != str(root):
             _point_scripts(root, unpacked_at)  # FMN_LOCAL was moved or copied
             (root / "complete").write_text(str(root))
-    return Rabbit(
+    return RabbitInstallation(
         script=root / "usr/lib/rabbitmq/bin/rabbitmq-server",
         bin_folders=(root / "usr/bin", root / "usr/lib/rabbitmq/bin"),
         library_folders=library_folders(packages),
@@ -70,29 +70,29 @@ def rabbit(packages: Path, say: Say) -> Rabbit:
 
 
 def require_libraries(packages: Path, programs: Sequence[Path], say: Say) -> None:
-    """See that each program finds its shared libraries, fetching the ones the machine lacks."""
+    """Make each program's shared libraries available; download those that the machine lacks."""
     if missing_libraries(packages, programs):
-        with _alone(packages):
-            _bring_libraries(packages, programs, say)
+        with _locked(packages):
+            _download_libraries(packages, programs, say)
 
 
-def _bring_libraries(packages: Path, programs: Sequence[Path], say: Say) -> None:
+def _download_libraries(packages: Path, programs: Sequence[Path], say: Say) -> None:
     if not missing_libraries(packages, programs):
         return
-    say("fetching shared libraries that this machine lacks (once)")
+    say("downloading shared libraries that this machine lacks (once)")
     root = packages / "libraries"
     apt = _Apt(packages, say)
-    names = apt.not_installed(apt.closure(apt.known(_LIBRARY_PACKAGES), r"lib|zlib"))
-    apt.unpack(names, root)
+    names = apt.dependencies(apt.available(_LIBRARY_PACKAGES), r"lib|zlib")
+    apt.unpack([name for name in names if not _installed(name)], root)
     if still := missing_libraries(packages, programs):
         raise StackError(
-            f"{programs[0].name} needs shared libraries that this machine's packages don't bring: {', '.join(still)}. "
+            f"{programs[0].name} needs shared libraries that no package of this machine has: {', '.join(still)}. "
             "Install them, or use `docker compose up` instead."
         )
 
 
 def missing_libraries(packages: Path, programs: Sequence[Path]) -> list[str]:
-    """Names of shared libraries that the programs would not find."""
+    """Return the names of shared libraries that the programs would not find."""
     path = ":".join(map(str, library_folders(packages)))
     missing = set()
     for program in programs:
@@ -108,7 +108,7 @@ def missing_libraries(packages: Path, programs: Sequence[Path]) -> list[str]:
 
 
 def library_folders(packages: Path) -> tuple[Path, ...]:
-    """Folders of fetched libraries, for LD_LIBRARY_PATH; none on most machines."""
+    """Return the folders of downloaded libraries, for LD_LIBRARY_PATH; none on most machines."""
     root = packages / "libraries"
     return tuple(
         folder for folder in (root / "usr/lib/x86_64-linux-gnu", root / "lib/x86_64-linux-gnu") if folder.is_dir()
@@ -116,8 +116,8 @@ def library_folders(packages: Path) -> tuple[Path, ...]:
 
 
 @contextmanager
-def _alone(packages: Path) -> Iterator[None]:
-    """One at a time, threads and processes alike: all share apt's folders."""
+def _locked(packages: Path) -> Iterator[None]:
+    """Lock apt's folders, which all threads and processes share."""
     with (packages / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -126,22 +126,21 @@ def _alone(packages: Path) -> Iterator[None]:
 def _unpack_rabbit(packages: Path, root: Path, say: Say) -> None:
     say("RabbitMQ isn't installed: unpacking the distribution's packages (34 MB, once)")
     apt = _Apt(packages, say)
-    if not apt.known(["rabbitmq-server"]):
+    if not apt.available(["rabbitmq-server"]):
         raise StackError(
             "The machine's package sources don't offer rabbitmq-server (Debian's main and Ubuntu's universe do). "
             f"See {apt.log}; or use `docker compose up` instead."
         )
-    names = ["rabbitmq-server", *(name for name in apt.closure(["rabbitmq-server"], "erlang-"))]
-    apt.unpack(names, root)
+    apt.unpack(["rabbitmq-server", *apt.dependencies(["rabbitmq-server"], "erlang-")], root)
     _point_scripts(root, "")
     beam = next(iter((root / "usr/lib/erlang").glob("erts-*/bin/beam.smp")))
     crypto = (root / "usr/lib/erlang/lib").glob("crypto-*/priv/lib/crypto.so")
-    _bring_libraries(packages, [beam, *crypto], say)
+    _download_libraries(packages, [beam, *crypto], say)
     (root / "complete").write_text(str(root))
 
 
 def _point_scripts(root: Path, before: str) -> None:
-    """Tell Erlang's scripts where they lie now; `before` is where they lay, empty for the package's own place."""
+    """Set the root folder in Erlang's scripts. before: the root folder that they name; empty for the package's own."""
     old = f'ROOTDIR="{before}/usr/lib/erlang"' if before else "ROOTDIR=/usr/lib/erlang"
     scripts = [path for name in ("erl", "start") for path in (root / "usr/lib/erlang").glob(f"**/bin/{name}")]
     for script in scripts:
@@ -150,7 +149,7 @@ def _point_scripts(root: Path, before: str) -> None:
 
 
 class _Apt:
-    """apt with folders of its own, reading the machine's sources and keys."""
+    """apt with separate folders, and with the machine's sources and keys."""
 
     def __init__(self, packages: Path, say: Say) -> None:
         for tool in ("apt-get", "apt-cache", "dpkg-deb", "dpkg-query"):
@@ -169,17 +168,17 @@ class _Apt:
                  "DPkg::Pre-Invoke", "DPkg::Post-Invoke", "DPkg::Pre-Install-Pkgs")  # fmt: skip
         self.config = write_private(
             self.folder / "apt.conf",
-            # The machine's own hooks tidy the machine's own folders: none of them is to run for ours.
+            # The machine's hooks clean up the machine's folders and must not run for ours.
             "".join(f"#clear {hook};\n" for hook in hooks)
             + f'Dir::State "{quoted}/state";\nDir::State::lists "{quoted}/state/lists";\n'
             + f'Dir::Cache "{quoted}/cache";\nDir::Cache::archives "{quoted}/cache/archives";\n'
             + f'Dir::Log "{quoted}/log";\nDir::State::status "/var/lib/dpkg/status";\n'
-            # As root apt would download as user _apt, who may not enter our folders.
+            # As root, apt would download as user _apt, which can't enter our folders.
             + 'APT::Sandbox::User "root";\nAcquire::Languages "none";\nAcquire::Retries "3";\n'
             + 'APT::Get::AllowUnauthenticated "false";\nAcquire::AllowInsecureRepositories "false";\n',
         )
-        say("reading the package lists (apt, with folders of its own)")
-        # A third-party source may fail without harm: what matters is whether the packages are known afterwards.
+        say("reading the package lists (apt, with separate folders)")
+        # Not checked: a third-party source may fail, and `available` says whether the packages are there.
         self._run("apt-get", "update", check=False)
 
     def _run(self, tool: str, *words: str, check: bool = True) -> str:
@@ -197,22 +196,19 @@ class _Apt:
             raise StackError(f"`{tool} {words[0]}` failed; see {self.log}. Or use `docker compose up` instead.")
         return answer.stdout
 
-    def known(self, names: Sequence[str]) -> list[str]:
-        """Those of the packages that the machine's sources offer."""
+    def available(self, names: Sequence[str]) -> list[str]:
+        """Return those of the packages that the machine's sources offer."""
         answer = self._run("apt-cache", "policy", *names)
         offered = re.findall(r"^(\S+):\n  Installed: .*\n  Candidate: (?!\(none\))", answer, re.MULTILINE)
         return [name for name in names if name in offered]
 
-    def closure(self, names: Sequence[str], pattern: str) -> list[str]:
-        """What the packages depend on, themselves included, of those whose name begins with the pattern."""
+    def dependencies(self, names: Sequence[str], pattern: str) -> list[str]:
+        """Return the packages and all their dependencies, if their names begin with the pattern."""
         if not names:
             return []
-        lines = self._run("apt-cache", "depends", *_HARD, *names).splitlines()
+        lines = self._run("apt-cache", "depends", *_DEPENDS_OPTIONS, *names).splitlines()
         found = {line.split(":")[0] for line in lines if re.match(rf"({pattern})[\w.+-]*(:\w+)?$", line)}
-        return self.known(sorted(found))
-
-    def not_installed(self, names: Sequence[str]) -> list[str]:
-        return [name for name in names if not _installed(name)]
+        return self.available(sorted(found))
 
     def unpack(self, names: Sequence[str], root: Path) -> None:
         """Download the packages, signatures checked, and unpack them under `root`."""

@@ -1,4 +1,4 @@
-"""Where the embedded stack keeps what it keeps, and on which ports it listens."""
+"""The folders and ports of the embedded stack."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-SERVICES = ("case", "document", "consent", "notifier")
+from shared.events import SERVICES
+
 DEFAULT_PREFIX = "fmn"
+ADMINISTRATOR = "fmn-admin"  # the administrator's account on every server
 DEFAULT_PORT_BASE = 8400
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """Every port of one stack, counted from its base so that two stacks can run side by side."""
+    """All ports of one stack, as offsets from a base port, so that two stacks can run side by side."""
 
     base: int
 
@@ -24,7 +26,7 @@ class Ports:
 
     @property
     def servers(self) -> dict[str, int]:
-        """Port by what listens there."""
+        """Port by server."""
         offsets = {
             "mongodb": 17, "smtp": 25, "amqp": 72, "rabbitmq-management": 73, "rabbitmq-dist": 74, "epmd": 75,
             "s3": 80, "weed-master": 81, "weed-filer": 82, "weed-volume": 83,
@@ -62,7 +64,7 @@ class Places:
 
     @property
     def admin(self) -> Path:
-        """Secrets of the servers' own administrators, which no service is given."""
+        """Secrets of the servers' administrators; no service gets them."""
         return self.run / "secrets" / "admin"
 
     @property
@@ -70,23 +72,23 @@ class Places:
         return self.world / "mail"
 
     def run_of(self, prefix: str) -> Path:
-        """The run folder of one set of names: the stack's own for the default, a folder in it for others."""
+        """Return the run folder of a prefix: the stack's run folder for the default, a folder in it for others."""
         return self.run if prefix == DEFAULT_PREFIX else self.run / prefix
 
     def world_of(self, prefix: str) -> Path:
         return self.world if prefix == DEFAULT_PREFIX else self.world / prefix
 
     def make(self) -> None:
-        """Make the folders, readable by their owner alone."""
+        """Create the folders, readable by their owner only."""
         for folder in (self.root, self.packages, self.servers, self.logs, self.run, self.temp, self.admin, self.world,
                        self.mail):  # fmt: skip
             private_folder(folder)
 
 
 def places(root: Path, world: Path | None = None, packages: Path | None = None) -> Places:
-    """Places under `root`, made absolute once so that no child depends on a working directory.
+    """Return the folders under `root`, as absolute paths so that no child process depends on the working directory.
 
-    `packages` lets a second stack use what the first has downloaded.
+    packages: the downloads of another stack, to use them here too.
     """
     root = root.expanduser().resolve()
     return Places(
@@ -97,16 +99,16 @@ def places(root: Path, world: Path | None = None, packages: Path | None = None) 
 
 
 def from_environment() -> tuple[Path, int]:
-    """`FMN_LOCAL` and `FMN_PORT_BASE`, or their defaults."""
+    """Return `FMN_LOCAL` and `FMN_PORT_BASE`, or their defaults."""
     root = Path(os.environ.get("FMN_LOCAL") or PROJECT / ".local")
     text = os.environ.get("FMN_PORT_BASE") or str(DEFAULT_PORT_BASE)
     if not text.isdigit() or not 1024 <= int(text) <= 65535 - 100:
-        raise SystemExit(f"FMN_PORT_BASE is {text!r}: it takes a number from 1024 to 65435.")
+        raise SystemExit(f"FMN_PORT_BASE is {text!r}: it must be a number from 1024 to 65435.")
     return root, int(text)
 
 
 def private_folder(folder: Path) -> Path:
-    """Make a folder that its owner alone may enter; its parents too, where they are missing."""
+    """Create a folder that only its owner can enter, and its missing parents."""
     for step in [*reversed(folder.parents), folder]:
         if not step.exists():
             step.mkdir(mode=0o700, exist_ok=True)
@@ -114,7 +116,7 @@ def private_folder(folder: Path) -> Path:
 
 
 def write_private(path: Path, content: str | bytes) -> Path:
-    """Write a file that its owner alone may read, whole or not at all."""
+    """Write a file that only its owner can read, atomically."""
     private_folder(path.parent)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     data = content.encode() if isinstance(content, str) else content

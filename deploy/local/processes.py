@@ -1,4 +1,4 @@
-"""Processes of the embedded stack, each behind a keeper of its own (keeper.py)."""
+"""Processes of the embedded stack, each started by its own keeper (keeper.py)."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _READY_POLL_S = 0.05
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What to run: command, working folder, environment, and when it counts as ready.
+    """What to run: command, working folder and environment.
 
-    `ready` answers True when the process does its work, not merely when it exists; `grace_s` is how long an orderly
-    stop may take before it is killed; `remove` are files it leaves outside our folders; `pid_file` lets others see
-    whether it runs; `ready_file` is one that the program itself makes, and that an earlier run may have left.
+    ready: returns whether the program works, not merely exists. grace_s: the seconds that an orderly stop may take
+    before a kill. remove: files that it leaves outside our folders. pid_file: tells other processes whether it runs.
+    ready_file: a file that the program creates; one of an earlier run is deleted first.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Program:
 
 
 class Process:
-    """One started program. `pid` is the program's own, not its keeper's."""
+    """One started program. `pid` is the program's, not its keeper's."""
 
     def __init__(self, program: Program, places: Places) -> None:
         self.program = program
@@ -62,7 +62,7 @@ class Process:
         return self._keeper is not None and not self._ended.is_set()
 
     def start(self) -> None:
-        """Start it; `wait_ready` says when it works."""
+        """Start the program; `wait_ready` waits until it works. Raises StackError."""
         if self.running:
             return
         base = {
@@ -117,30 +117,29 @@ class Process:
         ended.set()
 
     def wait_ready(self) -> None:
-        """Wait until the program does its work; raise StackError when it ends first or takes too long."""
+        """Wait until the program works. Raises StackError when it ends first or takes too long."""
         deadline = time.monotonic() + self.program.ready_within_s
         while not self.program.ready():
             if not self.running:
-                raise StackError(f"{self.name} ended while starting (code {self.exit_code}). {self._last_words()}")
+                raise StackError(f"{self.name} ended while starting (code {self.exit_code}). {self._log_end()}")
             if time.monotonic() > deadline:
-                raise StackError(
-                    f"{self.name} was not ready within {self.program.ready_within_s:.0f} s. {self._last_words()}"
-                )
+                within = f"{self.program.ready_within_s:.0f} s"
+                raise StackError(f"{self.name} was not ready within {within}. {self._log_end()}")
             self._ended.wait(_READY_POLL_S)
 
-    def _last_words(self) -> str:
+    def _log_end(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines()[-5:] if self.log.exists() else []
         shown = "\n  ".join(lines)
         return f"The end of {self.log}:\n  {shown}"
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the program and, where it kills, wait until it and its helpers are gone."""
+        """Send a signal to the program; after SIGKILL, wait until it and its helpers have ended."""
         if self.running:
             os.kill(self.pid, number)
             if number == signal.SIGKILL:
                 self.wait_ended(5)
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         if self.running and self._keeper is not None and self._keeper.stdin is not None:
             try:
                 self._keeper.stdin.close()
@@ -151,36 +150,36 @@ class Process:
         return self._keeper is None or self._ended.wait(within_s)
 
     def stop(self) -> None:
-        """Stop it in an orderly way and wait until nothing of it is left."""
-        self.ask_to_stop()
+        """Stop the program in an orderly way and wait until it and its helpers have ended."""
+        self.request_stop()
         if not self.wait_ended(self.program.grace_s + 4) and self._keeper is not None:
             self._keeper.kill()  # the program dies with its keeper (parent-death signal)
             self._ended.wait(2)
 
     def restart(self) -> None:
-        """Stop it where it runs, start it again and wait until it works."""
+        """Stop the program if it runs, start it and wait until it works."""
         self.stop()
         self.start()
         self.wait_ready()
 
 
 def stop_all(processes: Iterable[Process]) -> None:
-    """Ask all to stop, then wait for each."""
+    """Stop all processes at the same time and wait for them."""
     processes = list(processes)
     for process in processes:
-        process.ask_to_stop()
+        process.request_stop()
     for process in processes:
         process.stop()
 
 
 def _pipes(keeper: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
     if keeper.stdin is None or keeper.stdout is None:
-        raise StackError("A keeper was started without its pipes.")
+        raise StackError("A keeper was started without pipes.")
     return keeper.stdin, keeper.stdout
 
 
-def recorded(pid_file: Path) -> int | None:
-    """The process a pid file tells of, if it still runs; a process id that somebody else has by now isn't it."""
+def running_pid(pid_file: Path) -> int | None:
+    """Return the process id in a pid file, or None when that process has ended, even if its id was reused."""
     try:
         pid, started = map(int, pid_file.read_text().split())
     except (OSError, ValueError):
@@ -189,46 +188,44 @@ def recorded(pid_file: Path) -> int | None:
 
 
 def _started_at(pid: int) -> int:
-    """When the process started, in the kernel's ticks; 0 when there is none."""
+    """Return when the process started, in the kernel's ticks; 0 when there is none."""
+    return _stat_field(pid, 19)
+
+
+def _stat_field(pid: int, number: int) -> int:
+    """Return a field of /proc/PID/stat, counted from the one after the command; 0 when there is no such process."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[19])
+        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[number])
     except OSError:
         return 0
 
 
 def leftovers(root: Path) -> list[int]:
-    """Process ids that carry the mark of the stack at `root`, this process and its ancestors left out.
+    """Return the ids of processes of the stack at `root`, without this process and its ancestors.
 
-    The mark is in the environment each child got from us, so a process id that was given to somebody else's process
-    since the crash is never mistaken for ours.
+    They are recognised by the environment variable MARK, which every child gets, so a reused process id is never
+    mistaken for one of them.
     """
     wanted = f"{MARK}={root}".encode()
-    ours = set()
+    own = set()
     pid = os.getpid()
     while pid > 1:
-        ours.add(pid)
-        pid = _parent(pid)
+        own.add(pid)
+        pid = _stat_field(pid, 1)  # the parent
     found = []
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) not in ours:
+        if entry.name.isdigit() and int(entry.name) not in own:
             try:
-                marks = (entry / "environ").read_bytes().split(b"\0")
+                variables = (entry / "environ").read_bytes().split(b"\0")
             except OSError:
-                continue  # another user's process, or one that ended meanwhile
-            if wanted in marks:
+                continue  # another user's process, or one that has ended
+            if wanted in variables:
                 found.append(int(entry.name))
     return found
 
 
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[1])
-    except OSError:
-        return 0
-
-
 def stop_leftovers(root: Path, within_s: float = 8) -> int:
-    """End what a crashed run of the stack at `root` left behind; answers how many processes that were."""
+    """Stop the processes that a crashed run of the stack at `root` left; return how many there were."""
     first = leftovers(root)
     deadline = time.monotonic() + within_s
     number = signal.SIGTERM
@@ -241,6 +238,6 @@ def stop_leftovers(root: Path, within_s: float = 8) -> int:
         if time.monotonic() > deadline:
             number = signal.SIGKILL
         if time.monotonic() > deadline + 5:
-            raise StackError(f"Processes of an earlier run don't end: {', '.join(map(str, left))}.")
+            raise StackError(f"Processes of an earlier run can't be stopped: {', '.join(map(str, left))}.")
         time.sleep(0.1)
     return len(first)

@@ -1,4 +1,4 @@
-"""How the services of one set of names run: each as an API process and a worker process."""
+"""The processes of one prefix's services: an API and a worker each."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from contextlib import suppress
 
 import requests
 
+from deploy import direct_http
 from deploy.commands import api_command, worker_command
-from deploy.local.places import DEFAULT_PREFIX, PROJECT, SERVICES, Places, private_folder
+from deploy.local.places import DEFAULT_PREFIX, PROJECT, Places, private_folder
 from deploy.local.processes import Program
 from deploy.local.provision import Provision
+from shared.events import SERVICES
 
 
 def programs(places: Places, provided: Provision, chosen: Set[str], extra: Mapping[str, str]) -> dict[str, Program]:
-    """Programs by name (`case-api`, `case-worker`); `chosen` has names of services or of programs."""
+    """Return programs by name (`case-api`, `case-worker`). chosen: names of services or of programs."""
     return {
         f"{service}-{role}": _program(places, provided, service, role, extra)
         for service in SERVICES
@@ -52,10 +54,8 @@ def _program(places: Places, provided: Provision, service: str, role: str, extra
 
 def _api_ready(port: int) -> Callable[[], bool]:
     def ready() -> bool:
-        with requests.Session() as session:
-            session.trust_env = False
-            with suppress(requests.RequestException):
-                return session.get(f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
+        with suppress(requests.RequestException):
+            return direct_http.request("GET", f"http://127.0.0.1:{port}/readyz", timeout=2).status_code == 200
         return False
 
     return ready

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and a closed terminal all end a run the same way: once, and in an orderly way."""
+"""An orderly stop on Ctrl-C, SIGTERM and a closed terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Ended(BaseException):
-    """Somebody asked this run to end. Not an Exception: nothing on the way may take it for a failure."""
+    """A signal asked this process to end. Not an Exception, so that no handler takes it for a failure."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -20,7 +20,7 @@ class Ended(BaseException):
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Within it the first ending signal raises Ended in the main thread; later ones don't disturb the clearing up."""
+    """Raise Ended in the main thread on the first signal to end; ignore later ones, which would disturb the stop."""
 
     def end(number: int, _frame: FrameType | None) -> None:
         for each in _ENDING:

@@ -1,4 +1,4 @@
-"""The embedded stack: four real servers and the services on them, as child processes of whoever starts it."""
+"""The embedded stack: four real servers and the services, as child processes of the process that starts it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from deploy.local.machine import listens, require_free, require_supported
 from deploy.local.places import (
     DEFAULT_PREFIX,
     PROJECT,
-    SERVICES,
     Places,
     Ports,
     from_environment,
@@ -29,11 +28,12 @@ from deploy.local.places import (
 )
 from deploy.local.processes import Process, Program, stop_all, stop_leftovers
 from deploy.local.provision import Provision, deprovision, provision
+from shared.events import SERVICES
 
 Report = Callable[[str, str], None]
 
-# A part that ends more often than this within a minute won't get well by being started once more.
-_ENDS_A_MINUTE = 5
+# A process that ends more often than this within a minute isn't restarted.
+_MOST_RESTARTS = 5
 _MINUTE_S = 60
 
 
@@ -44,9 +44,9 @@ def _silent(_part: str, _state: str) -> None:
 class Stack:
     """One embedded stack in one folder.
 
-    `report(part, state)` is told what happens, state being `starting`, `ready`, `stopped` or a sentence. Whoever calls
-    `start_servers` owns the servers; another process of the same user may `attach` to them, provision names of its
-    own and run services of its own.
+    report: called as report(part, state); the state is `starting`, `ready`, `stopped` or a sentence. The process that
+    calls `start_servers` owns the servers. Another process of the same user can `attach` to them, provision its own
+    prefix and run its own services.
     """
 
     def __init__(
@@ -68,9 +68,8 @@ class Stack:
 
     @classmethod
     def from_environment(cls, *, report: Report = _silent) -> Stack:
-        """The stack that FMN_LOCAL and FMN_PORT_BASE name."""
-        root, base = from_environment()
-        return cls(root, base, report=report)
+        """Return the stack that FMN_LOCAL and FMN_PORT_BASE name."""
+        return cls(*from_environment(), report=report)
 
     def __enter__(self) -> Stack:
         return self
@@ -83,9 +82,9 @@ class Stack:
     # Servers
 
     def start_servers(self) -> None:
-        """Start the servers in parallel and wait until they do their work.
+        """Start the servers in parallel and wait until they work.
 
-        Raises UnsupportedMachine, AlreadyRunning, PortTaken or StackError; whatever was started is stopped then.
+        Raises UnsupportedMachine, AlreadyRunning, PortTaken or StackError, and then stops what it had started.
         """
         require_supported()
         self.places.make()
@@ -93,9 +92,10 @@ class Stack:
         try:
             if count := stop_leftovers(self.places.root):
                 self.report("stack", f"stopped {count} processes that a crashed run had left")
-            self._forget_crashed_run()
+            self._clean_up_crashed_run()
             require_free(self.ports.servers.items())
-            self._empty_temp()
+            shutil.rmtree(self.places.temp, ignore_errors=True)
+            private_folder(self.places.temp)
             write_private(
                 self.places.run / "stack.json",
                 json.dumps({"pid": os.getpid(), "port_base": self.ports.base, "world": str(self.places.world)}),
@@ -106,15 +106,15 @@ class Stack:
             raise
 
     def server_starts(self) -> Sequence[Callable[[], None]]:
-        """What starts each server and waits until it works; called side by side.
+        """Return the functions that each start a server and wait until it works; they run in parallel.
 
-        A subclass may have the servers from elsewhere: on the stack's ports, with the administrators' secrets that lie
-        in `places.admin`, they are the same to whoever attaches.
+        A subclass can provide other servers, on the stack's ports and with the administrators' secrets in
+        `places.admin`. A process that attaches sees no difference.
         """
         return (self._start_mongo, self._start_rabbit, self._start_objects, self.start_mail)
 
     def _in_parallel(self, starts: Sequence[Callable[[], None]]) -> None:
-        """Run the starts side by side; the first that fails stops the others, whatever they wait for."""
+        """Run the functions in parallel; the first that fails stops the others."""
         self.ending = False
         with ThreadPoolExecutor(len(starts)) as pool:
             try:
@@ -126,11 +126,10 @@ class Stack:
                 raise
 
     def attach(self) -> Stack:
-        """Use the servers that another process started in this folder; raises StackError when there are none."""
+        """Use the servers that another process started in this folder. Raises StackError when there are none."""
         if not self.is_up():
-            raise StackError(
-                f"No stack is up in {self.places.root} on ports from {self.ports.base}: `make up` starts one."
-            )
+            where = f"{self.places.root} on ports from {self.ports.base}"
+            raise StackError(f"No stack is up in {where}: `make up` starts one.")
         return self
 
     def is_up(self) -> bool:
@@ -138,7 +137,7 @@ class Stack:
 
     def _start(self, program: Program) -> None:
         if self.ending:
-            raise StackError(f"{program.name} isn't started: the stack is ending.")
+            raise StackError(f"{program.name} wasn't started: the stack is stopping.")
         process = self.servers[program.name] = Process(program, self.places)
         self.report(program.name, "starting")
         process.start()
@@ -170,14 +169,14 @@ class Stack:
         )
         self.report("mail", "ready")
 
-    # Names and services
+    # Prefixes and services
 
     def provision(self, prefix: str = DEFAULT_PREFIX, service_ports: Mapping[str, int] | None = None) -> Provision:
-        """Accounts, vhost, buckets, secrets and settings for `prefix`, made or completed (see provision.py)."""
+        """Create the accounts, vhost, buckets, secrets and settings that `prefix` lacks (see provision.py)."""
         return provision(self.places, self.ports, prefix, service_ports)
 
     def deprovision(self, prefix: str) -> None:
-        """Drop everything that `provision(prefix)` made."""
+        """Delete everything that `provision(prefix)` created."""
         deprovision(self.places, self.ports, prefix)
 
     def start_services(
@@ -186,9 +185,9 @@ class Stack:
         only: Iterable[str] | None = None,
         extra_env: Mapping[str, str] | None = None,
     ) -> dict[str, Process]:
-        """Start the services and wait until they are ready; answers the processes by name (`case-api`, `case-worker`).
+        """Start the services, wait until they are ready, and return the processes by name (`case-api`, `case-worker`).
 
-        `only` takes names of services (`case`: both its processes) or of processes. Raises PortTaken or StackError.
+        only: names of services (`case`: both processes) or of processes. Raises PortTaken or StackError.
         """
         programs = services.programs(self.places, provided, set(only or SERVICES), extra_env or {})
         require_free((name, provided.ports[name[:-4]]) for name in programs if name.endswith("-api"))
@@ -206,25 +205,23 @@ class Stack:
             raise
         return started
 
-    # Ending
+    # Running and stopping
 
     def wait(self) -> None:
-        """Wait for ever. A part that ends unasked is started again; one that keeps ending raises StackError."""
+        """Wait for ever and restart processes that end. Raises StackError when one keeps ending."""
         ends: dict[str, list[float]] = {}
         while True:
             for process in [*self.servers.values(), *self.services.values()]:
                 if not process.running:
-                    self._start_again(process, ends.setdefault(process.name, []))
+                    self._restart(process, ends.setdefault(process.name, []))
             time.sleep(0.3)
 
-    def _start_again(self, process: Process, ends: list[float]) -> None:
+    def _restart(self, process: Process, ends: list[float]) -> None:
         now = time.monotonic()
         ends[:] = [*(at for at in ends if now - at < _MINUTE_S), now]
-        if len(ends) > _ENDS_A_MINUTE:
-            raise StackError(
-                f"{process.name} keeps ending (code {process.exit_code}); the end of its log is in {process.log}."
-            )
-        self.report(process.name, f"ended (code {process.exit_code}), started again")
+        if len(ends) > _MOST_RESTARTS:
+            raise StackError(f"{process.name} keeps ending (code {process.exit_code}); see its log, {process.log}.")
+        self.report(process.name, f"ended (code {process.exit_code}), restarted")
         process.start()
 
     def stop_services(self) -> None:
@@ -233,7 +230,7 @@ class Stack:
         self.services = {}
 
     def stop(self) -> None:
-        """Stop everything that this object started, services first, and nothing else."""
+        """Stop everything that this object started, services first."""
         self.stop_services()
         if self.servers:
             stop_all(self.servers.values())
@@ -252,21 +249,16 @@ class Stack:
             holder = os.read(handle, 20).decode() or "another"
             os.close(handle)
             raise AlreadyRunning(
-                f"A stack is already up in {self.places.root} (process {holder}). Stop that one, or set FMN_LOCAL and "
-                "FMN_PORT_BASE to run a second beside it."
+                f"A stack is already up in {self.places.root} (process {holder}). Stop it, or set FMN_LOCAL and "
+                "FMN_PORT_BASE to run a second one."
             ) from None
         os.ftruncate(handle, 0)
         os.write(handle, str(os.getpid()).encode())
         self._lock = handle
 
-    def _forget_crashed_run(self) -> None:
-        """Remove what a run that was killed left in /tmp, on the ports it had."""
+    def _clean_up_crashed_run(self) -> None:
+        """Remove the files in /tmp of a run that was killed, by the ports that it had."""
         record = self.places.run / "stack.json"
         if record.exists():
-            objects.remove_stray_sockets(Ports(base=json.loads(record.read_text())["port_base"]))
+            objects.remove_tmp_sockets(Ports(base=json.loads(record.read_text())["port_base"]))
             record.unlink()
-
-    def _empty_temp(self) -> None:
-        """Scratch files of an earlier run are of no use to this one."""
-        shutil.rmtree(self.places.temp, ignore_errors=True)
-        private_folder(self.places.temp)

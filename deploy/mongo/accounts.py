@@ -1,4 +1,4 @@
-"""Accounts on MongoDB: one per service, which may read and write that service's own databases and nothing else."""
+"""Accounts on MongoDB: one per service, with read and write access to that service's databases only."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 _USER_NOT_FOUND = 11
-# The audit of one service is witnessed by another in its own databases, so no account needs a second service's.
+# A service that witnesses another's audit does so in its own databases, so no account needs another service's.
 _EXTRA = {"consent": ("ledger",)}
 
 
 def databases(prefix: str, service: str) -> list[str]:
-    """The databases of one service: its data, its vault, and for consent the ledger."""
+    """Return the names of a service's databases: its data, its vault, and for consent the ledger."""
     own = [f"{prefix}_{service}", f"{prefix}_{service}_vault"]
     return own + [f"{prefix}_{name}" for name in _EXTRA.get(service, ())]
 
 
 def ensure_account(client: MongoClient[dict[str, Any]], prefix: str, service: str, password: str) -> str:
-    """Make the service's account, or give it this password and these rights again; answers its name."""
+    """Create the service's account, or set its password and rights again; return its name."""
     name = f"{prefix}-{service}"
     roles = [{"role": "readWrite", "db": database} for database in databases(prefix, service)]
     try:
@@ -32,7 +32,7 @@ def ensure_account(client: MongoClient[dict[str, Any]], prefix: str, service: st
 
 
 def drop_account(client: MongoClient[dict[str, Any]], prefix: str, service: str) -> None:
-    """Drop the service's databases and its account."""
+    """Delete the service's databases and its account."""
     for database in databases(prefix, service):
         client.drop_database(database)
     try:

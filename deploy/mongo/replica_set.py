@@ -1,4 +1,4 @@
-"""The replica set of a MongoDB that the administrator can reach over the network."""
+"""Create the replica set of a MongoDB server over the network, as its administrator."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _ALREADY_INITIALIZED = 23
 
 
 class NoPrimary(Exception):
-    """The replica set elected no primary in time."""
+    """The replica set has elected no primary in time."""
 
 
 def ensure_replica_set(client: MongoClient[dict[str, Any]], name: str, member: str, within_s: float = 60) -> None:
-    """Make the set with this one member (host:port) unless there is one, and wait until it has a primary.
+    """Create the set with this one member (host:port) unless it exists, and wait for a primary. Raises NoPrimary.
 
-    client: a direct connection as administrator. Members that were added since are left as they are.
+    client: a direct connection as administrator. Members that were added later stay.
     """
     try:
         client.admin.command("replSetInitiate", {"_id": name, "members": [{"_id": 0, "host": member}]})

@@ -1,6 +1,6 @@
-"""Buckets and key pairs on the object store: one of each per service, and each pair opens its own bucket only.
+"""Buckets and key pairs on the object store: one of each per service; a key pair has access to its bucket only.
 
-Identities go through the store's IAM API (Signature Version 4), which SeaweedFS and AWS share.
+Identities are managed through the IAM API (Signature Version 4) that SeaweedFS and AWS share.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
-import requests
 from minio import Minio
 from minio.credentials.credentials import Credentials
 from minio.signer import _sign_v4  # the public functions sign for s3 and sts only
 from minio.versioningconfig import VersioningConfig
 
-# What a service does with its bucket: no making or dropping buckets, no switching versions off.
+from deploy import direct_http
+
+# What a service may do with its bucket. It can't create or delete buckets, nor disable versioning.
 ALLOWED = (
     "s3:GetObject", "s3:GetObjectVersion", "s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion",
     "s3:ListBucket", "s3:ListBucketVersions", "s3:AbortMultipartUpload", "s3:ListParts", "s3:GetBucketVersioning",
@@ -31,7 +32,7 @@ _REGION = "us-east-1"
 
 
 class StoreRefused(Exception):
-    """The object store answered an administrative call with an error code."""
+    """The object store refused an administrative call; `code` is its error code."""
 
     def __init__(self, action: str, code: str) -> None:
         super().__init__(f"The object store refused {action}: {code}.")
@@ -39,7 +40,7 @@ class StoreRefused(Exception):
 
 
 def own_bucket_policy(bucket: str, actions: Sequence[str] = ALLOWED) -> dict[str, Any]:
-    """A policy that opens this bucket and what is in it, for these actions."""
+    """Return a policy that allows these actions on this bucket and its objects."""
     resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
     return {
         "Version": "2012-10-17",
@@ -53,14 +54,14 @@ class KeyPair:
     secret: str
 
     @classmethod
-    def made(cls) -> KeyPair:
-        """A new pair, within what MinIO takes: names of 3 to 20 characters and secrets of 8 to 40."""
+    def generate(cls) -> KeyPair:
+        """Return a new pair. MinIO accepts access keys of 3 to 20 characters and secret keys of 8 to 40."""
         return cls(access=secrets.token_hex(10).upper(), secret=secrets.token_hex(20).upper())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObjectAdmin:
-    """The administrator's view of the object store at `endpoint` (host:port)."""
+    """The administrator's client of the object store at `endpoint` (host:port)."""
 
     endpoint: str
     keys: KeyPair
@@ -71,7 +72,7 @@ class ObjectAdmin:
         return Minio(self.endpoint, self.keys.access, self.keys.secret, secure=self.secure, region=_REGION)
 
     def iam(self, action: str, **values: str) -> ElementTree.Element:
-        """Call the IAM API; raises StoreRefused with the API's error code."""
+        """Call the IAM API. Raises StoreRefused with the API's error code."""
         body = urlencode({"Action": action, "Version": "2010-05-08", **values})
         digest = hashlib.sha256(body.encode()).hexdigest()
         url = f"{'https' if self.secure else 'http'}://{self.endpoint}/"
@@ -92,23 +93,21 @@ class ObjectAdmin:
             date=now,
         )
         signed = {name: str(value) for name, value in headers.items()}
-        with requests.Session() as session:
-            session.trust_env = False
-            answer = session.post(url, data=body, headers=signed, timeout=10)
+        answer = direct_http.request("POST", url, data=body, headers=signed, timeout=10)
         root = ElementTree.fromstring(answer.content) if answer.content else ElementTree.Element("empty")  # noqa: S314
         if answer.status_code >= 300:
             raise StoreRefused(action, _text(root, "Code") or str(answer.status_code))
         return root
 
     def ensure_bucket(self, bucket: str) -> None:
-        """Make the bucket and keep every version in it."""
+        """Create the bucket, with versioning."""
         store = self.s3
         if not store.bucket_exists(bucket):
             store.make_bucket(bucket)
         store.set_bucket_versioning(bucket, VersioningConfig("Enabled"))
 
     def ensure_identity(self, name: str, bucket: str, known: KeyPair | None) -> KeyPair:
-        """Make the identity with rights to its bucket alone; keeps the known key pair where the store still has it."""
+        """Create the identity with access to its bucket only; return `known` if the store has it, or a new key pair."""
         try:
             self.iam("CreateUser", UserName=name)
         except StoreRefused as error:
@@ -125,7 +124,7 @@ class ObjectAdmin:
         return KeyPair(access=_text(made, "AccessKeyId"), secret=_text(made, "SecretAccessKey"))
 
     def drop_bucket(self, bucket: str) -> None:
-        """Drop the bucket, if there is one, with every version in it."""
+        """Delete the bucket, if it exists, with all versions of its objects."""
         store = self.s3
         if store.bucket_exists(bucket):
             for item in store.list_objects(bucket, recursive=True, include_version=True):
@@ -133,7 +132,7 @@ class ObjectAdmin:
             store.remove_bucket(bucket)
 
     def drop_identity(self, name: str) -> None:
-        """Drop the identity, if there is one."""
+        """Delete the identity, if it exists."""
         try:
             for access in self._access_keys(name):
                 self.iam("DeleteAccessKey", UserName=name, AccessKeyId=access)

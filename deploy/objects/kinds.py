@@ -1,4 +1,4 @@
-"""Object stores by how they keep accounts: the same bucket and key pair for a service on each of them."""
+"""Object stores by how they manage accounts. A service gets its bucket and key pair on each kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from deploy.objects.accounts import KeyPair, ObjectAdmin
 
 
 class Kind(StrEnum):
-    """`iam`: accounts through AWS's API; `minio`: through MinIO's own; `shared`: none, so all share one key pair."""
+    """`iam`: accounts through AWS's API. `minio`: through MinIO's admin API. `shared`: no accounts, one key pair."""
 
     IAM = "iam"
     MINIO = "minio"
@@ -17,16 +17,16 @@ class Kind(StrEnum):
 
 
 def ensure_account(kind: Kind, admin: ObjectAdmin, name: str, known: KeyPair | None) -> KeyPair:
-    """Make the bucket called `name`, and an account of that name which opens no other; answers the account's key pair.
+    """Create the bucket `name` and an account `name` with access to it only; return the account's key pair.
 
-    known: the pair that it has, if it was made before. A store of kind `shared` answers its only pair.
+    known: the account's key pair if it exists. A store of kind `shared` returns its only pair.
     """
     match kind:
         case Kind.IAM:
             admin.ensure_bucket(name)
             return admin.ensure_identity(name, name, known)
         case Kind.MINIO:
-            pair = known or KeyPair.made()
+            pair = known or KeyPair.generate()
             minio.ensure_account(admin, name, name, pair)
             return pair
         case Kind.SHARED:
@@ -35,7 +35,7 @@ def ensure_account(kind: Kind, admin: ObjectAdmin, name: str, known: KeyPair | N
 
 
 def drop_account(kind: Kind, admin: ObjectAdmin, name: str, known: KeyPair | None) -> None:
-    """Drop the bucket called `name` with every version in it, and the account where there is one."""
+    """Delete the bucket `name` with all versions of its objects, and the account if there is one."""
     admin.drop_bucket(name)
     if kind is Kind.IAM:
         admin.drop_identity(name)

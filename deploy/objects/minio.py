@@ -1,6 +1,6 @@
-"""Buckets and key pairs on MinIO: a user per service, whose policy opens that service's bucket and nothing else.
+"""Buckets and key pairs on MinIO: a user per service, whose policy allows access to that service's bucket only.
 
-MinIO has no IAM API: users and policies go through its own admin API. The same by hand, with its client:
+MinIO has no IAM API; users and policies are managed through its admin API. The same by hand, with its client:
 
     mc mb --with-versioning store/fmn-document
     mc admin policy create store fmn-document policy.json
@@ -21,35 +21,35 @@ from minio.minioadmin import MinioAdmin
 
 from deploy.objects.accounts import ALLOWED, KeyPair, ObjectAdmin, StoreRefused, own_bucket_policy
 
-# AWS calls it so and so does MinIO, which refuses a policy with an action it doesn't know.
-OTHER_NAMES = {"s3:ListParts": "s3:ListMultipartUploadParts"}
-# To list a key's unfinished uploads, which SeaweedFS counts as listing the bucket (and it knows no such action).
-MORE = ("s3:ListBucketMultipartUploads",)
+# SeaweedFS's action names -> those of AWS and MinIO, which refuses a policy with an unknown action.
+_MINIO_NAMES = {"s3:ListParts": "s3:ListMultipartUploadParts"}
+# To list unfinished uploads, for which SeaweedFS uses s3:ListBucket.
+_MINIO_ONLY = ("s3:ListBucketMultipartUploads",)
 _TIMEOUT_S = 15
 
 
 def ensure_account(admin: ObjectAdmin, name: str, bucket: str, keys: KeyPair) -> None:
-    """Make the bucket, the policy called `name`, and the user with this key pair; doing it again changes nothing.
+    """Create the bucket, the policy `name` and the user with this key pair; running it again changes nothing.
 
     Raises StoreRefused with the status of MinIO's refusal.
     """
     admin.ensure_bucket(bucket)
     client = _client(admin)
-    with _told(f"an account called {name}"):
+    with _refusals(f"an account called {name}"):
         client.policy_add(name, policy=own_bucket_policy(bucket, allowed()))
         client.user_add(keys.access, keys.secret)
         client.policy_set(name, user=keys.access)
 
 
 def allowed() -> tuple[str, ...]:
-    """What a service does with its bucket, in MinIO's words."""
-    return (*(OTHER_NAMES.get(action, action) for action in ALLOWED), *MORE)
+    """Return the actions that a service is allowed on its bucket, by MinIO's names."""
+    return (*(_MINIO_NAMES.get(action, action) for action in ALLOWED), *_MINIO_ONLY)
 
 
 def drop_account(admin: ObjectAdmin, name: str, keys: KeyPair) -> None:
-    """Drop the user with this key pair, and the policy called `name`. Raises StoreRefused."""
+    """Delete the user with this key pair, and the policy `name`. Raises StoreRefused."""
     client = _client(admin)
-    with _told(f"dropping the account {name}"):
+    with _refusals(f"dropping the account {name}"):
         client.user_remove(keys.access)
         client.policy_remove(name)
 
@@ -64,12 +64,12 @@ def _client(admin: ObjectAdmin) -> MinioAdmin:
 
 
 @contextmanager
-def _told(what: str) -> Iterator[None]:
-    """MinIO's refusal as StoreRefused."""
+def _refusals(what: str) -> Iterator[None]:
+    """Turn a refusal of MinIO into StoreRefused."""
     try:
         yield
     except MinioAdminException as error:
-        # Its text holds the whole answer; the status is what tells.
+        # The error's text is the whole response; only the status is useful.
         status = re.search(r"Status: (\d+)", str(error))
         raise StoreRefused(
             what, f"status {status[1] if status else 'unknown'} from MinIO's admin API, which not every store has"

@@ -1,7 +1,7 @@
-"""`forgetmenot broker sync`: a running broker is brought in line with deploy/rabbitmq/definitions.json.
+"""`forgetmenot broker sync`: apply deploy/rabbitmq/definitions.json to a running broker.
 
-A broker loads its definitions when it starts, which adds and changes; what they no longer name stays. This removes it
-too, and needs no restart.
+A broker loads its definitions when it starts, which only adds and changes. This command also removes what the
+definitions no longer name, and needs no restart.
 """
 
 from __future__ import annotations
@@ -15,37 +15,38 @@ from urllib.parse import unquote
 import requests
 import typer
 
-from deploy.local.broker import ADMINISTRATOR, Management
+from deploy.local.broker import Management
 from deploy.local.errors import StackError
-from deploy.local.places import SERVICES, Ports, from_environment, places
-from deploy.local.provision import names_from_environment
+from deploy.local.places import ADMINISTRATOR, Ports, from_environment, places
+from deploy.local.provision import prefix_from_environment
 from deploy.rabbitmq.sync import Change, Plan, plan
+from shared.events import SERVICES
 
 NOT_IN_LINE = 3
-# The broker counts a queue's messages every five seconds.
+# The broker updates a queue's message count every five seconds.
 _COUNTED_WITHIN_S = 12
 
 
-class Kept(Exception):
-    """A queue that isn't removed; the text says why, as a sentence's end."""
+class QueueInUse(Exception):
+    """A queue that can't be removed; the text says why, as the end of a sentence."""
 
 
 def sync(management: Management, found: Plan, *, drop_messages: bool, only_add: bool) -> list[str]:
-    """Do what the plan says, telling each thing as it is done; answers what was kept, in sentences."""
+    """Make the plan's changes and print each; return sentences about what wasn't removed."""
     for change in found.additions:
         management.call(change.method, change.path, change.body)
         typer.echo(f"done: {change}")
     if only_add:
-        return [f"Still there, as nothing is removed yet: {change.kind} {change.name}." for change in found.removals]
+        return [f"Not removed, because of --only-add: {change.kind} {change.name}." for change in found.removals]
     kept = []
     for change in found.removals:
         try:
             if change.kind == "queue" and not drop_messages:
                 _require_empty(management, change)
-        except Kept as reason:
+        except QueueInUse as reason:
             kept.append(
-                f"The queue {change.name} is kept: {reason}. Nothing of ours reaches it any more; once it has been "
-                "read, or with --drop-messages, it goes."
+                f"The queue {change.name} is kept: {reason}. It gets no more of our messages. Run this again once it "
+                "is empty, or with --drop-messages."
             )
             continue
         management.call(change.method, change.path, absent_is_fine=True)
@@ -56,36 +57,35 @@ def sync(management: Management, found: Plan, *, drop_messages: bool, only_add: 
 
 
 def _require_empty(management: Management, removal: Change) -> None:
-    """Raises Kept when the queue has a message, or somebody who reads it and may hold one."""
+    """Raise QueueInUse when the queue has a message, or a consumer, which may hold one."""
     peek = {"count": 1, "ackmode": "reject_requeue_true", "encoding": "base64", "truncate": 1}
     if management.call("POST", f"{removal.path}/get", peek):
-        raise Kept("it has messages")
+        raise QueueInUse("it has messages")
     deadline = time.monotonic() + _COUNTED_WITHIN_S
     while True:
         queue = management.call("GET", removal.path)
         if queue.get("consumers"):
-            raise Kept("somebody still reads it")
+            raise QueueInUse("it has a consumer")
         if not queue.get("messages"):
             return
         if time.monotonic() > deadline:
-            raise Kept(f"it has {queue['messages']} messages")
+            raise QueueInUse(f"it has {queue['messages']} messages")
         time.sleep(0.5)
 
 
 def _passwords(folder: Path, name: str) -> Mapping[str, str]:
-    """The accounts' passwords by service; `name` has a place for the service's."""
+    """Return the accounts' passwords by service. name: the file's name, with {} for the service."""
     return {service: (folder / name.format(service)).read_text().strip() for service in SERVICES}
 
 
-def _broker(url: str | None, secrets: Path | None, names: str) -> tuple[Management, Mapping[str, str]]:
-    """The broker at that address with a deployment's secrets, or the local stack's."""
+def _broker(url: str | None, secrets: Path | None, prefix: str) -> tuple[Management, Mapping[str, str]]:
+    """Return the broker at `url` and a deployment's passwords, or the local stack's."""
     if url is None:
         root, base = from_environment()
         here = places(root)
-        known = here.run_of(names) / "secrets"
-        return Management.of(here, Ports(base=base)), _passwords(known, "{}/amqp-password")
+        return Management.of(here, Ports(base=base)), _passwords(here.run_of(prefix) / "secrets", "{}/amqp-password")
     if secrets is None:
-        raise typer.BadParameter("--against takes --secrets too: the folder with the accounts' passwords.")
+        raise typer.BadParameter("--against needs --secrets: the folder with the accounts' passwords.")
     password = (secrets / "admin-password").read_text().strip()
     return Management(url=url.rstrip("/"), password=password), _passwords(secrets, "{}-password")
 
@@ -96,35 +96,35 @@ def register(app: typer.Typer) -> None:
 
     @commands.callback()
     def _commands() -> None:
-        """Keeps `sync` a command of its own while it is the only one."""
+        """Makes typer treat `sync` as a subcommand although it is the only one."""
 
     @commands.command("sync")
     def sync_broker(
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the changes without making them.")] = False,
         only_add: Annotated[
-            bool, typer.Option("--only-add", help="Remove nothing yet: an upgrade's first step.")
+            bool, typer.Option("--only-add", help="Add and change, but remove nothing: an upgrade's first step.")
         ] = False,
         drop_messages: Annotated[
-            bool, typer.Option("--drop-messages", help="Remove queues that have messages, and the messages.")
+            bool, typer.Option("--drop-messages", help="Also remove queues that have messages, with the messages.")
         ] = False,
         against: Annotated[
             str | None,
-            typer.Option(envvar="FMN_BROKER", help="The management API of another broker than the local stack's."),
+            typer.Option(envvar="FMN_BROKER", help="URL of a management API, if not the local stack's."),
         ] = None,
         secrets: Annotated[
             Path | None,
             typer.Option(envvar="FMN_SECRETS", help="With --against: the folder rabbitmq of `make secrets`."),
         ] = None,
     ) -> None:
-        """Add what the definitions name and remove what they don't, in our vhost and among our accounts alone.
+        """Apply the definitions to our vhost and our accounts: add, change, and remove what they don't name.
 
-        Exit 0 when the broker is in line; 3 when it isn't, after a dry run or because a queue was kept; 1 when the
-        broker can't be reached or refuses.
+        Exit 0 when the broker is in line with them; 3 when it isn't, after a dry run or because a queue was kept; 1
+        when the broker can't be reached or refuses.
         """
-        names = names_from_environment()
+        prefix = prefix_from_environment()
         try:
-            management, passwords = _broker(against, secrets, names)
-            found = plan(management, names, passwords, ADMINISTRATOR)
+            management, passwords = _broker(against, secrets, prefix)
+            found = plan(management, prefix, passwords, ADMINISTRATOR)
             left = list(found.wrong)
             if dry_run:
                 changes = found.additions if only_add else [*found.additions, *found.removals]

@@ -1,4 +1,4 @@
-"""`forgetmenot clock run`: what falls due by itself, now or, on a stack that allows it, at another time."""
+"""`forgetmenot clock run`: process what is due, now or, on a stack that allows it, at another time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ from typing import Annotated, Any
 import requests
 import typer
 
+from deploy import direct_http
 from deploy.local.places import Ports, from_environment, places
-from deploy.local.provision import names_from_environment, run_ports
+from deploy.local.provision import prefix_from_environment, service_ports_of
 from shared.fields import Subject
 from shared.security.authentication import service_token
 from shared.security.signing import Signer
 
 _SERVICE = "consent"
 _TIMEOUT_SECONDS = 60
-_SAID = {
+_LABELS = {
     "shells": "shells whose time is over",
     "letters": "reviews to write about",
     "reminders": "reviews to remind of",
@@ -34,29 +35,29 @@ def register(app: typer.Typer) -> None:
 
     @clock.callback()
     def _clock() -> None:
-        """The daily clock: shells, reviews, expiries, reminders."""
+        """Makes typer treat `run` as a subcommand although it is the only one."""
 
     @clock.command()
     def run(
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count; nothing is changed.")] = False,
-        now: Annotated[str, typer.Option(help="Another time than now (RFC 3339): needs FMN_TIME_TRAVEL=on.")] = "",
-        confirm: Annotated[str, typer.Option(help="Whose name lets a run go on that would stop.")] = "",
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what is due; change nothing.")] = False,
+        now: Annotated[str, typer.Option(help="Run as of this time (RFC 3339); needs FMN_TIME_TRAVEL=on.")] = "",
+        confirm: Annotated[str, typer.Option(help="Your name, to confirm a run that would otherwise stop.")] = "",
         against: Annotated[
             str | None,
-            typer.Option(envvar="FMN_CONSENT_URL", help="Another consent service than the local stack's."),
+            typer.Option(envvar="FMN_CONSENT_URL", help="URL of a consent service, if not the local stack's."),
         ] = None,
         secrets: Annotated[
             Path | None,
             typer.Option(envvar="FMN_SECRETS", help="With --against: that service's folder of secrets."),
         ] = None,
     ) -> None:
-        """Run the clock once. Exit 1 where it stopped, or couldn't be reached; then nothing was changed."""
+        """Run the clock once. Exit 1 when it stopped, with nothing changed, or when the service doesn't answer."""
         body: dict[str, Any] = {"dry_run": dry_run}
         if now:
             body["now"] = _time(now)
         if confirm:
             if not Subject().accepts(confirm):
-                raise typer.BadParameter("--confirm is an opaque name without spaces, such as `manager-1`.")
+                raise typer.BadParameter("--confirm must be an opaque name without spaces, such as `manager-1`.")
             body["confirm"] = confirm
         url, key = _service(against, secrets)
         answer = _ask(url, key, body)
@@ -72,25 +73,24 @@ def register(app: typer.Typer) -> None:
 
 
 def _time(text: str) -> str:
-    said = "--now is a time with its offset, such as 2027-01-31T09:00:00+00:00."
     try:
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.isoformat()
     except ValueError:
-        raise typer.BadParameter(said) from None
-    if moment.tzinfo is None:
-        raise typer.BadParameter(said)
-    return moment.isoformat()
+        pass
+    raise typer.BadParameter("--now must be a time with an offset, such as 2027-01-31T09:00:00+00:00.")
 
 
 def _service(against: str | None, secrets: Path | None) -> tuple[str, Path]:
-    """Where the consent service is, and the key of its own tokens. Ends the program where there is none."""
+    """Return the consent service's URL and the file with its token key. Exits when there is no key."""
     if against is None:
         root, base = from_environment()
-        here, names = places(root), names_from_environment()
-        url = f"http://127.0.0.1:{run_ports(here, Ports(base=base), names)[_SERVICE]}"
-        key = here.run_of(names) / "secrets" / _SERVICE / "token.jwk"
+        here, prefix = places(root), prefix_from_environment()
+        url = f"http://127.0.0.1:{service_ports_of(here, Ports(base=base), prefix)[_SERVICE]}"
+        key = here.run_of(prefix) / "secrets" / _SERVICE / "token.jwk"
     elif secrets is None:
-        raise typer.BadParameter("--against takes --secrets too: the folder with the service's keys.")
+        raise typer.BadParameter("--against needs --secrets: the folder with the service's keys.")
     else:
         url, key = against.rstrip("/"), secrets / "token.jwk"
     if not key.exists():
@@ -100,19 +100,13 @@ def _service(against: str | None, secrets: Path | None) -> tuple[str, Path]:
 
 
 def _ask(url: str, key: Path, body: dict[str, Any]) -> requests.Response:
-    """POST to the consent service as itself. Ends the program with a sentence when it doesn't answer."""
+    """POST to the consent service with its own token. Exits with a sentence when it doesn't answer."""
     token = service_token(Signer(json.loads(key.read_text())), caller=_SERVICE, called=_SERVICE, now=datetime.now(UTC))
     try:
-        with requests.Session() as session:
-            session.trust_env = False
-            return session.post(
-                f"{url}/v1/clock",
-                json=body,
-                headers={"Authorization": f"Bearer {token}"},
-                timeout=_TIMEOUT_SECONDS,
-            )
+        headers = {"Authorization": f"Bearer {token}"}
+        return direct_http.request("POST", f"{url}/v1/clock", json=body, headers=headers, timeout=_TIMEOUT_SECONDS)
     except requests.RequestException as error:
-        typer.echo("The consent service doesn't answer: is the stack up? Nothing is known to have changed.", err=True)
+        typer.echo("The consent service doesn't answer: is the stack up? It isn't known if anything changed.", err=True)
         raise typer.Exit(1) from error
 
 
@@ -123,10 +117,10 @@ def _detail(answer: requests.Response) -> str:
         return f"The consent service answered {answer.status_code}."
 
 
-def _show(heading: str, said: dict[str, Any]) -> None:
-    """Numbers alone; no id, no name."""
-    typer.echo(f"{heading}, at {said['now']}:")
-    for name, words in _SAID.items():
-        typer.echo(f"  {said['counts'][name]} {words}")
-    if said["stopped"]:
-        typer.echo(f"  It would stop, unless it is confirmed: {said['stopped']}.")
+def _show(heading: str, answer: dict[str, Any]) -> None:
+    """Print the counts; no ids and no names."""
+    typer.echo(f"{heading}, at {answer['now']}:")
+    for name, label in _LABELS.items():
+        typer.echo(f"  {answer['counts'][name]} {label}")
+    if answer["stopped"]:
+        typer.echo(f"  It would stop, unless it is confirmed: {answer['stopped']}.")

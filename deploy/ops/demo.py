@@ -1,4 +1,4 @@
-"""`forgetmenot demo`: the main job, end to end, told while it happens on real servers."""
+"""`forgetmenot demo`: a family's case from consent to erasure, on real servers."""
 
 from __future__ import annotations
 
@@ -15,36 +15,35 @@ def register(app: typer.Typer) -> None:
     def demo(
         scan: Annotated[
             Path | None,
-            typer.Option(help="A scan of your own to file (PDF, JPEG, PNG, TIFF); a made-up one when left out."),
+            typer.Option(help="A scan to file (PDF, JPEG, PNG, TIFF); a generated sample by default."),
         ] = None,
         against: Annotated[
             str | None,
-            typer.Option(help="The gateway of a deployment in containers, such as https://localhost:8443."),
+            typer.Option(help="URL of a container deployment's gateway, such as https://localhost:8443."),
         ] = None,
         secrets: Annotated[Path, typer.Option(help="With --against: the folder that `make secrets` made.")] = (
             PROJECT / "secrets"
         ),
         authority: Annotated[
             Path | None,
-            typer.Option(help="With --against: whose certificates to trust; the gateway's own when left out."),
+            typer.Option(help="With --against: the CA certificate to trust; the gateway's own by default."),
         ] = None,
-        mail: Annotated[str, typer.Option(help="With --against: the mail catcher of profile demo.")] = (
+        mail: Annotated[str, typer.Option(help="With --against: URL of the mail catcher of profile demo.")] = (
             "http://127.0.0.1:8025"
         ),
     ) -> None:
-        """Tell the main job's story: a family's case lives, and is forgotten everywhere. Exit 0 if every step held."""
-        if against is not None:
-            from demo.deployment import tell_against
+        """Run a family's case from consent to its erasure everywhere. Exit 0 if every step held."""
+        # Imported here, because other commands don't need the demo's libraries.
+        from demo import deployment, local
 
-            raise typer.Exit(tell_against(against, secrets=secrets, authority=authority, mail_url=mail, scan=scan))
-        # What draws pictures and talks to servers is loaded for this command alone.
-        from demo.local import tell
-
-        content = None
-        if scan is not None:
-            try:
-                content = scan.read_bytes()
-            except OSError as error:
-                typer.echo(f"{scan} can't be read: {error.strerror}.", err=True)
-                raise typer.Exit(1) from error
-        raise typer.Exit(tell(scan, content))
+        try:
+            content = scan.read_bytes() if scan else b""
+        except OSError as error:
+            typer.echo(f"{scan} can't be read: {error.strerror}.", err=True)
+            raise typer.Exit(1) from error
+        if against is None:
+            raise typer.Exit(local.run(scan, content))
+        code = deployment.run_against(
+            against, secrets=secrets, authority=authority, mail_url=mail, scan_path=scan, scan=content
+        )
+        raise typer.Exit(code)

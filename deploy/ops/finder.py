@@ -1,4 +1,4 @@
-"""Needles and how they are found: a text in every form it could take, looked for in bytes and in open files."""
+"""Search bytes and files for needles: byte strings that are the encoded forms of the texts searched for."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from urllib.parse import quote, quote_plus
 
 MIN_CHARACTERS = 6
 MIN_PIECE_BYTES = 16
-# Small enough for a processor's cache: some fifty passes are made over each chunk.
+# Fits a processor's cache: each chunk is searched about fifty times.
 _CHUNK_BYTES = 256 * 1024
 _ZEROS = bytes(_CHUNK_BYTES)
-# A run that most forms of a text share is looked for once instead of once per form.
+# The shortest run of bytes that is worth searching once for all the forms that share it.
 _MIN_SHARED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Needle:
-    """What to look for: whose words (`label`), in which `form`, as which bytes."""
+    """One form of a text. label: what the text is. form: the encoding's name. data: the bytes to search for."""
 
     label: str
     form: str
@@ -30,12 +30,12 @@ class Needle:
 
 
 def needles(label: str, text: str) -> list[Needle]:
-    """Every form of a text: UTF-8, UTF-16 both ways, base64 at three alignments, JSON-escaped, percent-encoded.
+    """Return all forms of a text: UTF-8, UTF-16LE and BE, base64 at three alignments, JSON-escaped, percent-encoded.
 
-    Raises ValueError for a text under six characters, which would be found by chance.
+    Raises ValueError for a text under six characters, which could be found by chance.
     """
     if len(text) < MIN_CHARACTERS:
-        raise ValueError(f"A text to look for has {MIN_CHARACTERS} characters or more.")
+        raise ValueError(f"A text to search for needs {MIN_CHARACTERS} characters or more.")
     raw = text.encode()
     escaped = json.dumps(text)[1:-1]
     percent = quote(text, safe="")
@@ -52,7 +52,7 @@ def needles(label: str, text: str) -> list[Needle]:
     }
     for shift in range(3):
         for name, encode in (("base64", base64.b64encode), ("base64url", base64.urlsafe_b64encode)):
-            forms[f"{name}, {shift} in"] = _settled(encode, raw, shift)
+            forms[f"{name}, {shift} in"] = _base64_inside(encode, raw, shift)
     unique: dict[bytes, Needle] = {}
     for form, data in forms.items():
         unique.setdefault(data, Needle(label=label, form=form, data=data))
@@ -60,14 +60,14 @@ def needles(label: str, text: str) -> list[Needle]:
 
 
 def piece(label: str, data: bytes) -> Needle:
-    """Bytes to look for as they are."""
+    """Return a needle for unencoded bytes. Raises ValueError for fewer than 16."""
     if len(data) < MIN_PIECE_BYTES:
-        raise ValueError(f"A piece of a file has {MIN_PIECE_BYTES} bytes or more.")
+        raise ValueError(f"A piece of a file needs {MIN_PIECE_BYTES} bytes or more.")
     return Needle(label=label, form="bytes", data=data)
 
 
-def _settled(encode: Callable[[bytes], bytes], raw: bytes, shift: int) -> bytes:
-    """The base64 characters that `raw` alone decides when `shift` bytes stand before it."""
+def _base64_inside(encode: Callable[[bytes], bytes], raw: bytes, shift: int) -> bytes:
+    """Return the base64 characters that depend on `raw` alone when `shift` bytes precede it."""
     text = encode(bytes(shift) + raw)
     first = -(-shift * 8 // 6)
     last = (shift + len(raw)) * 8 // 6
@@ -75,12 +75,12 @@ def _settled(encode: Callable[[bytes], bytes], raw: bytes, shift: int) -> bytes:
 
 
 class Finder:
-    """Looks for many needles at once."""
+    """Searches for many needles at the same time."""
 
     def __init__(self, wanted: Iterable[Needle]) -> None:
         self.needles = list(wanted)
         self._overlap = max((len(needle.data) for needle in self.needles), default=0)
-        # anchor -> the needles that contain it, each with where in it
+        # anchor, a byte string -> the needles that contain it, each with the anchor's position in it
         self._anchors: dict[bytes, list[tuple[int, Needle]]] = defaultdict(list)
         by_label: dict[str, list[Needle]] = defaultdict(list)
         for needle in self.needles:
@@ -90,7 +90,7 @@ class Finder:
 
     def _group(self, group: Sequence[Needle]) -> None:
         runs = [run for needle in group for run in re.findall(rb"[A-Za-z0-9]{%d,}" % _MIN_SHARED, needle.data)]
-        # In UTF-16 the zero beside each character stands before it or after it; between them it stands either way.
+        # UTF-16 has the zero byte before or after each character; between characters both have it.
         wide = [run.decode().encode("utf-16-le")[:-1] for run in runs]
         shared = sorted({*runs, *wide}, key=lambda run: (-sum(run in n.data for n in group), -len(run)))
         for needle in group:
@@ -98,7 +98,7 @@ class Finder:
             self._anchors[anchor].append((needle.data.index(anchor), needle))
 
     def in_bytes(self, data: bytes) -> Iterator[tuple[Needle, int]]:
-        """Each needle that is in `data`, with where it is first."""
+        """Yield each needle that is in `data`, with its first position."""
         for anchor, needles_of in self._anchors.items():
             at = data.find(anchor)
             missing = list(needles_of)
@@ -112,7 +112,7 @@ class Finder:
                 at = data.find(anchor, at + 1)
 
     def in_file(self, file: BinaryIO) -> Iterator[tuple[Needle, int]]:
-        """Each needle in an open file, block by block; holes and zeros are stepped over. Raises OSError."""
+        """Yield each needle in an open file, chunk by chunk, skipping chunks of zeros. Raises OSError."""
         before, offset = b"", 0
         while chunk := file.read(_CHUNK_BYTES):
             if chunk == _ZEROS and not any(before):

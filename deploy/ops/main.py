@@ -1,4 +1,4 @@
-"""The `forgetmenot` command line. Each module beside this one adds its own commands with `register(app)`."""
+"""The `forgetmenot` command line. Each module of this package adds its commands with `register(app)`."""
 
 from __future__ import annotations
 
@@ -14,23 +14,18 @@ app = typer.Typer(
     help="Casework that asks before it records, and can prove that it forgot.",
     no_args_is_help=True,
     add_completion=False,
-    # A traceback with local variables would show what they hold.
+    # typer's tracebacks show local variables, which can contain secrets.
     pretty_exceptions_enable=False,
 )
 
 
 @app.callback()
 def _forgetmenot() -> None:
-    """Keeps the commands below commands even while there is only one."""
+    """Makes typer treat the commands as subcommands."""
 
 
-def _register_all() -> None:
-    for found in sorted(pkgutil.iter_modules(deploy.ops.__path__), key=lambda module: module.name):
-        if found.name == "main":
-            continue
-        module = importlib.import_module(f"deploy.ops.{found.name}")
-        if register := getattr(module, "register", None):
-            register(app)
-
-
-_register_all()
+for _found in sorted(pkgutil.iter_modules(deploy.ops.__path__), key=lambda module: module.name):
+    if _found.name != "main":
+        _module = importlib.import_module(f"deploy.ops.{_found.name}")
+        if _register := getattr(_module, "register", None):
+            _register(app)

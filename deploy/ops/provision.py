@@ -1,7 +1,7 @@
-"""What the servers of a deployment need before the services start, done by a container that ends: `docker compose up`.
+"""Prepare the servers of a deployment before its services start; runs in containers of `docker compose up`.
 
-`definitions` renders the broker's definitions from the accounts' passwords, for the broker to load when it starts.
-`provision` makes MongoDB's replica set and accounts, and the object store's buckets and accounts. Both may run again.
+`definitions` renders the broker's definitions with the accounts' passwords; the broker loads them when it starts.
+`provision` creates MongoDB's replica set and accounts, and the object store's buckets and accounts. Both can run again.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 from urllib3.exceptions import HTTPError
 
-from deploy.local.places import SERVICES, write_private
+from deploy.local.places import ADMINISTRATOR, write_private
 from deploy.mongo.accounts import ensure_account
 from deploy.mongo.replica_set import NoPrimary, ensure_replica_set
 from deploy.objects import minio
 from deploy.objects.accounts import KeyPair, ObjectAdmin, StoreRefused
 from deploy.rabbitmq.definitions import administrator, administrators_permission, render
+from shared.events import SERVICES
 
-ADMINISTRATOR = "fmn-admin"
 _WITHIN_S = 60
 _UNKNOWN_KEY = ("InvalidAccessKeyId", "SignatureDoesNotMatch")
 
 
 def main(task: str) -> int:
-    """Do one task; 0, or 1 and one sentence about what is wrong."""
-    secrets, names = Path(os.environ["FMN_SECRETS"]), os.environ.get("FMN_NAMES", "fmn")
+    """Run one task; return the exit code: 0, or 1 after printing one sentence about the error."""
+    secrets, prefix = Path(os.environ["FMN_SECRETS"]), os.environ.get("FMN_NAMES", "fmn")
     try:
         if task == "definitions":
-            render_definitions(secrets, names, Path(os.environ["FMN_DEFINITIONS"]))
+            render_definitions(secrets, prefix, Path(os.environ["FMN_DEFINITIONS"]))
         else:
-            _provision_mongo(secrets, names)
-            _provision_objects(secrets, names)
+            _provision_mongo(secrets, prefix)
+            _provision_objects(secrets, prefix)
     except (PyMongoError, NoPrimary, S3Error, StoreRefused, HTTPError) as error:
-        _say(f"The set-up stopped: {type(error).__name__}: {error}")
+        _say(f"The set-up failed: {type(error).__name__}: {error}")
         return 1
     except OSError as error:
-        _say(f"The set-up stopped: {error.filename or 'a file'}: {error.strerror}. Were the secrets made for it?")
+        _say(f"The set-up failed: {error.filename or 'a file'}: {error.strerror}. Did you run `make secrets`?")
         return 1
     return 0
 
 
-def render_definitions(secrets: Path, names: str, target: Path) -> None:
-    """The administrator, the vhost, and each service's account; only hashes of passwords are in it."""
+def render_definitions(secrets: Path, prefix: str, target: Path) -> None:
+    """Write the definitions of the administrator, the vhost and the services' accounts, with hashes of passwords."""
     passwords = {service: _read(secrets, f"{service}-password") for service in SERVICES}
-    definitions: dict[str, Any] = render(names, passwords)
+    definitions: dict[str, Any] = render(prefix, passwords)
     definitions["users"] += administrator(ADMINISTRATOR, _read(secrets, "admin-password"))["users"]
-    definitions["permissions"] += [administrators_permission(names, ADMINISTRATOR)]
+    definitions["permissions"] += [administrators_permission(prefix, ADMINISTRATOR)]
     write_private(target, json.dumps(definitions, indent=1))
-    _say(f"Definitions for {len(SERVICES)} services are rendered.")
+    _say(f"Rendered the definitions for {len(SERVICES)} services.")
 
 
-def _provision_mongo(secrets: Path, names: str) -> None:
+def _provision_mongo(secrets: Path, prefix: str) -> None:
     host, _, port = os.environ.get("FMN_MONGO", "mongo:27017").partition(":")
     client: MongoClient[dict[str, Any]] = MongoClient(
         host,
@@ -70,48 +70,50 @@ def _provision_mongo(secrets: Path, names: str) -> None:
         serverSelectionTimeoutMS=2000,
     )
     with client:
-        _answered(lambda: client.admin.command("ping"), PyMongoError)
+        _retry(lambda: client.admin.command("ping"), PyMongoError)
         ensure_replica_set(client, os.environ.get("FMN_REPLICA_SET", "fmn"), f"{host}:{port or 27017}")
         for service in SERVICES:
-            ensure_account(client, names, service, _read(secrets, f"{service}-mongo-password"))
+            ensure_account(client, prefix, service, _read(secrets, f"{service}-mongo-password"))
     _say(f"MongoDB: a replica set, and {len(SERVICES)} accounts.")
 
 
-def _provision_objects(secrets: Path, names: str) -> None:
+def _provision_objects(secrets: Path, prefix: str) -> None:
     endpoint, secure = os.environ["FMN_S3_ENDPOINT"], os.environ.get("FMN_S3_SECURE") == "on"
     admin = ObjectAdmin(endpoint=endpoint, keys=_pair(secrets, "admin"), secure=secure)
     try:
-        # A question whose refusal has a body: that of a HEAD doesn't say why.
-        _answered(admin.s3.list_buckets, HTTPError)
+        # A GET, because the refusal of a HEAD request has no body and so no error code.
+        _retry(admin.s3.list_buckets, HTTPError)
     except S3Error as error:
         shared = secrets / "shared-s3-secret-key"
         if error.code not in _UNKNOWN_KEY or not shared.exists():
             raise
-        _provision_without_accounts(ObjectAdmin(endpoint=endpoint, keys=_pair(secrets, "shared"), secure=secure), names)
+        _provision_without_accounts(
+            ObjectAdmin(endpoint=endpoint, keys=_pair(secrets, "shared"), secure=secure), prefix
+        )
         return
     for service in SERVICES:
-        name = f"{names}-{service}"
+        name = f"{prefix}-{service}"
         minio.ensure_account(admin, name, name, _pair(secrets, service))
-    _say(f"Objects: {len(SERVICES)} buckets, and an account for each that opens no other.")
+    _say(f"Objects: {len(SERVICES)} buckets, each with an account that has access to it only.")
 
 
-def _provision_without_accounts(admin: ObjectAdmin, names: str) -> None:
-    """A store that knows one key pair only, which is then the document service's (deploy/objects/compose-start.sh)."""
-    admin.ensure_bucket(f"{names}-document")
+def _provision_without_accounts(admin: ObjectAdmin, prefix: str) -> None:
+    """Provision a store with only one key pair, which the document service uses (deploy/objects/compose-start.sh)."""
+    admin.ensure_bucket(f"{prefix}-document")
     _say(
-        "Objects: one bucket. WARNING: this store has no accounts, so the document service holds the store's only "
-        "key. Secrets made with DEMO=1 allow that; others don't."
+        "Objects: one bucket. WARNING: this store has no accounts, so the document service has the store's only "
+        "key. Only secrets made with DEMO=1 allow that."
     )
 
 
-def _answered(ask: Callable[[], object], away: type[Exception]) -> None:
-    """Ask until there is an answer, whatever it is. Raises what the last try raised."""
+def _retry(call: Callable[[], object], unreachable: type[Exception]) -> None:
+    """Call until it doesn't raise `unreachable`. Raises that exception after 60 seconds."""
     deadline = time.monotonic() + _WITHIN_S
     while True:
         try:
-            ask()
+            call()
             return
-        except away:
+        except unreachable:
             if time.monotonic() > deadline:
                 raise
         time.sleep(0.5)

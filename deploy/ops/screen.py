@@ -1,4 +1,4 @@
-"""Progress of the stack on a terminal as a live table, and as plain lines everywhere else."""
+"""Show the stack's progress: a live table on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _STYLES = {"ready": "green", "starting": "yellow", "stopped": "dim"}
 
 
 class _Parts:
-    """The parts of the stack and the state each is in, as a table that can be drawn at any moment."""
+    """The state of each part of the stack, rendered as a table."""
 
     def __init__(self) -> None:
         self._states: dict[str, str] = {}
@@ -37,7 +37,7 @@ class _Parts:
 
 @contextmanager
 def progress(console: Console) -> Iterator[Report]:
-    """A report function for a Stack; what it is told is shown while the block lasts."""
+    """Yield a report function for a Stack that shows the reported states while the block runs."""
     if not console.is_terminal:
         yield lambda part, state: console.print(f"{part}: {state}", markup=False, highlight=False, soft_wrap=True)
         return

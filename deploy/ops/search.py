@@ -1,6 +1,6 @@
-"""The raw search: a person's words, in every form they could take, in the files of a stack as they lie on the disk.
+"""The raw search: look for a person's words, in all encoded forms, in the files of a stack.
 
-It reads files and open deleted files byte by byte and asks no server anything, so it believes nobody.
+It reads files, and deleted files that are still open, byte by byte. It asks no server, so its result depends on none.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from deploy.local.places import Places
 from deploy.local.processes import leftovers
 from deploy.ops.finder import Finder, Needle
 
-# Files of others in the temp folders, together, beyond which the rest is named as not searched.
+# How much of the temp folders is searched; the rest is reported as not searched.
 _TEMP_BYTES = 2 * 2**30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Hit:
-    """Where something was found; never the words themselves."""
+    """Where a needle was found; never the words themselves."""
 
     place: str
     label: str
@@ -34,7 +34,7 @@ class Hit:
 
 @dataclass(slots=True, kw_only=True)
 class Found:
-    """What a search has read, what it found, and what it left out and why."""
+    """What a search has read and found, and what it left out. left_out: paths by reason."""
 
     hits: set[Hit] = field(default_factory=set)
     files: int = 0
@@ -42,7 +42,7 @@ class Found:
     left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
 
     def not_searched(self) -> list[str]:
-        """What was left out, as one line for each reason."""
+        """Return what was left out, one line per reason."""
         return [
             f"{paths[0]}{f' and {len(paths) - 1} more' if len(paths) > 1 else ''}: {reason}"
             for reason, paths in self.left_out.items()
@@ -52,8 +52,8 @@ class Found:
 class Search:
     """One search of one stack.
 
-    since: when the words were made (seconds since 1970). What lies in a temp folder unchanged since before then can't
-    hold them and isn't read. skip: files to leave out, such as the one that the words were taken from.
+    since: when the words were created (seconds since 1970); a file in a temp folder that is older can't contain them
+    and isn't read. skip: files to leave out, such as the source of the words.
     """
 
     def __init__(
@@ -64,42 +64,40 @@ class Search:
         self.since = since
         self.found = Found()
         self._skip = {path.resolve() for path in skip}
-        self._ours = leftovers(places.root)
-        self._recorders = _written_by_others({*self._ours, os.getpid()})
-        self._left = _TEMP_BYTES
+        self._own_pids = leftovers(places.root)
+        self._foreign_output = _written_by_others({*self._own_pids, os.getpid()})
+        self._temp_bytes_left = _TEMP_BYTES
 
     def stack(self) -> Found:
         """Search `servers/`, `logs/` and `run/`."""
         for folder in (self.places.servers, self.places.logs, self.places.run):
-            for path in _walk(folder, enter=lambda _path: True, shut=self._shut):
+            for path in _walk(folder, enter=lambda _path: True, on_error=self._not_readable):
                 self._file(path)
         return self.found
 
     def everywhere(self) -> Found:
-        """Search the stack, the temp folders, and files that its processes hold open though they are deleted."""
+        """Search the stack, the temp folders, and deleted files that the stack's processes have open."""
         self.stack()
         for folder in _temp_folders():
-            for path in _walk(folder, enter=self._enter, shut=self._shut):
+            for path in _walk(folder, enter=self._enter, on_error=self._not_readable):
                 self._temp_file(path)
-        self._deleted([*self._ours, os.getpid()])
+        self._deleted([*self._own_pids, os.getpid()])
         return self.found
 
     def _enter(self, folder: Path) -> bool:
-        """Whether a folder in a temp folder is looked into: this stack was, and what left it isn't ours to search."""
-        if folder in (self.places.root, self.places.world, self.places.packages):
-            return False
-        if folder.is_symlink():
+        """Return whether to search a folder in a temp folder. This stack's folders were searched before."""
+        if folder in (self.places.root, self.places.world, self.places.packages) or folder.is_symlink():
             return False
         if os.path.ismount(folder):
-            # The kernel's own views (a chroot's /proc), or a disk that no temp file of ours lies on.
+            # A kernel file system (a chroot's /proc), or a disk without temp files of ours.
             self.found.left_out["another file system"].append(str(folder))
             return False
         if os.path.isdir(folder / "servers") and os.path.isdir(folder / "run" / "secrets"):
-            self.found.left_out["another stack, which was never told these words"].append(str(folder))
+            self.found.left_out["another stack, which never had these words"].append(str(folder))
             return False
         return True
 
-    def _shut(self, error: OSError) -> None:
+    def _not_readable(self, error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             self.found.left_out[error.strerror or type(error).__name__].append(str(error.filename))
 
@@ -107,25 +105,25 @@ class Search:
         try:
             about = path.stat(follow_symlinks=False)
         except OSError:
-            return  # gone meanwhile
-        # The time of a change (ctime) can't be set back by whoever changed the file. A second for coarse clocks.
+            return  # deleted meanwhile
+        # A program can't set a file's ctime back. One second of tolerance for coarse clocks.
         if about.st_ctime < self.since - 1 or path.resolve() in self._skip:
             return
-        if (about.st_dev, about.st_ino) in self._recorders:
-            self.found.left_out["what another program is writing, such as a record of this output"].append(str(path))
+        if (about.st_dev, about.st_ino) in self._foreign_output:
+            self.found.left_out["another program writes it, such as a recording of this output"].append(str(path))
             return
-        if about.st_size > self._left:
-            self.found.left_out[f"over {_TEMP_BYTES // 2**30} GB of others' files together"].append(str(path))
+        if about.st_size > self._temp_bytes_left:
+            self.found.left_out[f"more than {_TEMP_BYTES // 2**30} GB in the temp folders"].append(str(path))
             return
         if self._file(path):
-            self._left -= about.st_size
+            self._temp_bytes_left -= about.st_size
 
     def _file(self, path: Path) -> bool:
         try:
             with path.open("rb") as file:
                 self._read(file, str(path))
         except FileNotFoundError:
-            return False  # gone meanwhile; whoever holds it open still is looked at afterwards
+            return False  # deleted meanwhile; `_deleted` reads it if a process has it open
         except OSError as error:
             self.found.left_out[error.strerror or type(error).__name__].append(str(path))
             return False
@@ -140,7 +138,7 @@ class Search:
             self.found.hits.add(Hit(place=name, label=needle.label, form=needle.form, offset=at))
 
     def _deleted(self, pids: Iterable[int]) -> None:
-        """Files that have no name any more but are open, and so still on the disk. (A memfd never was on one.)"""
+        """Search deleted files that processes have open, which are still on the disk. (A memfd never was.)"""
         for pid in pids:
             for handle in _handles(pid):
                 try:
@@ -159,13 +157,13 @@ def _handles(pid: int) -> list[Path]:
     try:
         return list(Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
-        return []  # it ended
+        return []  # the process has ended
 
 
 def _written_by_others(ours: Collection[int]) -> set[tuple[int, int]]:
-    """Files (device, inode) that programs outside the stack have open to write, and those this program prints to.
+    """Return files (device, inode) that this program prints to, or that programs outside the stack write to.
 
-    Somebody who keeps what a terminal shows keeps the family's words in a file of their own.
+    A program that records a terminal's output writes the family's words to a file.
     """
     files = set()
     for entry in Path("/proc").iterdir():
@@ -177,7 +175,7 @@ def _written_by_others(ours: Collection[int]) -> set[tuple[int, int]]:
                 continue
             try:
                 about = handle.stat()
-                # The link's own permissions say how it was opened.
+                # The link's permissions show how the file was opened.
                 if stat.S_ISREG(about.st_mode) and handle.lstat().st_mode & stat.S_IWUSR:
                     files.add((about.st_dev, about.st_ino))
             except OSError:
@@ -191,9 +189,9 @@ def _temp_folders() -> list[Path]:
     return [folder for folder in folders if not any(other in folder.parents for other in folders)]
 
 
-def _walk(folder: Path, enter: Callable[[Path], bool], shut: Callable[[OSError], None]) -> Iterator[Path]:
-    """Regular files below a folder; no link is followed. shut: told of each folder that can't be listed."""
-    for here, folders, names in os.walk(folder, onerror=shut):
+def _walk(folder: Path, enter: Callable[[Path], bool], on_error: Callable[[OSError], None]) -> Iterator[Path]:
+    """Yield the regular files below a folder, without following links. on_error: called for unreadable folders."""
+    for here, folders, names in os.walk(folder, onerror=on_error):
         folders[:] = [name for name in folders if enter(Path(here) / name)]
         for name in names:
             path = Path(here) / name
@@ -201,11 +199,11 @@ def _walk(folder: Path, enter: Callable[[Path], bool], shut: Callable[[OSError],
                 if stat.S_ISREG(path.lstat().st_mode):
                     yield path
             except OSError:
-                continue  # gone meanwhile
+                continue  # deleted meanwhile
 
 
-def tidy(hits: Iterable[Hit]) -> list[str]:
-    """Hits as lines to show, one per place and label."""
+def hit_lines(hits: Iterable[Hit]) -> list[str]:
+    """Return the hits as lines to print, one per place and label."""
     grouped: dict[tuple[str, str], list[str]] = defaultdict(list)
     for hit in sorted(hits):
         grouped[hit.place, hit.label].append(hit.form)

@@ -1,7 +1,7 @@
-"""`forgetmenot secrets`: every secret of a deployment with containers, made once, each a file for one uid alone.
+"""`forgetmenot secrets`: create all secrets of a deployment with containers, each in a file that one uid can read.
 
-A bind mount keeps the host's owner and mode. So each folder belongs to the uid that its containers run as; what two of
-them must know (an account's password: the account's own service, and whoever makes the account) is in both folders.
+A bind mount keeps the host's owner and mode, so each folder belongs to the uid of the containers that mount it. A
+secret that two containers need (an account's password: its service, and the one that creates it) is in both folders.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Annotated
 import typer
 
 from deploy.local.keys import ensure_keys
-from deploy.local.places import PROJECT, SERVICES, private_folder, write_private
+from deploy.local.places import ADMINISTRATOR, DEFAULT_PREFIX, PROJECT, private_folder, write_private
 from deploy.local.provision import SAMPLE_OFFICE
-from deploy.ops.provision import ADMINISTRATOR
+from deploy.objects.accounts import KeyPair
 from deploy.rabbitmq.definitions import account
+from shared.events import SERVICES
 
-NAMES = "fmn"
-# Who reads each folder, by the uid in its container: docker-compose.yml gives each its own.
+# The uid that reads each folder, as in docker-compose.yml.
 READERS: Mapping[str, int] = {
     "objects": 0,
     "mongo": 999,
@@ -36,81 +36,81 @@ READERS: Mapping[str, int] = {
     "consent": 10003,
     "notifier": 10004,
 }
-# Files of the checkout that containers mount, whose uids aren't the checkout's owner.
+# Files of the checkout that containers mount; their uids don't own the checkout.
 MOUNTED = tuple(
     PROJECT / "deploy" / path
     for path in ("gateway/Caddyfile", "gateway/compose-ready.sh", "objects/compose-start.sh", "rabbitmq/compose.conf")
 )
 FOLDER = PROJECT / "secrets"
-# The demo's settings lie in the folder until they become .env: so a run that died in between can be taken up again.
-_WAITING = "demo.env"
-# The folder's owner can be changed by root alone; for anyone else a container does it.
+# The demo's settings are first written to the folder, so that a run that died before it wrote .env can be completed.
+_PENDING_DOTENV = "demo.env"
+# Only root can change a folder's owner; for other users a container does it.
 _CHOWN_IMAGE = "python:3.13-slim-trixie"
 
 
 class CannotMake(Exception):
-    """The secrets weren't made; the text says why, in one sentence."""
+    """The secrets weren't created; the text says why, in one sentence."""
 
 
 def make_secrets(folder: Path, dotenv: Path | None, readers: Mapping[str, int] = READERS) -> None:
-    """Make `folder`, and for a demo `dotenv` too. Raises CannotMake when either exists: nothing is overwritten.
+    """Create `folder`, and for a demo `dotenv`. Raises CannotMake when either exists: nothing is overwritten.
 
-    readers: the uid that each folder in it is given to; one that isn't named stays the caller's. What is left to do of
-    a demo's run that died between the two is done.
+    readers: the uid that becomes the owner of each folder in it; other folders stay the caller's. A demo's run that
+    died between the two is completed.
     """
-    waiting = folder / _WAITING
-    if dotenv and not dotenv.exists() and os.access(waiting, os.R_OK):
-        _settle(waiting, dotenv)
+    pending = folder / _PENDING_DOTENV
+    if dotenv and not dotenv.exists() and os.access(pending, os.R_OK):
+        _move_dotenv(pending, dotenv)
         return
     for path in (folder, dotenv):
         if path and path.exists():
             raise CannotMake(
-                f"{path} exists and is left as it is: data made with these secrets can't be read with others. "
-                "Move it away first if that is what you want."
+                f"{path} exists and is left as it is: without these secrets their data can't be read. To create new "
+                "ones, move it away first."
             )
     part = folder.with_name(f".{folder.name}.part")
     if part.exists():
-        raise CannotMake(f"{part} is left from a run that failed: remove it and try again.")
+        raise CannotMake(f"{part} remains from a run that failed: remove it and try again.")
     private_folder(part)
     _write_keys(part)
     _write_passwords(part, demo=dotenv is not None)
     if dotenv:
         settings = demo_settings() | ({} if folder == FOLDER else {"FMN_SECRETS_FOLDER": str(folder.resolve())})
-        write_private(part / _WAITING, "".join(f'{name}="{value}"\n' for name, value in settings.items()))
+        write_private(part / _PENDING_DOTENV, "".join(f'{name}="{value}"\n' for name, value in settings.items()))
     if readers:
-        _give_to_readers(part, readers)
+        _change_owners(part, readers)
     part.rename(folder)
     if dotenv:
-        _settle(waiting, dotenv)
+        _move_dotenv(pending, dotenv)
 
 
 def let_containers_read(files: Sequence[Path] = MOUNTED) -> list[Path]:
-    """Let everybody read these files; answers those that not everybody could. Raises CannotMake.
+    """Make these files readable for all users; return those that weren't. Raises CannotMake.
 
-    Under a umask such as 077 git makes files that their owner alone may read, and a bind mount keeps a file's mode.
+    Under a umask such as 077 git creates files that only their owner can read, and a bind mount keeps a file's mode.
     """
     closed = [path for path in files if not path.stat().st_mode & stat.S_IROTH]
     for path in closed:
         try:
             path.chmod(stat.S_IMODE(path.stat().st_mode) | 0o444)
         except PermissionError as error:
-            raise CannotMake(f"Containers can't read {path}, and only its owner can change that: chmod a+r.") from error
+            raise CannotMake(f"Containers can't read {path}; its owner must run: chmod a+r {path}") from error
     return closed
 
 
-def _settle(waiting: Path, dotenv: Path) -> None:
-    """Make .env of the settings that wait in the folder, which may lie on another disk: a rename wouldn't do."""
-    write_private(dotenv, waiting.read_text())
-    waiting.unlink()
+def _move_dotenv(pending: Path, dotenv: Path) -> None:
+    """Move the pending settings to .env. The folder can be on another disk, where a rename fails."""
+    write_private(dotenv, pending.read_text())
+    pending.unlink()
 
 
 def demo_settings() -> dict[str, str]:
-    """Settings that show everything on one machine: the mail catcher for a relay, an office that nobody has."""
+    """Return settings for a trial on one machine: the mail catcher as relay, and an invented office."""
     return {"FMN_SMTP_URL": "smtp://mailpit:1025", "FMN_SMTP_PLAIN": "on", **SAMPLE_OFFICE}
 
 
 def _write_keys(part: Path) -> None:
-    """The services' keys, the local issuer's, and everyone's public ones."""
+    """Write the keys of the services and the local issuer, and all public keys."""
     run = part / "run"
     public = ensure_keys(run)
     for folder in (run / "secrets").iterdir():
@@ -123,23 +123,20 @@ def _write_keys(part: Path) -> None:
 
 def _write_passwords(part: Path, *, demo: bool) -> None:
     files: dict[str, str] = {
-        # MongoDB takes a keyfile of 6 to 1024 characters of base64.
+        # MongoDB accepts a keyfile of 6 to 1024 base64 characters.
         "mongo/keyfile": base64.b64encode(secrets.token_bytes(300)).decode(),
         "mongo/root-name": ADMINISTRATOR,
     }
     files["mongo/root-password"] = files["provision/mongo-password"] = _password()
     files["rabbitmq/admin-password"] = _password()
-    for folder in ("objects", "provision"):
-        files |= {f"{folder}/admin-{name}": value for name, value in _pair(files, "objects", "admin").items()}
+    _add_pair(files, "objects/admin-", "provision/admin-")
     for service in SERVICES:
-        name, mongo, rabbit = account(NAMES, service), _password(), _password()
+        name, mongo, rabbit = account(DEFAULT_PREFIX, service), _password(), _password()
         files[f"provision/{service}-mongo-password"] = mongo
         files[f"{service}/mongo-url"] = f"mongodb://{name}:{mongo}@mongo:27017/?authSource=admin&replicaSet=fmn"
         files[f"rabbitmq/{service}-password"] = rabbit
-        files[f"{service}/amqp-url"] = f"amqp://{name}:{rabbit}@rabbitmq:5672/{NAMES}"
-        pair = _pair(files, "provision", service)
-        files |= {f"{service}/{name}": value for name, value in pair.items()}
-        files |= {f"provision/{service}-{name}": value for name, value in pair.items()}
+        files[f"{service}/amqp-url"] = f"amqp://{name}:{rabbit}@rabbitmq:5672/{DEFAULT_PREFIX}"
+        _add_pair(files, f"{service}/", f"provision/{service}-")
     if demo:
         for folder in ("objects", "provision"):
             files |= {f"{folder}/shared-{n}": files[f"document/{n}"] for n in ("s3-access-key", "s3-secret-key")}
@@ -147,19 +144,19 @@ def _write_passwords(part: Path, *, demo: bool) -> None:
         write_private(part / path, content)
 
 
-def _pair(files: Mapping[str, str], folder: str, whose: str) -> dict[str, str]:
-    """That pair, made the first time. MinIO takes names of 3 to 20 characters and secrets of 8 to 40."""
-    names = {"s3-access-key": 10, "s3-secret-key": 20}
-    known = {name: files.get(f"{folder}/{whose}-{name}") for name in names}
-    return {name: known[name] or secrets.token_hex(size).upper() for name, size in names.items()}
+def _add_pair(files: dict[str, str], *prefixes: str) -> None:
+    """Add one new key pair under each prefix."""
+    pair = KeyPair.generate()
+    for prefix in prefixes:
+        files |= {f"{prefix}s3-access-key": pair.access, f"{prefix}s3-secret-key": pair.secret}
 
 
 def _password() -> str:
     return secrets.token_urlsafe(32)
 
 
-def _give_to_readers(part: Path, readers: Mapping[str, int]) -> None:
-    """Hand each folder to the uid that reads it; readable by nobody else, and not by its owner's group."""
+def _change_owners(part: Path, readers: Mapping[str, int]) -> None:
+    """Make each folder's reader its owner, as root or through Docker. Raises CannotMake."""
     if os.geteuid() == 0:
         for name, uid in readers.items():
             for path in [part / name, *(part / name).rglob("*")]:
@@ -178,32 +175,32 @@ def _give_to_readers(part: Path, readers: Mapping[str, int]) -> None:
     if not done:
         shutil.rmtree(part, ignore_errors=True)
         raise CannotMake(
-            "Each secret is given to the uid that reads it, which takes root or Docker, and neither was to be had: "
-            "run this as root, or as a user who may use Docker."
+            "Each secret must belong to the uid that reads it, and only root or Docker can do that: run this as root, "
+            "or as a user who may use Docker."
         )
 
 
 def register(app: typer.Typer) -> None:
     @app.command("secrets")
     def make(
-        demo: Annotated[bool, typer.Option(help="Also write .env with settings for a look on this machine.")] = False,
-        folder: Annotated[Path, typer.Option(envvar="FMN_SECRETS_FOLDER", help="Where to.")] = FOLDER,
+        demo: Annotated[bool, typer.Option(help="Also write .env with settings for a trial on this machine.")] = False,
+        folder: Annotated[Path, typer.Option(envvar="FMN_SECRETS_FOLDER", help="The folder to create.")] = FOLDER,
     ) -> None:
-        """Make the secrets that docker-compose.yml mounts. Overwrites nothing.
+        """Create the secrets that docker-compose.yml mounts. Overwrites nothing.
 
-        What else it mounts of the checkout is made readable for everybody, as the containers need it.
+        Also makes the files of the checkout that containers mount readable for all users.
         """
         try:
             for path in let_containers_read():
-                typer.echo(f"{path} can be read by everybody now: the containers that mount it couldn't.")
+                typer.echo(f"Made {path} readable for all users: the containers that mount it couldn't read it.")
             make_secrets(folder, PROJECT / ".env" if demo else None)
         except CannotMake as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from error
-        typer.echo(f"Made {folder}: keep a copy of it somewhere safe and apart, for nothing can be read without it.")
+        typer.echo(f"Created {folder}. Keep a copy in another safe place: without it no data can be read.")
         if folder != FOLDER and not demo:
-            typer.echo(f'Compose looks for it where .env says: FMN_SECRETS_FOLDER="{folder.resolve()}"')
+            typer.echo(f'Add to .env: FMN_SECRETS_FOLDER="{folder.resolve()}"')
         if demo:
-            typer.echo("Made .env. Next: docker compose --profile demo up --build --wait")
+            typer.echo("Created .env. Next: docker compose --profile demo up --build --wait")
         else:
             typer.echo("Next: write .env (docs/runbook.md, Settings), then docker compose up --build --wait")

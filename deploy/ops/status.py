@@ -1,4 +1,4 @@
-"""`forgetmenot status`: what is up, how long the queues are, and which requests are due when."""
+"""`forgetmenot status`: the state of servers and services, the queues' lengths, and open requests by due time."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from deploy import direct_http
 from deploy.local import processes
 from deploy.local.broker import Management
 from deploy.local.errors import StackError
 from deploy.local.machine import listens
 from deploy.local.places import Places, Ports, from_environment, places
-from deploy.local.provision import issuer_key, names_from_environment, run_ports
+from deploy.local.provision import issuer_key, prefix_from_environment, service_ports_of
 from deploy.ops.token import mint
 
 _SERVERS = {"mongodb": "mongodb", "rabbitmq": "amqp", "object store": "s3", "mail": "smtp"}
@@ -27,12 +28,12 @@ _PAGE = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One part: what it is, where, and whether it works (with the reason when not)."""
+    """One server, API or worker. state: `up`, `ready` or the reason why it doesn't work."""
 
     name: str
     where: str
     works: bool
-    says: str
+    state: str
 
 
 def register(app: typer.Typer) -> None:
@@ -40,40 +41,40 @@ def register(app: typer.Typer) -> None:
     def status() -> None:
         """Show servers, services, queues, and open requests by due time. Exit 0 when everything is ready."""
         root, base = from_environment()
-        here, ports, names = places(root), Ports(base=base), names_from_environment()
+        here, ports, prefix = places(root), Ports(base=base), prefix_from_environment()
         console = Console(highlight=False)
-        lines = [*_servers(ports), *_services(here, ports, names)]
-        _show(console, ("part", "where", "state"), [(line.name, line.where, line.says) for line in lines])
+        lines = [*_servers(ports), *_services(here, ports, prefix)]
+        _show(console, ("part", "where", "state"), [(line.name, line.where, line.state) for line in lines])
         ready = all(line.works for line in lines)
         if listens(ports["rabbitmq-management"]):
-            ready &= _queues(console, here, ports, names)
-        if listens(run_ports(here, ports, names)["consent"]):
-            ready &= _requests(console, here, ports, names)
+            ready &= _queues(console, here, ports, prefix)
+        if listens(service_ports_of(here, ports, prefix)["consent"]):
+            ready &= _requests(console, here, ports, prefix)
         raise typer.Exit(0 if ready else 1)
 
 
 def _servers(ports: Ports) -> Iterator[Line]:
     for name, port in _SERVERS.items():
         works = listens(ports[port])
-        yield Line(name=name, where=f"127.0.0.1:{ports[port]}", works=works, says="up" if works else "not up")
+        yield Line(name=name, where=f"127.0.0.1:{ports[port]}", works=works, state="up" if works else "not up")
 
 
-def _services(here: Places, ports: Ports, names: str) -> Iterator[Line]:
-    for service, port in run_ports(here, ports, names).items():
-        works, says = _readiness(port)
-        yield Line(name=f"{service} api", where=f"127.0.0.1:{port}", works=works, says=says)
-        process = processes.recorded(here.run_of(names) / "pids" / f"{service}-worker")
+def _services(here: Places, ports: Ports, prefix: str) -> Iterator[Line]:
+    for service, port in service_ports_of(here, ports, prefix).items():
+        works, state = _readiness(port)
+        yield Line(name=f"{service} api", where=f"127.0.0.1:{port}", works=works, state=state)
+        process = processes.running_pid(here.run_of(prefix) / "pids" / f"{service}-worker")
         yield Line(
             name=f"{service} worker",
             where=f"process {process}" if process else "",
             works=process is not None,
-            says="running" if process else "not running",
+            state="running" if process else "not running",
         )
 
 
 def _readiness(port: int) -> tuple[bool, str]:
     try:
-        answer = _session().get(f"http://127.0.0.1:{port}/readyz", timeout=5)
+        answer = direct_http.request("GET", f"http://127.0.0.1:{port}/readyz", timeout=5)
     except requests.RequestException:
         return False, "not up"
     if answer.ok:
@@ -86,38 +87,39 @@ def _readiness(port: int) -> tuple[bool, str]:
 
 
 def _disks(answer: requests.Response) -> tuple[bool, str]:
-    """A ready service; while a disk is low it refuses what is inward, which an operator must see."""
+    """Return the state of a ready service. While a disk is low it refuses new data, so it counts as not working."""
     disks: dict[str, dict[str, Any]] = answer.json().get("disks", {})
     low = [f"{server} {disk['free']} % free" for server, disk in disks.items() if disk["state"] == "low"]
     unknown = [server for server, disk in disks.items() if disk["state"] == "unknown"]
-    says = "ready"
+    state = "ready"
     if low:
-        says += f", takes in nothing new: disk nearly full ({', '.join(low)})"
+        state += f", refuses new data: disk nearly full ({', '.join(low)})"
     if unknown:
-        says += f" (room unknown: {', '.join(unknown)})"
-    return not low, says
+        state += f" (disk space unknown: {', '.join(unknown)})"
+    return not low, state
 
 
-def _queues(console: Console, here: Places, ports: Ports, names: str) -> bool:
+def _queues(console: Console, here: Places, ports: Ports, prefix: str) -> bool:
     try:
-        depths = Management.of(here, ports).queues(names)
+        depths = Management.of(here, ports).queues(prefix)
     except (StackError, OSError, requests.RequestException) as error:
-        console.print(f"Queues: RabbitMQ doesn't say ({type(error).__name__}).", soft_wrap=True)
+        console.print(f"Queues: RabbitMQ doesn't answer ({type(error).__name__}).", soft_wrap=True)
         return False
     _show(console, ("queue", "messages"), [(name, str(count)) for name, count in sorted(depths.items())])
     return True
 
 
-def _requests(console: Console, here: Places, ports: Ports, names: str) -> bool:
+def _requests(console: Console, here: Places, ports: Ports, prefix: str) -> bool:
     now = datetime.now(UTC)
-    token = mint(issuer_key(here, names), ["data_protection"], "status-command", now, timedelta(minutes=5))
-    address = f"http://127.0.0.1:{run_ports(here, ports, names)['consent']}/v1/requests"
+    key = issuer_key(here.run_of(prefix))
+    headers = {"Authorization": f"Bearer {mint(key, ['data_protection'], 'status-command', now, timedelta(minutes=5))}"}
+    address = f"http://127.0.0.1:{service_ports_of(here, ports, prefix)['consent']}/v1/requests"
     found: list[dict[str, Any]] = []
     for state in _OPEN:
         cursor: str | None = None
         while True:
             query = {"status": state, "limit": str(_PAGE)} | ({"cursor": cursor} if cursor else {})
-            answer = _session().get(address, params=query, headers={"Authorization": f"Bearer {token}"}, timeout=10)
+            answer = direct_http.request("GET", address, params=query, headers=headers, timeout=10)
             if not answer.ok:
                 console.print(f"Requests: the consent service answered {answer.status_code}.")
                 return False
@@ -133,12 +135,6 @@ def _requests(console: Console, here: Places, ports: Ports, names: str) -> bool:
     ]
     _show(console, ("due", "kind", "status", "waiting on", "request"), rows or [("none open", "", "", "", "")])
     return True
-
-
-def _session() -> requests.Session:
-    session = requests.Session()
-    session.trust_env = False
-    return session
 
 
 def _show(console: Console, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -1,4 +1,4 @@
-"""`forgetmenot token`: a token from the local issuer, for trying things out."""
+"""`forgetmenot token`: create a token of the local issuer, for development and trials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from deploy.local.places import from_environment, places
-from deploy.local.provision import issuer_key, names_from_environment
+from deploy.local.provision import issuer_key, prefix_from_environment
 from shared.fields import Subject
 from shared.ids import new_id
 from shared.security.authentication import LOCAL_ISSUER
@@ -22,7 +22,7 @@ LIFE = timedelta(hours=8)
 
 
 def mint(key: Path, roles: list[str], subject: str, now: datetime, life: timedelta = LIFE, **claims: Any) -> str:
-    """A token signed with the issuer's private JWK in the file; further claims replace the usual ones."""
+    """Return a token signed with the issuer's private JWK in the file `key`. claims: replace the usual ones."""
     usual = {
         "iss": LOCAL_ISSUER,
         "aud": AUDIENCE,
@@ -40,19 +40,19 @@ def register(app: typer.Typer) -> None:
     @app.command()
     def token(
         role: Annotated[list[str], typer.Option(help=f"One of {', '.join(sorted(ROLES))}; may be repeated.")],
-        subject: Annotated[str, typer.Option(help="Who it speaks for: an opaque name without spaces.")] = "local-user",
+        subject: Annotated[str, typer.Option(help="The user: an opaque name without spaces.")] = "local-user",
         key: Annotated[
             Path | None,
             typer.Option(help="The issuer's private key: secrets/issuer/issuer.jwk for containers."),
         ] = None,
     ) -> None:
-        """Print a token for the local stack, good for eight hours, alone on standard output."""
+        """Print a token for the local stack, valid for eight hours, and nothing else on standard output."""
         if unknown := [name for name in role if name not in ROLES]:
-            raise typer.BadParameter(f"{', '.join(unknown)}: a role is one of {', '.join(sorted(ROLES))}.")
+            raise typer.BadParameter(f"{', '.join(unknown)}: a role must be one of {', '.join(sorted(ROLES))}.")
         if not Subject().accepts(subject):
-            raise typer.BadParameter("a subject is an opaque name without spaces, such as `worker-7`.")
-        key = key or issuer_key(places(from_environment()[0]), names_from_environment())
+            raise typer.BadParameter("a subject must be an opaque name without spaces, such as `worker-7`.")
+        key = key or issuer_key(places(from_environment()[0]).run_of(prefix_from_environment()))
         if not key.exists():
-            typer.echo(f"There is no issuer's key at {key}: start the stack once (`make up`).", err=True)
+            typer.echo(f"There is no issuer key at {key}: start the stack once (`make up`).", err=True)
             raise typer.Exit(1)
         typer.echo(mint(key, role, subject, datetime.now(UTC)))

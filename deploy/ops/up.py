@@ -1,4 +1,4 @@
-"""`forgetmenot up`: the embedded stack and the four services, until Ctrl-C."""
+"""`forgetmenot up`: run the embedded stack and the four services until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from deploy.local.errors import StackError
-from deploy.local.provision import Provision, names_from_environment
+from deploy.local.provision import Provision, prefix_from_environment
 from deploy.local.signals import Ended, ended_by_signals
 from deploy.local.stack import Stack
 from deploy.ops.screen import progress
@@ -17,7 +17,7 @@ from deploy.ops.screen import progress
 def register(app: typer.Typer) -> None:
     @app.command()
     def up(
-        servers_only: Annotated[bool, typer.Option(help="The servers without the four services.")] = False,
+        servers_only: Annotated[bool, typer.Option(help="Run the servers without the four services.")] = False,
     ) -> None:
         """Run the embedded stack and the four services until Ctrl-C."""
         console = Console(highlight=False)
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
                 with progress(console) as report:
                     stack.report = report
                     stack.start_servers()
-                    provided = stack.provision(names_from_environment())
+                    provided = stack.provision(prefix_from_environment())
                     if not servers_only:
                         stack.start_services(provided)
                 stack.report = lambda part, state: console.print(f"{part} {state}", markup=False)
@@ -38,7 +38,7 @@ def register(app: typer.Typer) -> None:
                     stack.report = lambda _part, _state: None
                     console.print("Stopping …")
         except Ended:
-            console.print("Stopped. Data stays in", str(stack.places.servers), soft_wrap=True)
+            console.print("Stopped. The data is in", str(stack.places.servers), soft_wrap=True)
         except StackError as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from error

@@ -1,7 +1,7 @@
-"""The broker's topology and permissions from their one template, `definitions.json`.
+"""Render the broker's topology and permissions from the template `definitions.json`.
 
-In it `@prefix@` is the vhost and the beginning of each account's name, `@hash_<service>@` the hash of that account's
-password. A rendered file can be imported while the broker runs, as often as one likes, or loaded when it starts.
+In it `@prefix@` is the vhost and the start of each account's name, `@hash_<service>@` the hash of that account's
+password. The broker can load the result when it starts, or import it while it runs, any number of times.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ _TEMPLATE = Path(__file__).with_name("definitions.json")
 
 
 def password_hash(password: str) -> str:
-    """RabbitMQ's salted SHA-256: base64 of a 4-byte salt and the digest of salt + password."""
+    """Return RabbitMQ's salted SHA-256: base64 of a 4-byte salt and the digest of salt + password."""
     salt = os.urandom(4)
     return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
 
 
 def account(prefix: str, service: str) -> str:
-    """The name of a service's account, which is also the `user_id` its messages carry."""
+    """Return the name of a service's account, which is also the `user_id` of its messages."""
     return f"{prefix}-{service}"
 
 
 def render(prefix: str, passwords: Mapping[str, str]) -> dict[str, Any]:
-    """The definitions of one vhost; `passwords` by service."""
+    """Return the definitions of one vhost. passwords: by service."""
     text = _TEMPLATE.read_text().replace("@prefix@", prefix)
     for service, password in passwords.items():
         text = text.replace(f"@hash_{service}@", password_hash(password))
@@ -37,7 +37,7 @@ def render(prefix: str, passwords: Mapping[str, str]) -> dict[str, Any]:
 
 
 def administrator(name: str, password: str) -> dict[str, Any]:
-    """Definitions that hold one administrator and nothing else: loaded at start, so that no `guest` is ever made."""
+    """Return definitions with one administrator only. A broker that loads them at its start creates no `guest`."""
     user = {
         "name": name,
         "password_hash": password_hash(password),
@@ -48,5 +48,5 @@ def administrator(name: str, password: str) -> dict[str, Any]:
 
 
 def administrators_permission(prefix: str, name: str) -> dict[str, Any]:
-    """The administrator may do everything in the vhost of these names."""
+    """Return the permission that gives an administrator all rights in the vhost."""
     return {"user": name, "vhost": prefix, "configure": ".*", "write": ".*", "read": ".*"}

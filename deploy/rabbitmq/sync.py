@@ -1,7 +1,7 @@
-"""What differs between a running broker and its definitions: what to add or change, and what to remove.
+"""Compare a running broker with its definitions: what to add or change, and what to remove.
 
-Ours are the vhost of our names and, in it, queues and exchanges called `fmn.…`, the bindings of those, and policies
-called `fmn-…`; and the accounts `<names>-…`, but for the administrator's. What isn't ours is told of, and left alone.
+Ours are the vhost `<prefix>` and, in it, queues and exchanges named `fmn.…`, their bindings, and policies named
+`fmn-…`; and the accounts `<prefix>-…` without the administrator's. Everything else is foreign: reported, not changed.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Api(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One thing to do, and the call that does it.
+    """One change and the API call that makes it.
 
-    name: which one, never what is in it. restored: definitions that go with what is removed, to be imported again.
+    name: which object, without its content. restored: definitions that the call also removes, to import again.
     """
 
     verb: str
@@ -49,7 +49,7 @@ class Change:
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What to do, in this order, and sentences on what can't be mended (wrong) or isn't ours (foreign)."""
+    """Changes in their order, and sentences about what can't be corrected (wrong) or isn't ours (foreign)."""
 
     additions: list[Change] = field(default_factory=list)
     removals: list[Change] = field(default_factory=list)
@@ -57,23 +57,23 @@ class Plan:
     foreign: list[str] = field(default_factory=list)
 
 
-def plan(api: Api, names: str, passwords: Mapping[str, str], administrator: str) -> Plan:
-    """Compare the broker with the definitions of `names`. passwords: by service; administrator: whom it is done by."""
-    return _Comparison(api, names, passwords, administrator).plan()
+def plan(api: Api, prefix: str, passwords: Mapping[str, str], administrator: str) -> Plan:
+    """Compare the broker with the definitions of `prefix`. passwords: by service."""
+    return _Comparison(api, prefix, passwords, administrator).plan()
 
 
 class _Comparison:
-    def __init__(self, api: Api, names: str, passwords: Mapping[str, str], administrator: str) -> None:
-        self._api, self._names, self._administrator = api, names, administrator
-        self._vhost = quote(names, safe="")
-        self._wanted: dict[str, list[Object]] = render(names, passwords)
-        self._wanted["permissions"].append(administrators_permission(names, administrator))
-        self._passwords = {account(names, service): password for service, password in passwords.items()}
+    def __init__(self, api: Api, prefix: str, passwords: Mapping[str, str], administrator: str) -> None:
+        self._api, self._prefix, self._administrator = api, prefix, administrator
+        self._vhost = quote(prefix, safe="")
+        self._wanted: dict[str, list[Object]] = render(prefix, passwords)
+        self._wanted["permissions"].append(administrators_permission(prefix, administrator))
+        self._passwords = {account(prefix, service): password for service, password in passwords.items()}
         self._plan = Plan()
 
     def plan(self) -> Plan:
         if self._api.call("GET", f"/api/vhosts/{self._vhost}", absent_is_fine=True) is None:
-            self._add("vhosts", {"name": self._names}, self._names)
+            self._add("vhosts", {"name": self._prefix}, self._prefix)
         self._users()
         self._rights("permissions", ("configure", "write", "read"))
         self._topic_rights()
@@ -81,7 +81,7 @@ class _Comparison:
         self._exchanges()
         self._queues()
         self._bindings()
-        # Nothing more may come into a queue by the time that it is looked at, nor be done by a user who goes.
+        # Bindings go before queues, so that no message arrives after a queue is checked; users go last.
         order = ("binding", "queue", "exchange", "policy", "topic permission", "permission", "user")
         self._plan.removals.sort(key=lambda change: order.index(change.kind))
         return self._plan
@@ -117,7 +117,7 @@ class _Comparison:
         wanted = {(right["user"], right["exchange"]): right for right in self._wanted["topic_permissions"]}
         for user, exchange in sorted(found.keys() - wanted.keys()):
             if self._is_our_account(user):
-                # All of a user's go at once, those that are right too.
+                # The API deletes all of a user's topic permissions, those that are defined too.
                 right = [item for (whose, _), item in wanted.items() if whose == user]
                 path = f"/api/topic-permissions/{self._vhost}/{quote(user, safe='')}"
                 self._remove("topic permission", f"{user} on {exchange}", path, {"topic_permissions": right})
@@ -135,14 +135,14 @@ class _Comparison:
 
     def _exchanges(self) -> None:
         there = self._of_vhost(f"/api/exchanges/{self._vhost}")
-        self._lasting("exchange", "exchanges", there, ("type", "durable", "auto_delete", "internal", "arguments"))
+        self._immutable("exchange", "exchanges", there, ("type", "durable", "auto_delete", "internal", "arguments"))
 
     def _queues(self) -> None:
         there = self._of_vhost(f"/api/queues/{self._vhost}")
-        self._lasting("queue", "queues", there, ("durable", "auto_delete", "arguments"))
+        self._immutable("queue", "queues", there, ("durable", "auto_delete", "arguments"))
 
-    def _lasting(self, kind: str, section: str, there: list[Object], compared: tuple[str, ...]) -> None:
-        """Queues and exchanges: what they are is settled when they are made."""
+    def _immutable(self, kind: str, section: str, there: list[Object], compared: tuple[str, ...]) -> None:
+        """Compare queues or exchanges, whose properties can't be changed once they exist."""
         found = {item["name"]: item for item in there}
         for wanted in self._wanted[section]:
             name = wanted["name"]
@@ -160,17 +160,17 @@ class _Comparison:
                 self._plan.foreign.append(f"The {kind} {name} in our vhost isn't called as ours are.")
 
     def _bindings(self) -> None:
-        # Every queue is bound to the exchange without a name, which can't be changed.
+        # Every queue is bound to the default exchange, which has no name; that can't be changed.
         found = {_ends(b): b for b in self._of_vhost(f"/api/bindings/{self._vhost}") if b["source"]}
         wanted = {_ends(binding): binding for binding in self._wanted["bindings"]}
         for ends in wanted.keys() - found.keys():
-            self._add("bindings", wanted[ends], _spoken(wanted[ends]))
+            self._add("bindings", wanted[ends], _described(wanted[ends]))
         for ends in found.keys() - wanted.keys():
             binding = found[ends]
             if binding["destination"].startswith(_OUR_QUEUES):
-                self._remove("binding", _spoken(binding), self._binding_path(binding))
+                self._remove("binding", _described(binding), self._binding_path(binding))
             elif binding["source"].startswith(_OUR_QUEUES):
-                self._plan.foreign.append(f"What isn't ours gets our events: {_spoken(binding)}.")
+                self._plan.foreign.append(f"What isn't ours gets our events: {_described(binding)}.")
 
     def _binding_path(self, binding: Object) -> str:
         to = "q" if binding["destination_type"] == "queue" else "e"
@@ -178,7 +178,7 @@ class _Comparison:
         key = quote(binding["properties_key"], safe="")
         return f"/api/bindings/{self._vhost}/e/{source}/{to}/{destination}/{key}"
 
-    # What they have in common
+    # Shared by all kinds
 
     def _compare(self, section: str, wanted: Mapping[Any, Object], found: Mapping[Any, Object], compared: Any) -> None:
         for key, item in wanted.items():
@@ -189,7 +189,7 @@ class _Comparison:
                 self._add(section, item, name, verb="change")
 
     def _add(self, section: str, item: Object, name: str, verb: str = "add") -> None:
-        """Through the definitions, which also an administrator without rights in the vhost may import."""
+        """Add through a definitions import, which needs no rights in the vhost."""
         body = {section: [item]}
         self._plan.additions.append(
             Change(verb=verb, kind=_KINDS[section], name=name, method="POST", path="/api/definitions", body=body)
@@ -204,7 +204,7 @@ class _Comparison:
         return list(self._api.call("GET", path, absent_is_fine=True) or [])
 
     def _is_our_account(self, name: str) -> bool:
-        return name.startswith(account(self._names, "")) and name != self._administrator
+        return name.startswith(account(self._prefix, "")) and name != self._administrator
 
 
 _KINDS = {
@@ -223,11 +223,11 @@ def _ends(binding: Object) -> tuple[str, str, str, str]:
     return binding["source"], binding["destination_type"], binding["destination"], binding["routing_key"]
 
 
-def _spoken(binding: Object) -> str:
+def _described(binding: Object) -> str:
     return f"{binding['source']} -> {binding['destination']} ({binding['routing_key']})"
 
 
 def _is_hash_of(stored: str, password: str) -> bool:
-    """Whether this salted hash (definitions.password_hash) is that of the password."""
+    """Return whether this salted hash (definitions.password_hash) is of the password."""
     raw = base64.b64decode(stored)
     return raw[_SALT_BYTES:] == hashlib.sha256(raw[:_SALT_BYTES] + password.encode()).digest()

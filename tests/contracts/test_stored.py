@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from deploy.local.places import SERVICES
 from deploy.local.stack import Stack
 from shared.db import Repository
+from shared.events import SERVICES
 from tests.contracts.stored.ids import CASE, ERASED
 from tests.contracts.stored.opening import (
     BUCKETS,

@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.places import SERVICES
 from deploy.local.processes import Process
+from shared.events import SERVICES
 from tests.faults.running import Running
 
 KILLED_SERVERS = ("mongodb", "rabbitmq", "seaweedfs", "mail")

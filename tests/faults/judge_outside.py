@@ -10,7 +10,7 @@ from email import message_from_bytes, policy
 
 from deploy.local import mongo
 from deploy.ops.finder import needles, piece
-from deploy.ops.search import Search, tidy
+from deploy.ops.search import Search, hit_lines
 from tests.faults.driver import Told
 from tests.faults.judge import Complaint
 from tests.races.inside import Inside
@@ -121,5 +121,5 @@ class Outside:
             control.unlink()
         if not any(hit.place == str(control) for hit in found.hits):
             yield None, "the raw search doesn't even find what was planted for it"
-        for line in tidy(hit for hit in found.hits if hit.place != str(control)):
+        for line in hit_lines(hit for hit in found.hits if hit.place != str(control)):
             yield None, f"readable: {line}"

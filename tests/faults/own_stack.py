@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.errors import StackError
-from deploy.local.places import SERVICES, from_environment
+from deploy.local.places import from_environment
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
+from shared.events import SERVICES
 from tests.conftest import _free_base
 from tests.races.inside import Inside, an_inside
 from tests.system import System

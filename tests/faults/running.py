@@ -11,10 +11,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from deploy.local.errors import StackError
-from deploy.local.places import PROJECT, SERVICES, private_folder
+from deploy.local.places import PROJECT, private_folder
 from deploy.local.processes import Process, stop_all
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
+from shared.events import SERVICES
 
 INSIDE = Path(__file__).with_name("inside_process")
 SERVERS = ("mongodb", "rabbitmq", "seaweedfs", "mail")

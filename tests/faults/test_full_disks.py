@@ -20,7 +20,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from deploy.local.places import PROJECT, SERVICES
+from deploy.local.places import PROJECT
+from shared.events import SERVICES
 from tests.faults.disks import IN_A_NAMESPACE, Disk, small_disks, why_not
 from tests.faults.errands import INWARD, Story
 from tests.faults.own_stack import OwnStack, own_stack, until

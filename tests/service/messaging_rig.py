@@ -24,14 +24,13 @@ from urllib.parse import quote
 
 from deploy.local import mongo
 from deploy.local.broker import Management
-from deploy.local.places import SERVICES
 from deploy.local.stack import Stack
 from deploy.mongo.accounts import drop_account, ensure_account
 from deploy.rabbitmq.definitions import account, render
 from shared.db import Register
 from shared.db.unit_of_work import Tx, UnitOfWork, connect
 from shared.db.vault import Vault
-from shared.events import Event, consent
+from shared.events import SERVICES, Event, consent
 from shared.ids import new_id
 from shared.messaging.bus import Consumer, Publisher
 from shared.messaging.inbox import Handler, Inbox

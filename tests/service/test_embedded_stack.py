@@ -20,10 +20,11 @@ from pymongo import MongoClient
 
 from deploy.local import mongo
 from deploy.local.errors import AlreadyRunning, PortTaken
-from deploy.local.places import PROJECT, SERVICES, Ports, from_environment, places
+from deploy.local.places import PROJECT, Ports, from_environment, places
 from deploy.local.processes import leftovers
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
+from shared.events import SERVICES
 from tests.service.accounts_rig import mongo_of, secret, store_of
 
 _SPAN = 100

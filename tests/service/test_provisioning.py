@@ -13,10 +13,10 @@ from pymongo.errors import OperationFailure
 
 from deploy.local import mongo, objects
 from deploy.local.broker import Management
-from deploy.local.places import SERVICES
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from deploy.objects.kinds import Kind
+from shared.events import SERVICES
 from tests.service.accounts_rig import channel_of, mongo_of, store_of
 
 pytestmark = pytest.mark.xdist_group("provisioning")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from deploy.ops.certificate import DoesNotHold, check
+from deploy.ops.certificate import InvalidCertificate, check
 from deploy.ops.main import app
 from services.consent.model.certificates import CERTIFICATE_TYPE, WHAT_REMAINS
 from services.consent.model.requests import PARTICIPANTS
@@ -79,7 +79,7 @@ def ring() -> Ring:
 
 
 def reason(ring: Ring, content: bytes) -> str:
-    with pytest.raises(DoesNotHold) as caught:
+    with pytest.raises(InvalidCertificate) as caught:
         check(content, ring.keys)
     return caught.value.reason
 

@@ -17,10 +17,11 @@ import yaml
 from deploy import disks, ready
 from deploy.commands import api_command
 from deploy.container import API_PORT
-from deploy.local.places import PROJECT, SERVICES
+from deploy.local.places import PROJECT
 from deploy.objects import minio
 from deploy.objects.accounts import own_bucket_policy
 from deploy.ops import provision, secrets
+from shared.events import SERVICES
 from shared.ops.disks import ask_at, room_of
 
 COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())

@@ -24,12 +24,13 @@ from deploy.local import bootstrap, packages
 from deploy.local.errors import AlreadyRunning, PortTaken, StackError
 from deploy.local.keys import ensure_keys
 from deploy.local.machine import free_port, is_free, owner_of, require_free
-from deploy.local.places import PROJECT, SERVICES, Ports, places
-from deploy.local.processes import MARK, Process, Program, leftovers, recorded, stop_leftovers
-from deploy.local.provision import draw_ports
+from deploy.local.places import PROJECT, Ports, places
+from deploy.local.processes import MARK, Process, Program, leftovers, running_pid, stop_leftovers
+from deploy.local.provision import allocate_ports
 from deploy.local.stack import Stack
 from deploy.ops.token import mint
 from deploy.rabbitmq.definitions import render
+from shared.events import SERVICES
 from shared.security.signing import PublicKeys
 
 _WAIT_S = 30
@@ -82,12 +83,12 @@ def test_names_that_draw_their_ports_at_once_share_none_though_nothing_listens_y
     here = places(tmp_path)
     names = [f"n{number}" for number in range(60)]
     with ThreadPoolExecutor(12) as threads:
-        drawn = list(threads.map(lambda name: draw_ports(here, name), names))
+        drawn = list(threads.map(lambda name: allocate_ports(here, name), names))
     ports = [port for each in drawn for port in each.values()]
     assert len(set(ports)) == len(ports) == len(SERVICES) * len(names)
     assert json.loads((here.run_of("n7") / "ports.json").read_text()) == drawn[7]
     # Whose ports are drawn again gets others' neither
-    again = draw_ports(here, "n7")
+    again = allocate_ports(here, "n7")
     assert not set(again.values()) & {*ports} - {*drawn[7].values()}
 
 
@@ -218,8 +219,8 @@ def test_a_program_that_ends_while_starting_is_reported_with_its_last_words(tmp_
 def test_a_pid_file_of_a_process_that_is_gone_or_of_another_tells_of_none(tmp_path: Path) -> None:
     (tmp_path / "pid").write_text(f"{os.getpid()} 1")
 
-    assert recorded(tmp_path / "pid") is None
-    assert recorded(tmp_path / "absent") is None
+    assert running_pid(tmp_path / "pid") is None
+    assert running_pid(tmp_path / "absent") is None
 
 
 def test_secrets_are_made_once_and_only_their_owner_may_read_them(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from deploy.local.places import Places, places
 from deploy.ops.finder import Finder, Needle, needles, piece
-from deploy.ops.search import Hit, Search, tidy
+from deploy.ops.search import Hit, Search, hit_lines
 
 NAME = "Žofie Łukasińska"
 LABEL = "a name"
@@ -131,7 +131,7 @@ def test_links_lead_nowhere_else(here: Places, tmp_path: Path) -> None:
 
 def test_a_hit_says_where_and_never_what(here: Places) -> None:
     (here.logs / "case-api.log").write_text(f"hello {NAME}")
-    lines = tidy(Search(needles(LABEL, NAME), here).stack().hits)
+    lines = hit_lines(Search(needles(LABEL, NAME), here).stack().hits)
     assert lines == [f"{here.logs}/case-api.log: a name as UTF-8"]
     assert NAME not in repr(needles(LABEL, NAME))
 

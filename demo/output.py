@@ -1,8 +1,7 @@
-"""How the story is told: headings and lines that stay, and on a terminal something live while one waits."""
+"""The demo's output: headings and lines, and on a terminal a live display while a step waits."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,14 +13,11 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from demo.office import Failed
-
-_POLL_S = 0.2
 _MARKS = {"done": ("✓", "green"), "refused": ("✗", "yellow"), "note": ("·", "dim"), "failed": ("✗", "red")}
 
 
-class Narrator:
-    """Tells one story on a console. Words of the family's are shown as text, never as markup."""
+class Output:
+    """Prints one run of the demo to a console. The family's words are printed as text, never as markup."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -34,9 +30,9 @@ class Narrator:
         return time.monotonic() - self._began
 
     def hide(self, words: Iterable[str]) -> None:
-        """Cut these words short wherever this isn't a terminal: output that is kept may lie in a folder we search."""
+        """Shorten these words unless this is a terminal: the output may be saved in a folder that is searched."""
         if not self.console.is_terminal:
-            # The shortest first: with a name cut, the sentence that it is in is another one already.
+            # The shortest first: a shortened name also changes every longer text that contains it.
             self._hidden = sorted(words, key=len)
 
     def heading(self, title: str, explains: str) -> None:
@@ -70,20 +66,20 @@ class Narrator:
         plain = text.plain
         for word in self._hidden:
             plain = plain.replace(word, word[: len(word) // 2] + "…")
-        # Plain output is for logs and pipes, where a line is a line however long.
+        # Logs and pipes need unwrapped lines.
         self.console.print(margin.plain + plain, markup=False, soft_wrap=True)
 
     def table(self, heads: Iterable[str], rows: Iterable[Iterable[str]]) -> None:
-        """A table that stays; plain lines where there is no terminal."""
+        """Print a table; plain lines if this isn't a terminal."""
         if not self.console.is_terminal:
             for row in rows:
                 self._line(Text("    "), Text("  ".join(cell for cell in row if cell)))
             return
-        self.console.print(drawn(heads, rows))
+        self.console.print(rendered_table(heads, rows))
 
     @contextmanager
     def waiting(self, what: str, show: Callable[[], RenderableType] | None = None) -> Iterator[None]:
-        """While the block lasts: a spinner, what is waited for, and on a terminal whatever `show` draws."""
+        """On a terminal, show a spinner with the text `what`, and `show()` above it, while the block runs."""
         if not self.console.is_terminal:
             yield
             return
@@ -96,8 +92,8 @@ class Narrator:
         with Live(Shown(), console=self.console, refresh_per_second=10, transient=True):
             yield
 
-    def farewell(self, title: str, lines: Iterable[str]) -> None:
-        """The last screen."""
+    def summary(self, title: str, lines: Iterable[str]) -> None:
+        """Print the end of a successful run, in a box on a terminal."""
         self.console.print()
         if not self.console.is_terminal:
             self._line(Text(""), Text(title))
@@ -108,17 +104,7 @@ class Narrator:
         self.console.print(Panel(body, title=Text(title, style="bold green"), border_style="green", expand=False))
 
 
-def until(check: Callable[[], bool], *, within_s: float, expected: str, services: Iterable[str] = ()) -> None:
-    """Ask again and again until `check` is true. Raises Failed after `within_s` seconds."""
-    deadline = time.monotonic() + within_s
-    pause = threading.Event()
-    while not check():
-        if time.monotonic() > deadline:
-            raise Failed(expected, f"not within {within_s:.0f} s", *services)
-        pause.wait(_POLL_S)
-
-
-def drawn(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> RenderableType:
+def rendered_table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> RenderableType:
     table = Table(*heads, box=None, padding=(0, 2, 0, 0), header_style="dim", title_justify="left")
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))

@@ -1,56 +1,55 @@
-"""The story's beginning: nothing is kept before the family agrees, and then only what they agreed to."""
+"""Demo steps: open a case, record consent, add people and entries, wait for the opening letters."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from demo.client import Failed, until
 from demo.family import Adult
-from demo.narrator import until
-from demo.office import Failed
 from demo.run import Demo
 
 _OPEN_WITHIN_S = 20
 _WRITTEN_WITHIN_S = 40
 
 
-def shell(demo: Demo) -> None:
-    """A case that has a reference, and nobody in it."""
+def open_case(demo: Demo) -> None:
+    """Open a case: it has a reference and no people."""
     made = demo.worker.post("case", "/cases", {"channel": "phone"})
     demo.case_id, demo.reference = str(made["id"]), str(made["reference"])
     if made["state"] != "shell":
         raise Failed("a case in the state shell", f"its state is {made['state']}", "case")
-    demo.narrator.done(f"A shell: reference {demo.reference}. It ends by itself on {made['expires_at'][:10]}.")
+    demo.output.done(f"A shell: reference {demo.reference}. It expires on {made['expires_at'][:10]}.")
 
 
-def too_early(demo: Demo) -> None:
-    """A name before consent is refused, and nothing of it is kept."""
+def try_name_before_consent(demo: Demo) -> None:
+    """Check that a name before consent is refused and not stored."""
     path = f"/cases/{demo.case_id}/people"
     body = _person(demo.family.by_post, role="parent")
-    problem = demo.worker.refused("case", "POST", path, 409, "consent-required", json=body)
-    demo.narrator.refused(f"409 consent-required: {problem['detail']}")
+    problem = demo.worker.expect_refusal("case", "POST", path, 409, "consent-required", json=body)
+    demo.output.refused(f"409 consent-required: {problem['detail']}")
     if people := demo.worker.get("case", f"/cases/{demo.case_id}")["people"]:
-        raise Failed("a shell with nobody in it", f"it has {len(people)} people", "case")
+        raise Failed("a shell without people", f"it has {len(people)}", "case")
 
 
-def consent(demo: Demo) -> None:
-    """The family hears the statement, and agrees to casework."""
+def record_consent(demo: Demo) -> None:
+    """Record that a parent heard the statement and agrees to casework; wait until the case is open."""
     statement = demo.worker.get("consent", "/statement")
-    demo.narrator.note(f"Statement {statement['version']}, read to the parent (sha256 {statement['sha256'][:12]}…)")
+    demo.output.note(f"Statement {statement['version']}, read to the parent (sha256 {statement['sha256'][:12]}…)")
     family = demo.family
     given_by = {"name": family.by_post.name, "capacity": "parental_responsibility"}
     demo.worker.post("consent", "/consents", _consent(demo, statement["version"], given_by, "casework"))
     until(
         lambda: demo.worker.get("case", f"/cases/{demo.case_id}")["state"] == "open",
         within_s=_OPEN_WITHIN_S,
-        expected="the case opens when the consent service tells of the consent",
+        expected="the case opens after the consent service publishes the consent",
         services=("consent", "case"),
     )
-    demo.narrator.done(f"{family.by_post.name} agrees to casework: the shell becomes an open case.")
+    demo.output.done(f"{family.by_post.name} agrees to casework: the shell becomes an open case.")
 
 
-def people(demo: Demo) -> None:
-    """Two parents and a child; one parent wants letters, the other agrees to email as well."""
+def add_people(demo: Demo) -> None:
+    """Add two parents and a child; one parent prefers letters, the other also agrees to email."""
     family, path = demo.family, f"/cases/{demo.case_id}/people"
     first = _person(family.by_post, role="parent", address=family.address, phone=family.by_post.phone,
                     parental_responsibility=True, preferred_channel="letter")  # fmt: skip
@@ -71,21 +70,21 @@ def people(demo: Demo) -> None:
         "capacity": "parental_responsibility",
     }
     demo.worker.post("consent", "/consents", _consent(demo, version, given_by, "casework", "email"))
-    demo.narrator.done(f"{family.by_post.name}, by post; {family.by_email.name}, who agrees to email")
-    demo.narrator.done(
-        f"Their child {family.child_given_name}, born {family.child_born:%-d %B %Y}. Each encrypted as stored."
+    demo.output.done(f"{family.by_post.name}, by post; {family.by_email.name}, who agrees to email")
+    demo.output.done(
+        f"Their child {family.child_given_name}, born {family.child_born:%-d %B %Y}. Each is stored encrypted."
     )
 
 
-def entries(demo: Demo) -> None:
-    """What the family wants, what is done, what came of it."""
+def add_entries(demo: Demo) -> None:
+    """Add a wish, an action and an outcome."""
     for kind, text in (("wish", demo.family.wish), ("action", demo.family.action), ("outcome", demo.family.outcome)):
         demo.worker.post("case", f"/cases/{demo.case_id}/entries", {"kind": kind, "text": text})
-        demo.narrator.done(f"{kind}: {text}")
+        demo.output.done(f"{kind}: {text}")
 
 
-def opening_letters(demo: Demo) -> None:
-    """Each parent has an opening letter, in the way that they chose."""
+def wait_for_letters(demo: Demo) -> None:
+    """Wait until each parent has got an opening letter by their preferred channel."""
     expected = "a letter and an email, both delivered"
 
     def delivered() -> bool:
@@ -95,10 +94,10 @@ def opening_letters(demo: Demo) -> None:
             raise Failed(expected, f"one {stuck[0]['channel']} is {stuck[0]['status']}", "notifier")
         return sorted(i["channel"] for i in items if i["status"] == "delivered") == ["email", "letter"]
 
-    with demo.narrator.waiting("The notifier writes them …"):
+    with demo.output.waiting("The notifier sends them …"):
         until(delivered, within_s=_WRITTEN_WITHIN_S, expected=expected, services=("notifier", "consent"))
-    demo.narrator.done(f"A letter to {demo.family.by_post.given_name}: a tagged PDF/A in {demo.post_place}")
-    demo.narrator.done(f"An email to {demo.family.by_email.given_name}: in {demo.mail_place}")
+    demo.output.done(f"A letter to {demo.family.by_post.given_name}: a tagged PDF/A in {demo.post_place}")
+    demo.output.done(f"An email to {demo.family.by_email.given_name}: in {demo.mail_place}")
 
 
 def _person(adult: Adult, **more: Any) -> dict[str, Any]:
