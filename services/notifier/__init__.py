@@ -1,6 +1,6 @@
 """The notifier.
 
-Owns what families are written: letters and emails from versioned templates, each with one intent and one recipient,
-the ways out (a printer, a mail relay), and the last letter, sealed before an erasure and sent after it is proven. It
-keeps what it has written encrypted, and no longer than until it has gone.
+It writes to families: letters and emails from versioned templates, each with one intent and one recipient. It hands
+them to a printer or a mail relay. It seals the last letter before an erasure, and sends it after the erasure is proven.
+What it has written is kept encrypted, and destroyed once it has gone.
 """

@@ -6,16 +6,16 @@ from typing import Any
 
 import marshmallow as ma
 
-from services.notifier import model as m
 from services.notifier.letters import FORMATS
+from services.notifier.model.notifications import Channel
 from shared.http import Body, Choice, IdField, Line, Moment, PageArgs
 
 _MOST_VALUES = 50
-_CHANNELS = tuple(str(channel) for channel in m.Channel)
+_CHANNELS = tuple(str(channel) for channel in Channel)
 
 
 class Values(ma.fields.Dict):
-    """Words for a template, by the names that it asks for."""
+    """Values for a template, by the names of its fields."""
 
     def __init__(self, **more: Any) -> None:
         super().__init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, replace
 from typing import Any, Final, Generic, TypeVar, get_args
@@ -142,6 +143,9 @@ class Records(Generic[T]):
 
 
 def _json(value: Any) -> Any:
+    """A plain value as JSON has it: a time is RFC 3339, bytes are Base64."""
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
     if isinstance(value, Mapping):
         return {name: _json(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -149,6 +149,8 @@ def test_p13_what_waits_is_cancelled_when_the_consent_goes_and_sent_when_it_come
     with rig.busy_relay():
         given = rig.system.a_consent(case_id, {"purpose": "casework"}, {"purpose": "email"}, given_by=theirs)
         rig.has_ended(case_id, "created", count=2)
+        # Once the relay has refused it: withdrawn between the questions about casework and email, it would go by post.
+        eventually(lambda: rig.database["steps"].find_one({"case_id": case_id, "attempts": {"$gte": 1}, "lease": None}))
         answer = rig.system.caseworker.post(f"/consents/{given['id']}/withdrawal", {"channel": "phone", "by": "carer"})
         assert answer.status_code < 300, answer.text
         stopped = rig.has_ended(case_id, "cancelled", count=2)[-1]

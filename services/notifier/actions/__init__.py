@@ -1,1 +1,1 @@
-"""What the notifier does, by noun: what it hears, notifications, sending them, the last letter, templates."""
+"""What the notifier does, by noun: cases it hears of, notifications, sending them, the last letter, templates."""

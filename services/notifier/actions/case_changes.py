@@ -1,113 +1,113 @@
-"""What the notifier does with what it hears of a case: remember it, and welcome whom it can now reach."""
+"""What the notifier does with changes of a case: it records them, and queues opening letters that are now due."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import Final
 
-from services.notifier import model as m
 from services.notifier.actions import last_letter_delivery
+from services.notifier.actions.sending import SEND_STEP, change_status, queue
 from services.notifier.letters import latest_version
+from services.notifier.model.last_letters import LetterState, Outcome
+from services.notifier.model.notifications import REVIVABLE, Notification, Reason, Status, intent
+from services.notifier.model.recipients import KnownCase, KnownPerson, due_an_opening_letter
+from services.notifier.store import Stores
 from shared.db.gates import OPEN
 from shared.db.unit_of_work import Tx
 from shared.ids import new_id
+from shared.known_consents import StandingConsent
 
-if TYPE_CHECKING:
-    from services.notifier.store import Stores
-
-SEND_STEP = "send_notification"
-_OPENING = "opening"
+_OPENING: Final = "opening"
 
 
-def hear_state(stores: Stores, tx: Tx, *, case_id: str, state: str, at: datetime) -> None:
+def record_state(stores: Stores, tx: Tx, *, case_id: str, state: str, at: datetime) -> None:
     """The case is now in this state; `at` is when that began."""
     case = _enter(stores, tx, case_id)
     opened_at = case.opened_at or (at if state == "open" else None)
-    _remember(stores, tx, replace(case, state=state, opened_at=opened_at))
+    _save(stores, tx, replace(case, state=state, opened_at=opened_at))
 
 
-def hear_people(stores: Stores, tx: Tx, *, case_id: str, people: Sequence[m.Known]) -> None:
+def record_people(stores: Stores, tx: Tx, *, case_id: str, people: Sequence[KnownPerson]) -> None:
     """These are the people of the case, in the order they were added."""
-    _remember(stores, tx, replace(_enter(stores, tx, case_id), people=tuple(people)))
+    _save(stores, tx, replace(_enter(stores, tx, case_id), people=tuple(people)))
 
 
-def hear_consents(stores: Stores, tx: Tx, *, case_id: str, standing: Sequence[m.Stands], seq: int) -> None:
-    """This is all that is agreed to. seq: the consent service's count, which says what came before a freeze."""
+def record_consents(stores: Stores, tx: Tx, *, case_id: str, standing: Sequence[StandingConsent], seq: int) -> None:
+    """This is all that is agreed to. seq: the consent service's count, which tells what came before a freeze."""
     case = replace(_enter(stores, tx, case_id), standing=tuple(standing))
     if case.frozen_seq is not None and seq < case.frozen_seq:
         case = replace(case, before=case.standing)
-    # What waits for a server that is away is looked at again now: it may not be wanted any more.
-    _look_again(stores, tx, case_id)
-    _remember(stores, tx, case)
+    # What waits for a server that is away is checked again now: it may not be wanted any more.
+    _retry_waiting(stores, tx, case_id)
+    _save(stores, tx, case)
 
 
-def hear_freeze(stores: Stores, tx: Tx, *, case_id: str, seq: int, at: datetime) -> None:
+def record_freeze(stores: Stores, tx: Tx, *, case_id: str, seq: int, at: datetime) -> None:
     """An erasure was asked for: the last letter goes by the consents as they stand now. The gate is frozen already."""
     case = _enter(stores, tx, case_id)
     if case.before is None:
-        stores.put_projection(tx, replace(case, before=case.standing, frozen_seq=seq, frozen_at=at))
+        _save(stores, tx, replace(case, before=case.standing, frozen_seq=seq, frozen_at=at))
 
 
-def hear_release(stores: Stores, tx: Tx, *, case_id: str) -> None:
+def record_release(stores: Stores, tx: Tx, *, case_id: str) -> None:
     """No erasure is asked for any more: what waited goes on. The gate is open already."""
     case = _enter(stores, tx, case_id)
-    _look_again(stores, tx, case_id)
-    _remember(stores, tx, replace(case, before=None, frozen_seq=None, frozen_at=None))
+    _retry_waiting(stores, tx, case_id)
+    _save(stores, tx, replace(case, before=None, frozen_seq=None, frozen_at=None))
 
 
-def hear_stop(stores: Stores, tx: Tx, *, case_id: str, stopped: bool) -> None:
+def record_contact_stop(stores: Stores, tx: Tx, *, case_id: str, stopped: bool) -> None:
     """All contact with the family has stopped, and what is queued is cancelled; or it goes on again."""
     case = replace(_enter(stores, tx, case_id), stopped=stopped)
     if stopped:
-        for waiting in stores.notifications_of(case_id, tx):
-            if waiting.status is m.Status.CREATED:
-                over = replace(waiting, status=m.Status.CANCELLED, reason=m.Reason.CONTACT_STOPPED, done_at=tx.now)
-                stores.change_notification(tx, waiting, over, m.NOTHING_KEPT)
-        for request in stores.sealed_requests(case_id, tx):
-            last_letter_delivery.settle(stores, tx, request=request, case_id=case_id, outcome=m.Outcome.NOBODY)
-    _remember(stores, tx, case)
+        for waiting in _waiting(stores, tx, case_id):
+            change_status(stores, tx, waiting, Status.CANCELLED, Reason.CONTACT_STOPPED)
+        sealed = {"case_id": case_id, "state": LetterState.SEALED}
+        for letter in stores.last_letters.find(sealed, tx=tx):
+            last_letter_delivery.settle(stores, tx, request=letter.id, case_id=case_id, outcome=Outcome.NOBODY)
+    _save(stores, tx, case)
 
 
-def _look_again(stores: Stores, tx: Tx, case_id: str) -> None:
-    for waiting in stores.notifications_of(case_id, tx):
-        if waiting.status is m.Status.CREATED:
-            stores.steps.add(tx, SEND_STEP, waiting.id, case_id)
-
-
-def _enter(stores: Stores, tx: Tx, case_id: str) -> m.Projection:
+def _enter(stores: Stores, tx: Tx, case_id: str) -> KnownCase:
     tx.enter(case_id, frozen_too=True)
-    return stores.projection(case_id, tx)
+    return stores.known_cases.get(case_id, tx=tx) or KnownCase(case_id=case_id)
 
 
-def _remember(stores: Stores, tx: Tx, case: m.Projection) -> None:
-    stores.put_projection(tx, case)
+def _save(stores: Stores, tx: Tx, case: KnownCase) -> None:
+    write = stores.known_cases.save if case.version else stores.known_cases.add
+    write(case, tx=tx)
     if tx.gates.state(case.case_id, tx.session) == OPEN:
-        _welcome(stores, tx, case)
+        _queue_opening_letters(stores, tx, case)
 
 
-def _welcome(stores: Stores, tx: Tx, case: m.Projection) -> None:
+def _waiting(stores: Stores, tx: Tx, case_id: str) -> list[Notification]:
+    return stores.notifications.find({"case_id": case_id, "status": Status.CREATED}, tx=tx)
+
+
+def _retry_waiting(stores: Stores, tx: Tx, case_id: str) -> None:
+    for waiting in _waiting(stores, tx, case_id):
+        stores.steps.add(tx, SEND_STEP, waiting.id, case_id)
+
+
+def _queue_opening_letters(stores: Stores, tx: Tx, case: KnownCase) -> None:
     """An opening letter for each adult it is due to who has none yet (API.md, Notifier)."""
-    for person_id, channel in m.to_be_welcomed(case, tx.now):
-        intent = m.intent(_OPENING, _OPENING, person_id)
-        before = stores.by_intent(tx, intent)
-        if before is None:
-            new = m.Notification(
+    for person_id, channel in due_an_opening_letter(case, tx.now):
+        key = intent(_OPENING, _OPENING, person_id)
+        found = stores.notifications.first({"intent": key}, tx=tx)
+        if found is None:
+            new = Notification(
                 id=new_id(),
                 case_id=case.case_id,
                 person_id=person_id,
                 template=_OPENING,
                 template_version=latest_version(_OPENING),
                 channel=channel,
-                status=m.Status.CREATED,
-                intent=intent,
+                intent=key,
                 created_at=tx.now,
             )
-            stores.add_notification(tx, new)
-        elif before.status is m.Status.CANCELLED and before.reason in m.REVIVABLE:
-            new = replace(before, status=m.Status.CREATED, reason=None, channel=channel, done_at=None)
-            stores.change_notification(tx, before, new)
-        else:
-            continue
-        stores.steps.add(tx, SEND_STEP, new.id, case.case_id)
+            queue(stores, tx, new)
+        elif found.status is Status.CANCELLED and found.reason in REVIVABLE:
+            change_status(stores, tx, replace(found, channel=channel), Status.CREATED)
+            stores.steps.add(tx, SEND_STEP, found.id, case.case_id)

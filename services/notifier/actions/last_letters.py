@@ -1,150 +1,156 @@
 """The last letter, until it is sealed: asked for, written, sealed under a key of its own, or cancelled.
 
-A row per request remembers how far it has come, so that whatever comes again is answered as before.
+A row for each request remembers how far it has come, so that an event that comes again is answered as before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
-from services.notifier import model as m
-from services.notifier.actions.external import Outside
+from services.notifier.actions import external
 from services.notifier.actions.writing import NOT_WRITABLE, email_to, letter_to
+from services.notifier.context import Context
 from services.notifier.letters import latest_version
-from shared.db.unit_of_work import Row, Tx
+from services.notifier.model.last_letters import LastLetter, LetterState, SealedContent, SealedLetter, letter_key
+from services.notifier.model.notifications import Channel
+from services.notifier.model.recipients import KnownCase, Person, as_known, has_agreed, people_of
+from services.notifier.store import Stores, put_last_letter
+from shared.db.unit_of_work import Tx
 from shared.errors import Erased, NotFound
 from shared.events import erasure
 from shared.ids import new_id
+from shared.known_consents import CASEWORK, EMAIL
 from shared.messaging.steps import StepRow
 from shared.ops.logs import log, where
 
-if TYPE_CHECKING:
-    from services.notifier.store import Stores
-
-SEAL_STEP = "seal_last_letter"
-KEY_STEP = "destroy_letter_key"
-_LAST = "last"
-_OVER = frozenset({m.LetterState.NOBODY, m.LetterState.CANCELLED, m.LetterState.DONE})
+SEAL_STEP: Final = "seal_last_letter"
+KEY_STEP: Final = "destroy_letter_key"
+_LAST: Final = "last"
+_OVER: Final = frozenset({LetterState.NOBODY, LetterState.CANCELLED, LetterState.DONE})
 
 
-def letter_key(request: str) -> str:
-    """The name of the key that the last letters of one request are sealed under."""
-    return f"letter:{request}"
-
-
-def prepare(stores: Stores, tx: Tx, *, request: str, case_id: str, asked_at: datetime | None) -> None:
+def prepare(stores: Stores, tx: Tx, *, request: str, case_id: str, asked_at: datetime) -> None:
     """Have the last letter sealed, or answer again as before; a request that was cancelled is ignored."""
     tx.gates.touch(tx.session, case_id)
-    row = stores.last_letter(request, tx)
-    state = None if row is None else m.LetterState(row["state"])
-    if state is None or state is m.LetterState.ASKED:
-        stores.put_last_letter(tx, request, case_id, asked_at=asked_at)
+    found = stores.last_letters.get(request, tx=tx)
+    if found is None or found.state is LetterState.ASKED:
+        put_last_letter(stores, request, case_id, asked_at=asked_at, tx=tx)
         stores.steps.add(tx, SEAL_STEP, request, case_id)
-    elif state in (m.LetterState.SEALED, m.LetterState.NOBODY):
-        _answer(tx, request, case_id, state)
+    elif found.state in (LetterState.SEALED, LetterState.NOBODY):
+        _emit_sealed(tx, request, case_id, found.state)
 
 
 def cancel(stores: Stores, tx: Tx, *, request: str, case_id: str) -> None:
     """Destroy what was sealed for a request that was withdrawn, refused or voided, and remember not to seal again."""
     tx.gates.touch(tx.session, case_id)
-    row = stores.last_letter(request, tx)
-    if row is None or row["state"] != m.LetterState.DONE:
-        stores.forget_sealed(tx, request)
-        stores.put_last_letter(tx, request, case_id, state=m.LetterState.CANCELLED.value, done_at=tx.now)
+    found = stores.last_letters.get(request, tx=tx)
+    if found is None or found.state is not LetterState.DONE:
+        destroy_sealed(stores, tx, request)
+        put_last_letter(stores, request, case_id, state=LetterState.CANCELLED, done_at=tx.now, tx=tx)
         stores.steps.add(tx, KEY_STEP, request, case_id)
 
 
-def destroy_key(stores: Stores, step: StepRow) -> None:
+def destroy_sealed(stores: Stores, tx: Tx, request: str) -> None:
+    """Destroy every sealed letter of that request; its key goes in a step, outside the transaction."""
+    stores.sealed_letters.rows.delete_many({"request": request}, session=tx.session)
+
+
+def destroy_key(context: Context, step: StepRow) -> None:
     """Destroy the key of a request whose letters are gone."""
-    if stores.still_sealed(step.key) == 0:
-        stores.vault.destroy_key(letter_key(step.key))
+    if not context.stores.sealed_letters.exists({"request": step.key}):
+        context.stores.vault.destroy_key(letter_key(step.key))
 
 
-def seal(stores: Stores, outside: Outside, step: StepRow) -> None:
+def seal(context: Context, step: StepRow) -> None:
     """Write the last letter to each adult who agreed to be written to, seal it, and say so.
 
-    The consents are those that stood before the request: nothing is asked again. Raises Unavailable.
+    It goes by the consents that stood before the request; the consent service isn't asked again. Raises Unavailable.
     """
-    request = step.key
-    row = stores.last_letter(request)
-    if row is None or row["state"] != m.LetterState.ASKED:
-        _drop_key(stores, request, row)
-        return
-    case_id = str(row["case_id"])
-    try:
-        letters = _written(stores, outside, row, now=step.now)
-        stores.vault.create_key(letter_key(request))
-        stores.unit_of_work.run(lambda tx: _seal(stores, tx, request, case_id, letters))
-    except (Erased, NotFound):
-        # The erasure began without our answer, or the case was never there: there is nobody to write to any more.
-        stores.unit_of_work.run(lambda tx: _seal(stores, tx, request, case_id, []))
-    _drop_key(stores, request, stores.last_letter(request))
-
-
-def _seal(stores: Stores, tx: Tx, request: str, case_id: str, letters: list[m.LastLetter]) -> None:
-    """Seal and answer in one transaction, unless it was cancelled or settled meanwhile. Raises Erased."""
-    row = stores.last_letter(request, tx)
-    if row is None or row["state"] != m.LetterState.ASKED:
-        return
-    if letters:
-        tx.enter(case_id, frozen_too=True)
-    else:
-        tx.gates.touch(tx.session, case_id)
-    for letter in letters:
-        stores.seal(tx, id=new_id(), case_id=case_id, request=request, letter=letter, key=letter_key(request))
-    state = m.LetterState.SEALED if letters else m.LetterState.NOBODY
-    stores.put_last_letter(tx, request, case_id, state=state.value)
-    _answer(tx, request, case_id, state)
-
-
-def _drop_key(stores: Stores, request: str, row: Row | None) -> None:
-    """A key that was made for a letter that isn't wanted any more goes."""
-    if row is None or row["state"] in _OVER:
+    stores, request = context.stores, step.key
+    found = stores.last_letters.get(request)
+    if found is not None and found.state is LetterState.ASKED:
+        _write_and_seal(context, found, now=step.now)
+        found = stores.last_letters.get(request)
+    if found is None or found.state in _OVER:
+        # A key that was made for a letter that isn't wanted any more goes.
         stores.vault.destroy_key(letter_key(request))
 
 
-def _answer(tx: Tx, request: str, case_id: str, state: m.LetterState) -> None:
-    outcome = "sealed" if state is m.LetterState.SEALED else "nobody_to_write_to"
+def _write_and_seal(context: Context, found: LastLetter, *, now: datetime) -> None:
+    stores = context.stores
+    try:
+        letters = _written(context, found, now=now)
+        stores.vault.create_key(letter_key(found.id))
+        stores.unit_of_work.run(lambda tx: _seal(stores, tx, found, letters))
+    except (Erased, NotFound):
+        # The erasure began without our answer, or the case never existed: there is nobody to write to any more.
+        stores.unit_of_work.run(lambda tx: _seal(stores, tx, found, ()))
+
+
+def _seal(stores: Stores, tx: Tx, found: LastLetter, letters: Sequence[SealedLetter]) -> None:
+    """Seal and answer in one transaction, unless it was cancelled or settled meanwhile. Raises Erased."""
+    latest = stores.last_letters.get(found.id, tx=tx)
+    if latest is None or latest.state is not LetterState.ASKED:
+        return
+    if letters:
+        tx.enter(found.case_id, frozen_too=True)
+    else:
+        tx.gates.touch(tx.session, found.case_id)
+    for letter in letters:
+        stores.sealed_letters.add(letter, tx=tx)
+    state = LetterState.SEALED if letters else LetterState.NOBODY
+    put_last_letter(stores, found.id, found.case_id, state=state, tx=tx)
+    _emit_sealed(tx, found.id, found.case_id, state)
+
+
+def _emit_sealed(tx: Tx, request: str, case_id: str, state: LetterState) -> None:
+    outcome = "sealed" if state is LetterState.SEALED else "nobody_to_write_to"
     tx.emit(erasure.LETTER_SEALED, {"request": request, "case": case_id, "outcome": outcome})
 
 
-def _written(stores: Stores, outside: Outside, row: Row, *, now: datetime) -> list[m.LastLetter]:
+def _written(context: Context, found: LastLetter, *, now: datetime) -> list[SealedLetter]:
     """A letter for each adult whose consent stood and who can be reached. Raises NotFound, Erased, Unavailable."""
-    case_id = str(row["case_id"])
-    known = stores.projection(case_id)
-    asked_at = row["asked_at"] or known.frozen_at or row["at"]
-    case = outside.case(case_id)
+    known = context.stores.known_cases.get(found.case_id) or KnownCase(case_id=found.case_id)
+    asked_at = found.asked_at or known.frozen_at or found.at
+    case = external.read_case(context, found.case_id)
     if case["contact_stopped"]:
         return []
-    people = m.people_of(case)
-    as_told = m.as_known(people)
-    values = {"asked_on": asked_at, "request": row["_id"]}
-    letters: list[m.LastLetter] = []
+    people = people_of(case)
+    standing, as_told = known.standing_before_request, as_known(people)
+    values = {"asked_on": asked_at, "request": found.id}
+    letters: list[SealedLetter] = []
     for person in people:
-        if not person.is_adult or not m.agreed(known.stood, "casework", person.id, as_told, asked_at):
+        if not person.is_adult or not has_agreed(standing, CASEWORK, person.id, as_told, asked_at):
             continue
-        by_email = person.takes_email and m.agreed(known.stood, "email", person.id, as_told, asked_at)
+        by_email = person.takes_email and has_agreed(standing, EMAIL, person.id, as_told, asked_at)
         if not by_email and not person.address:
             continue
         try:
-            letters.append(_letter_to(person, values, outside, by_email=by_email, now=now))
+            letters.append(_letter_to(context, found, person, values, by_email=by_email, now=now))
         except NOT_WRITABLE as error:
-            log.error("last_letter.not_written", request=row["_id"], case_id=case_id, **where(error))
+            log.error("last_letter.not_written", request=found.id, case_id=found.case_id, **where(error))
     return letters
 
 
 def _letter_to(
-    person: m.Person, values: Mapping[str, Any], outside: Outside, *, by_email: bool, now: datetime
-) -> m.LastLetter:
+    context: Context, found: LastLetter, person: Person, values: Mapping[str, Any], *, by_email: bool, now: datetime
+) -> SealedLetter:
     """The email where that was agreed to, and the letter where there is an address: a mailbox may refuse."""
-    version, office = latest_version(_LAST), outside.hand_over.office
-    personal: dict[str, Any] = {"name": person.name, "address": list(person.address)}
-    if by_email:
-        personal["to"] = person.email
-        personal["email"] = email_to(person, _LAST, version, values, office=office, now=now)
-    if person.address:
-        personal["pdf"] = letter_to(person, _LAST, version, values, office=office, now=now)
-    channel = m.Channel.EMAIL if by_email else m.Channel.LETTER
-    return m.LastLetter(person_id=person.id, channel=channel, personal=personal)
+    version = latest_version(_LAST)
+    content = SealedContent(
+        name=person.name,
+        address=person.address,
+        to=person.email if by_email else None,
+        email=email_to(context, person, _LAST, version, values, now=now) if by_email else None,
+        pdf=letter_to(context, person, _LAST, version, values, now=now) if person.address else None,
+    )
+    return SealedLetter(
+        id=new_id(),
+        case_id=found.case_id,
+        request=found.id,
+        person_id=person.id,
+        channel=Channel.EMAIL if by_email else Channel.LETTER,
+        personal=content,
+    )

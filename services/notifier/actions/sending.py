@@ -7,221 +7,226 @@ it becomes `needs_attention`, unless the printer can tell that it has the letter
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
-from services.notifier import model as m
-from services.notifier.actions.external import Outside
-from services.notifier.actions.review_events import tell_of_review
-from services.notifier.actions.writing import NOT_WRITABLE, as_email, email_to, letter_to, values_for
-from services.notifier.model import NOTHING_KEPT, Content
-from services.notifier.outways import Refused, TryAgain, Unknown
+from services.notifier.actions import external
+from services.notifier.actions.review_events import emit_review_outcome
+from services.notifier.actions.writing import NOT_WRITABLE, email_to, letter_to, values_for
+from services.notifier.context import Context
+from services.notifier.letters import Email
+from services.notifier.model.notifications import (
+    GONE,
+    NOTHING_KEPT,
+    Channel,
+    Content,
+    Notification,
+    Reason,
+    Status,
+)
+from services.notifier.model.recipients import Person, people_of
+from services.notifier.store import Stores
+from services.notifier.transports import Refused, TryAgain, Unknown
 from shared.db.gates import OPEN
 from shared.db.unit_of_work import Tx
 from shared.errors import Erased, Frozen, NotFound, Temporary
 from shared.ids import new_id
+from shared.known_consents import CASEWORK, EMAIL
 from shared.messaging.steps import StepRow
 from shared.ops.logs import log, where
 
-if TYPE_CHECKING:
-    from services.notifier.store import Stores
+SEND_STEP: Final = "send_notification"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Ready:
-    """A notification in `sending`, what was written, and to whom."""
-
-    notification: m.Notification
-    content: Content
-    person: m.Person
+def queue(stores: Stores, tx: Tx, new: Notification) -> None:
+    """Add it, and have it sent."""
+    stores.notifications.add(new, tx=tx)
+    stores.steps.add(tx, SEND_STEP, new.id, new.case_id)
 
 
-def send(stores: Stores, outside: Outside, step: StepRow) -> datetime | None:
+def change_status(
+    stores: Stores, tx: Tx, found: Notification, status: Status, reason: Reason | None = None
+) -> Notification:
+    """Write its new status, and tell the consent service where it is about a review. Raises Changed.
+
+    What was written is destroyed once it isn't needed any more.
+    """
+    over = status is not Status.CREATED
+    after = replace(
+        found,
+        status=status,
+        reason=reason,
+        attempt=found.attempt if over else None,
+        done_at=tx.now if over else None,
+    )
+    emit_review_outcome(tx, after)
+    if status in GONE:
+        return stores.notifications.save(replace(after, personal=NOTHING_KEPT), tx=tx)
+    return stores.notifications.save_clear(after, tx=tx)
+
+
+def send(context: Context, step: StepRow) -> datetime | None:
     """Send the notification that the step names, if it still may go. Raises Temporary and Unavailable: later."""
-    found = stores.notification(step.key)
+    stores = context.stores
+    found = stores.notifications.get(step.key)
     if found is None:
         return None
-    if found.status is m.Status.SENDING:
-        _after_a_crash(stores, outside, found)
+    if found.status is Status.SENDING:
+        _settle_after_crash(context, found)
         return None
-    if found.status is not m.Status.CREATED or stores.unit_of_work.gates.state(found.case_id) != OPEN:
+    if found.status is not Status.CREATED or stores.unit_of_work.gates.state(found.case_id) != OPEN:
         # Frozen: what waits goes on when the case is released. Closed: it is about to be erased.
         return None
     try:
-        ready = _made_ready(stores, outside, found, step.now)
+        ready = _prepare(context, found, step.now)
     except (Erased, Frozen):
         return None
-    return None if ready is None else _hand_over(stores, outside, ready, step.now)
+    return None if ready is None else _hand_over(context, *ready, step.now)
 
 
-def wait_for_hand_overs(stores: Stores, case_id: str) -> None:
-    """Before anything is erased: what is being handed over ends first. Raises Temporary while it hasn't."""
-    if stores.being_handed_over(case_id):
+def wait_for_hand_overs(context: Context, case_id: str) -> None:
+    """Before anything is erased, hand-overs under way must end. Raises Temporary while there is one."""
+    if context.stores.notifications.exists({"case_id": case_id, "status": Status.SENDING}):
         raise Temporary("handing-over")
 
 
-def way_to(outside: Outside, found: m.Notification, person: m.Person | None) -> m.Channel | m.Reason:
-    """How it may go to this person now, or why it may not. Raises as `Outside.allows` does."""
-    if found.review is not None and not outside.is_still_asked(found.review, found.round):
-        # It waited, and meanwhile they answered, or were asked anew.
-        return m.Reason.ANSWERED
+def channel_for(context: Context, found: Notification, person: Person | None) -> Channel | Reason:
+    """How it may go to this person now, or why it may not. Raises as `external.is_allowed` does."""
+    if found.review is not None and not external.is_still_asked(context, found.review, found.round):
+        # While it waited they answered, or were asked anew.
+        return Reason.ANSWERED
     if person is None or not person.is_adult:
-        return m.Reason.NOT_IN_CASE
-    if not outside.allows(found.case_id, person.id, "casework"):
-        return m.Reason.NO_CONSENT
-    on_purpose = found.asked is m.Channel.EMAIL
-    if not found.mailbox_refused and found.asked is not m.Channel.LETTER:
+        return Reason.NOT_IN_CASE
+    if not external.is_allowed(context, found.case_id, person.id, CASEWORK):
+        return Reason.NO_CONSENT
+    on_purpose = found.asked is Channel.EMAIL
+    if not found.mailbox_refused and found.asked is not Channel.LETTER:
         by_email = bool(person.email) if on_purpose else person.takes_email
-        if by_email and outside.allows(found.case_id, person.id, "email"):
-            return m.Channel.EMAIL
+        if by_email and external.is_allowed(context, found.case_id, person.id, EMAIL):
+            return Channel.EMAIL
         if on_purpose:
-            return m.Reason.NO_CONSENT if by_email else m.Reason.UNREACHABLE
-    return m.Channel.LETTER if person.address else m.Reason.UNREACHABLE
+            return Reason.NO_CONSENT if by_email else Reason.UNREACHABLE
+    return Channel.LETTER if person.address else Reason.UNREACHABLE
 
 
-def _made_ready(stores: Stores, outside: Outside, found: m.Notification, now: datetime) -> _Ready | None:
+def _prepare(context: Context, found: Notification, now: datetime) -> tuple[Notification, Person] | None:
     """Check, write and commit `sending`; None when it doesn't go. Raises Erased, Frozen, Temporary, Unavailable."""
     try:
-        case = outside.case(found.case_id)
+        case = external.read_case(context, found.case_id)
     except NotFound as error:
         raise Temporary("case-not-found") from error
     if case.get("frozen"):
         raise Temporary("frozen")
-    person = next((one for one in m.people_of(case) if one.id == found.person_id), None)
-    way = m.Reason.CONTACT_STOPPED if case["contact_stopped"] else way_to(outside, found, person)
-    if person is None or isinstance(way, m.Reason):
-        reason = way if isinstance(way, m.Reason) else m.Reason.NOT_IN_CASE
-        _stop(stores, found, m.Status.CANCELLED, reason)
+    person = next((one for one in people_of(case) if one.id == found.person_id), None)
+    channel = Reason.CONTACT_STOPPED if case["contact_stopped"] else channel_for(context, found, person)
+    if person is None or isinstance(channel, Reason):
+        reason = channel if isinstance(channel, Reason) else Reason.NOT_IN_CASE
+        _stop(context.stores, found, Status.CANCELLED, reason)
         return None
     try:
-        content = _written(stores, outside, found, case=case, person=person, way=way, now=now)
+        content = _written(context, found, case=case, person=person, channel=channel, now=now)
     except NOT_WRITABLE as error:
         log.error("notification.not_written", record_id=found.id, case_id=found.case_id, **where(error))
-        _stop(stores, found, m.Status.FAILED, m.Reason.NOT_WRITABLE)
+        _stop(context.stores, found, Status.FAILED, Reason.NOT_WRITABLE)
         return None
-    begun = _begin(stores, found, way, content)
-    return None if begun is None else _Ready(notification=begun, content=content, person=person)
+    begun = _begin(context.stores, found, channel, content)
+    return None if begun is None else (begun, person)
 
 
 def _written(
-    stores: Stores,
-    outside: Outside,
-    found: m.Notification,
+    context: Context,
+    found: Notification,
     *,
     case: Mapping[str, Any],
-    person: m.Person,
-    way: m.Channel,
+    person: Person,
+    channel: Channel,
     now: datetime,
 ) -> Content:
-    given = stores.content(found.id).values
-    if found.review is not None:
-        values = m.review_values(case, found, now=now)
-    else:
-        values = values_for(
-            outside,
-            template=found.template,
-            version=found.template_version,
-            case=case,
-            known=stores.projection(found.case_id),
-            person=person,
-            given=given,
-            now=now,
-        )
-    office = outside.hand_over.office
-    if way is m.Channel.EMAIL:
-        email = email_to(person, found.template, found.template_version, values, office=office, now=now)
-        return Content(values=given, email=email)
-    pdf = letter_to(person, found.template, found.template_version, values, office=office, now=now)
-    return Content(values=given, pdf=pdf)
+    values = values_for(context, found, case=case, person=person, now=now)
+    template, version = found.template, found.template_version
+    if channel is Channel.EMAIL:
+        return replace(found.personal, email=email_to(context, person, template, version, values, now=now), pdf=None)
+    return replace(found.personal, pdf=letter_to(context, person, template, version, values, now=now), email=None)
 
 
-def _begin(stores: Stores, found: m.Notification, way: m.Channel, content: Content) -> m.Notification | None:
+def _begin(stores: Stores, found: Notification, channel: Channel, content: Content) -> Notification | None:
     """Commit `sending` through the gate: after a freeze or a close nothing goes out. Raises Frozen, Erased."""
     attempt = new_id()
 
-    def act(tx: Tx) -> m.Notification | None:
+    def act(tx: Tx) -> Notification | None:
         tx.enter(found.case_id)
-        latest = stores.notification(found.id, tx)
-        if latest is None or latest.status is not m.Status.CREATED:
+        latest = stores.notifications.get(found.id, tx=tx)
+        if latest is None or latest.status is not Status.CREATED:
             return None
-        begun = replace(latest, status=m.Status.SENDING, reason=None, channel=way, attempt=attempt, sending_at=tx.now)
-        return stores.change_notification(tx, latest, begun, content)
+        begun = replace(
+            latest,
+            status=Status.SENDING,
+            reason=None,
+            channel=channel,
+            attempt=attempt,
+            sending_at=tx.now,
+            personal=content,
+        )
+        return stores.notifications.save(begun, tx=tx)
 
     return stores.unit_of_work.run(act)
 
 
-def _hand_over(stores: Stores, outside: Outside, ready: _Ready, now: datetime) -> datetime | None:
-    sent, content = ready.notification, ready.content
+def _hand_over(context: Context, sent: Notification, person: Person, now: datetime) -> datetime | None:
+    stores, content = context.stores, sent.personal
     try:
-        if sent.channel is m.Channel.EMAIL:
-            email = as_email(content.email or {})
-            outside.hand_over.email(id=sent.id, to=ready.person.email or "", email=email, now=now)
+        if sent.channel is Channel.EMAIL:
+            email = Email(**content.email or {})
+            context.transports.send_email(id=sent.id, to=person.email or "", email=email, now=now)
         else:
-            outside.hand_over.letter(id=sent.id, pdf=content.pdf or b"")
+            context.transports.print_letter(id=sent.id, pdf=content.pdf or b"")
     except TryAgain as error:
-        _settle(stores, sent, m.Status.CREATED)
+        _settle(stores, sent, Status.CREATED)
         raise Temporary("not-handed-over") from error
     except Refused:
-        if ready.person.address:
+        if person.address:
             # A mailbox that refuses falls back to post, at once.
-            _settle(stores, sent, m.Status.CREATED, mailbox_refused=True)
+            _settle(stores, sent, Status.CREATED, mailbox_refused=True)
             return now
-        _settle(stores, sent, m.Status.FAILED, m.Reason.REFUSED)
+        _settle(stores, sent, Status.FAILED, Reason.REFUSED)
     except Unknown:
-        _settle(stores, sent, m.Status.NEEDS_ATTENTION, m.Reason.HAND_OVER_UNKNOWN)
+        _settle(stores, sent, Status.NEEDS_ATTENTION, Reason.HAND_OVER_UNKNOWN)
     else:
-        _settle(stores, sent, m.Status.DELIVERED)
+        _settle(stores, sent, Status.DELIVERED)
     return None
 
 
-def _after_a_crash(stores: Stores, outside: Outside, found: m.Notification) -> None:
+def _settle_after_crash(context: Context, found: Notification) -> None:
     """Its process died between `sending` and the outcome."""
-    if found.channel is m.Channel.LETTER and outside.hand_over.has_letter(found.id):
-        _settle(stores, found, m.Status.DELIVERED)
+    if found.channel is Channel.LETTER and context.transports.has_printed(found.id):
+        _settle(context.stores, found, Status.DELIVERED)
     else:
-        _settle(stores, found, m.Status.NEEDS_ATTENTION, m.Reason.HAND_OVER_UNKNOWN)
+        _settle(context.stores, found, Status.NEEDS_ATTENTION, Reason.HAND_OVER_UNKNOWN)
 
 
 def _settle(
-    stores: Stores,
-    sent: m.Notification,
-    status: m.Status,
-    reason: m.Reason | None = None,
-    *,
-    mailbox_refused: bool = False,
+    stores: Stores, sent: Notification, status: Status, reason: Reason | None = None, *, mailbox_refused: bool = False
 ) -> None:
     """Commit how this hand-over ended, whatever the gate says by now: the erasure waits for it."""
 
     def act(tx: Tx) -> None:
         tx.gates.touch(tx.session, sent.case_id)
-        latest = stores.notification(sent.id, tx)
-        if latest is None or latest.attempt != sent.attempt:
-            return
-        after = replace(
-            latest,
-            status=status,
-            reason=reason,
-            mailbox_refused=latest.mailbox_refused or mailbox_refused,
-            attempt=None if status is m.Status.CREATED else latest.attempt,
-            done_at=None if status is m.Status.CREATED else tx.now,
-        )
-        # What has gone is kept no longer.
-        stores.change_notification(tx, latest, after, NOTHING_KEPT if status in m.GONE else None)
-        tell_of_review(tx, after)
+        latest = stores.notifications.get(sent.id, tx=tx)
+        if latest is not None and latest.attempt == sent.attempt:
+            refused = latest.mailbox_refused or mailbox_refused
+            change_status(stores, tx, replace(latest, mailbox_refused=refused), status, reason)
 
     stores.unit_of_work.run(act)
 
 
-def _stop(stores: Stores, found: m.Notification, status: m.Status, reason: m.Reason) -> None:
+def _stop(stores: Stores, found: Notification, status: Status, reason: Reason) -> None:
     """It won't go. Raises Erased or Frozen."""
 
     def act(tx: Tx) -> None:
         tx.enter(found.case_id)
-        latest = stores.notification(found.id, tx)
-        if latest is not None and latest.status is m.Status.CREATED:
-            after = replace(latest, status=status, reason=reason, done_at=tx.now)
-            stores.change_notification(tx, latest, after, NOTHING_KEPT if status in m.GONE else None)
-            tell_of_review(tx, after)
+        latest = stores.notifications.get(found.id, tx=tx)
+        if latest is not None and latest.status is Status.CREATED:
+            change_status(stores, tx, latest, status, reason)
 
     stores.unit_of_work.run(act)

@@ -1,4 +1,4 @@
-"""The templates there are, and how one looks: with sample values, and nothing kept."""
+"""The list of templates, and previews of them with sample values. Nothing is kept."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def list_templates() -> list[dict[str, Any]]:
 def preview_letter(
     name: str, given: Mapping[str, Any], *, formats: Collection[str], office: Office, now: datetime
 ) -> bytes:
-    """The PDF of a letter to nobody, with these values over the sample ones. Raises NotFound, Invalid."""
+    """The PDF of a letter to a sample person, with these values over the sample ones. Raises NotFound, Invalid."""
     version = _version(name)
     recipient = Recipient(name=_SAMPLE_NAME, address=_SAMPLE_ADDRESS)
     values = _values(name, version, given)
@@ -56,7 +56,7 @@ def preview_letter(
 
 
 def preview_email(name: str, given: Mapping[str, Any], *, office: Office, now: datetime) -> str:
-    """The HTML of an email to nobody. Raises as `preview_letter`."""
+    """The HTML of an email to a sample person. Raises as `preview_letter`."""
     version = _version(name)
     values = _values(name, version, given)
     return render_email(name, version, values, office=office, recipient_name=_SAMPLE_NAME, now=now).html

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
-from services.notifier import model as m
-from services.notifier.actions.external import Outside
+from services.notifier.actions import external
+from services.notifier.context import Context
 from services.notifier.letters import (
     FORMATS,
     BadValue,
-    Email,
     MissingValue,
-    Office,
     Recipient,
     RenderingFailed,
     UnknownFormat,
@@ -24,45 +22,44 @@ from services.notifier.letters import (
     render_letter,
 )
 from services.notifier.letters.templates import find_template
+from services.notifier.model.notifications import Notification, opening_values, review_values
+from services.notifier.model.recipients import KnownCase, Person, as_known, first_adult, people_of
 
-#: What the templates raise for words that don't fit them; none of it says any of the words.
-NOT_WRITABLE = (RenderingFailed, UnknownTemplate, UnknownFormat, UnknownValue, MissingValue, BadValue)
+#: What the templates raise for values that don't fit them. None of these errors repeats a value.
+NOT_WRITABLE: Final = (RenderingFailed, UnknownTemplate, UnknownFormat, UnknownValue, MissingValue, BadValue)
 
 
 def values_for(
-    outside: Outside,
-    *,
-    template: str,
-    version: int,
-    case: Mapping[str, Any],
-    known: m.Projection,
-    person: m.Person,
-    given: Mapping[str, Any],
-    now: datetime,
+    context: Context, notification: Notification, *, case: Mapping[str, Any], person: Person, now: datetime
 ) -> dict[str, Any]:
-    """What the opening letter says of this case to this person; what somebody gave on purpose comes first.
+    """What its template says of this case to this person. Values that a caller gave on purpose come first.
 
     Raises UnknownValue, BadValue or MissingValue naming a field, and Unavailable.
     """
-    first = m.first_adult(m.as_known(m.people_of(case)))
+    if notification.review is not None:
+        return review_values(case, notification, now=now)
+    case_id = notification.case_id
+    known = context.stores.known_cases.get(case_id) or KnownCase(case_id=case_id)
+    first = first_adult(as_known(people_of(case)))
     theirs = [one for one in known.standing if (one.person or first) == person.id]
+    purposes = external.agreed_purposes(context, case, theirs)
     values = {
-        **m.opening_values(case, opened_on=known.opened_at or now, purposes=outside.purposes(case, theirs)),
-        **given,
+        **opening_values(case, opened_on=known.opened_at or now, purposes=purposes),
+        **notification.personal.values,
     }
-    find_template(template, version).words(values)
+    find_template(notification.template, notification.template_version).words(values)
     return values
 
 
 def letter_to(
-    person: m.Person, template: str, version: int, values: Mapping[str, Any], *, office: Office, now: datetime
+    context: Context, person: Person, template: str, version: int, values: Mapping[str, Any], *, now: datetime
 ) -> bytes:
     """The PDF, in the formats the person asked for (P18). Raises one of NOT_WRITABLE."""
     return render_letter(
         template,
         version,
         values,
-        office=office,
+        office=context.office,
         recipient=Recipient(name=person.name, address=person.address),
         plain=person.plain,
         formats=[one for one in person.formats if one in FORMATS],
@@ -71,12 +68,7 @@ def letter_to(
 
 
 def email_to(
-    person: m.Person, template: str, version: int, values: Mapping[str, Any], *, office: Office, now: datetime
+    context: Context, person: Person, template: str, version: int, values: Mapping[str, Any], *, now: datetime
 ) -> dict[str, str]:
     """The email's subject, text and HTML. Raises one of NOT_WRITABLE."""
-    email = render_email(template, version, values, office=office, recipient_name=person.name, now=now)
-    return asdict(email)
-
-
-def as_email(kept: Mapping[str, str]) -> Email:
-    return Email(subject=kept["subject"], text=kept["text"], html=kept["html"])
+    return asdict(render_email(template, version, values, office=context.office, recipient_name=person.name, now=now))

@@ -9,11 +9,11 @@ from flask import Response
 
 from services.notifier import schemas
 from services.notifier.actions import alerts as actions
-from services.notifier.store import Stores
+from services.notifier.context import Context
 from shared.http import Blueprint, Inward, JsonResponse, allow, leave_no_trace
 
 
-def alert_routes(stores: Stores) -> Blueprint:
+def alert_routes(context: Context) -> Blueprint:
     blp = Blueprint("alerts", description="Emails to the office itself.")
 
     # Neither audited nor counted: it reads and changes nothing of a case, and would say that there is something.
@@ -24,7 +24,7 @@ def alert_routes(stores: Stores) -> Blueprint:
     def alert_lead(body: Mapping[str, Any]) -> Response:
         """Tell the safeguarding lead that the record with this number waits for a review."""
         leave_no_trace()
-        actions.take(stores, id=body["id"])
+        actions.request_alert(context.stores, id=body["id"])
         return JsonResponse(status=202, body={"id": body["id"]}).response()
 
     return blp

@@ -2,45 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from flask import Response
 
 from services.notifier import schemas
 from services.notifier.actions import notifications as actions
-from services.notifier.actions.external import Outside
-from services.notifier.model import Channel, Notification
-from services.notifier.store import Stores
+from services.notifier.context import Context
+from services.notifier.model.notifications import Channel, Notification
 from shared.clock import utc_now
 from shared.errors import Invalid
 from shared.http import Blueprint, Inward, JsonResponse, allow, audit_case, body_reader, idempotent, json_body, ok, page
 from shared.http.responses import etag_of
 from shared.ids import new_id
+from shared.security.roles import CASE_READERS, CASEWORK
 
-_WRITERS: Final = ("caseworker", "manager", "app")
-_READERS: Final = (*_WRITERS, "safeguarding_lead")
 _SHOW = schemas.NotificationOut()
 # An email is shown as it was written, and nothing in it may run or be fetched.
 HTML_HEADERS: Final = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; sandbox"}
 
 
-def notification_routes(stores: Stores, outside: Outside, known: Callable[[str], None]) -> Blueprint:
-    """known: makes sure that a case is one we know of, or raises."""
+def notification_routes(context: Context) -> Blueprint:
+    stores = context.stores
+    # The views' names are the actions in audit rows.
     blp = Blueprint("notifications", description="Letters and emails to the adults of a case.")
 
     @blp.route("/notifications", methods=["POST"])
-    @allow(*_WRITERS, inward=Inward.YES)
+    @allow(*CASEWORK, inward=Inward.YES)
     @blp.arguments(schemas.NewNotification)
     @blp.response(202, schemas.NotificationMade)
-    @idempotent(_asked)
+    @idempotent(_made)
     def ask(body: Mapping[str, Any]) -> Notification:
         """Send a template to one person, on purpose; consent is asked for now, and again when it goes."""
-        known(body["case_id"])
+        context.require_known(body["case_id"])
         channel = body["channel"]
-        return actions.ask(
-            stores,
-            outside,
+        return actions.send_on_purpose(
+            context,
             id=new_id(),
             case_id=body["case_id"],
             person_id=body["person_id"],
@@ -51,13 +49,13 @@ def notification_routes(stores: Stores, outside: Outside, known: Callable[[str],
         )
 
     @blp.route("/notifications")
-    @allow(*_READERS)
+    @allow(*CASE_READERS)
     @blp.arguments(schemas.NotificationQuery, location="query")
     @blp.response(200, schemas.NotificationPage)
     def of_case(query: Mapping[str, Any]) -> Response:
         """A case's notifications, oldest first."""
         case_id = query["case_id"]
-        known(case_id)
+        context.require_known(case_id)
         found = page(
             query,
             lambda after, limit: actions.of_case(stores, case_id=case_id, after=after, limit=limit),
@@ -66,7 +64,7 @@ def notification_routes(stores: Stores, outside: Outside, known: Callable[[str],
         return ok(found).response()
 
     @blp.route("/notifications/<notification_id>")
-    @allow(*_READERS)
+    @allow(*CASE_READERS)
     @blp.response(200, schemas.NotificationOut)
     def read(notification_id: str) -> Response:
         """One notification."""
@@ -75,18 +73,19 @@ def notification_routes(stores: Stores, outside: Outside, known: Callable[[str],
         return ok(_shown(found), etag=found.version).response()
 
     @blp.route("/notifications/<notification_id>/content")
-    @allow(*_READERS)
+    @allow(*CASE_READERS)
     def content(notification_id: str) -> Response:
         """The PDF or the HTML, while it is kept: until it has gone."""
-        audit_case(actions.read(stores, notification_id).case_id)
-        kept = actions.content(stores, notification_id)
+        found = actions.read(stores, notification_id)
+        audit_case(found.case_id)
+        kept = actions.content_of(found)
         if kept.pdf is not None:
             return Response(kept.pdf, content_type="application/pdf")
         html = (kept.email or {})["html"]
         return Response(html, content_type="text/html; charset=utf-8", headers=HTML_HEADERS)
 
     @blp.route("/notifications/<notification_id>/cancellation", methods=["POST"])
-    @allow(*_WRITERS, inward=Inward.NO)
+    @allow(*CASEWORK, inward=Inward.NO)
     @blp.response(200, schemas.NotificationOut)
     @idempotent(_changed)
     def cancel(notification_id: str) -> Notification:
@@ -96,14 +95,14 @@ def notification_routes(stores: Stores, outside: Outside, known: Callable[[str],
         return actions.cancel(stores, id=notification_id)
 
     @blp.route("/notifications/<notification_id>/returned", methods=["POST"])
-    @allow(*_WRITERS, inward=Inward.NO)
+    @allow(*CASEWORK, inward=Inward.NO)
     @blp.response(200, schemas.NotificationOut)
     @idempotent(_changed)
     def came_back(notification_id: str) -> Notification:
-        """It came back: whoever it was for was not reached."""
+        """It came back: the person was not reached."""
         _no_body()
         audit_case(actions.read(stores, notification_id).case_id)
-        return actions.came_back(stores, id=notification_id)
+        return actions.mark_returned(stores, id=notification_id)
 
     return blp
 
@@ -119,7 +118,7 @@ def _shown(found: Notification) -> dict[str, Any]:
     return shown
 
 
-def _asked(new: Notification) -> JsonResponse:
+def _made(new: Notification) -> JsonResponse:
     headers = {"Location": f"/v1/notifications/{new.id}", "ETag": etag_of(new.version)}
     return JsonResponse(
         status=202, body={"id": new.id, "status": str(new.status)}, headers=headers, case_id=new.case_id

@@ -9,27 +9,23 @@ from flask import Response
 
 from services.notifier import schemas
 from services.notifier.actions import packs as actions
-from services.notifier.actions.external import Outside
-from services.notifier.letters import Office
+from services.notifier.context import Context
 from shared.clock import utc_now
 from shared.http import Blueprint, allow
+from shared.security.roles import CASE_READERS, DATA_PROTECTION
 
-_ANYONE = ("caseworker", "manager", "data_protection", "safeguarding_lead", "app")
 
-
-def pack_routes(office: Office, outside: Outside) -> Blueprint:
-    blp = Blueprint("packs", description="What is printed before there is a case: it names nobody.")
+def pack_routes(context: Context) -> Blueprint:
+    blp = Blueprint("packs", description="What is printed before there is a case: it names no person.")
 
     @blp.route("/consent-pack")
-    @allow(*_ANYONE, audited=False)
+    @allow(*CASE_READERS, DATA_PROTECTION, audited=False)
     @blp.arguments(schemas.PackQuery, location="query")
     @blp.response(200, content_type="application/pdf")
     def print_pack(query: Mapping[str, Any]) -> Response:
-        """The privacy statement in force and a form to fill in by hand, as a PDF; 503 while nobody can say which."""
+        """The privacy statement in force and a form to fill in by hand, as a PDF; 503 while it can't be read."""
         wanted = [query["format"]] if "format" in query else []
-        return Response(
-            actions.consent_pack(outside.calls, office=office, formats=wanted, now=utc_now()),
-            content_type="application/pdf",
-        )
+        pdf = actions.consent_pack(context, formats=wanted, now=utc_now())
+        return Response(pdf, content_type="application/pdf")
 
     return blp

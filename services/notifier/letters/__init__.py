@@ -1,8 +1,8 @@
 """What the notifier writes: letters as accessible PDFs, emails as text and HTML.
 
 A template is a folder of this one, `<name>/<version>/`; what all share (layout, contact details, redress) is
-in `_house/`. Values reach a template in memory and are text to it, whatever they contain. docs/letters.md
-says how to change one.
+in `_house/`. Values reach a template in memory, and a template treats them as text. docs/letters.md says how
+to change one.
 """
 
 from services.notifier.letters.pack import Statement, render_pack

@@ -10,7 +10,7 @@ from services.notifier.letters.rendering import Email
 from services.notifier.letters.words import day_in_words, london_day
 from shared.office import Office
 
-# Neither subject nor text says what the record is about, whom, or which case: more people than one may see a mailbox.
+# Neither subject nor text says what the record is about, or names a person or a case: several people may see a mailbox.
 _SUBJECT: Final = "A record waits for your review"
 _SENTENCES: Final = (
     "A record that the safeguarding lead must review was made on {day}.",

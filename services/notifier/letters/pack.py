@@ -1,4 +1,4 @@
-"""The blank consent pack: the privacy statement and a form for a handwritten envelope, with nobody's name on it."""
+"""The blank consent pack: the privacy statement and a form for a handwritten envelope, with no name on it."""
 
 import re
 from collections.abc import Collection

@@ -1,7 +1,7 @@
 """A mail relay, spoken to by SMTP over verified TLS.
 
-The conversation is led by hand instead of by `smtplib.sendmail`, because what a lost connection means depends
-on one byte: before the final dot the mail certainly hasn't gone, after it nobody here can know (RFC 5321, 4.2.5).
+It sends the commands itself instead of calling `smtplib.sendmail`, because what a lost connection means depends on one
+byte: before the final dot the mail certainly hasn't gone, after it that can't be known (RFC 5321, 4.2.5).
 """
 
 import contextlib
@@ -19,13 +19,13 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from services.notifier.letters import Email
-from services.notifier.outways.errors import Refused, TryAgain, Unknown
+from services.notifier.transports.errors import Refused, TryAgain, Unknown
 
 #: For each answer but the last one.
 ANSWER_SECONDS: Final = 20.0
-#: RFC 5321 wants patience after the final dot: giving up early is what makes mail go twice.
+#: RFC 5321 asks for a long wait after the final dot: giving up early is what makes mail go twice.
 LAST_ANSWER_SECONDS: Final = 120.0
-# Atoms with dots between, letters of any script among them (RFC 6531); nobody's address needs quoting.
+# Atoms with dots between, letters of any script among them (RFC 6531); quoted local parts aren't taken.
 _LOCAL_PART: Final = re.compile(r"""[^\s"(),.:;<>@\[\\\]]+(?:\.[^\s"(),.:;<>@\[\\\]]+)*""")
 _DOMAIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*")
 _PORTS: Final = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
@@ -42,7 +42,7 @@ class Relay:
     password: str | None = field(default=None, repr=False)
 
 
-def relay(smtp_url: str, *, plain_allowed: bool) -> Relay:
+def parse_relay(smtp_url: str, *, plain_allowed: bool) -> Relay:
     """The relay of `smtp://`, `smtp+starttls://` or `smtps://`, `[user:password@]host[:port]`.
 
     `smtp://` is plain only where that is allowed, and wants STARTTLS otherwise. Raises ValueError.
@@ -83,10 +83,10 @@ def send_email(
     sent: the relay won't take this mail, or an address isn't one), Unknown (the answer to the whole mail was
     lost), ValueError for a setting that is wrong.
     """
-    way = relay(smtp_url, plain_allowed=plain_allowed)
+    relay = parse_relay(smtp_url, plain_allowed=plain_allowed)
     origin, target = _address(sender), _address(to)
     message = _message(message_id, origin, sender_name, target, email, now)
-    server = _connected(way, origin.domain, tls, answer_seconds)
+    server = _connected(relay, origin.domain, tls, answer_seconds)
     try:
         _hand_over(
             server,
@@ -98,7 +98,7 @@ def send_email(
     except (OSError, smtplib.SMTPException):
         raise TryAgain("The connection to the mail relay was lost before the email was whole.") from None
     finally:
-        _goodbye(server)
+        _quit(server)
 
 
 def _address(text: str) -> Address:
@@ -141,27 +141,27 @@ def _message(
     return message
 
 
-def _connected(way: Relay, helo: str, tls: ssl.SSLContext | None, answer_seconds: float) -> smtplib.SMTP:
-    """A relay that has said hello, over TLS unless plain is allowed, and knows us. Raises TryAgain."""
+def _connected(relay: Relay, helo: str, tls: ssl.SSLContext | None, answer_seconds: float) -> smtplib.SMTP:
+    """A session with the relay: over TLS unless plain is allowed, logged in where it has a user. Raises TryAgain."""
     context = tls or ssl.create_default_context()
     try:
-        if way.security == "tls":
+        if relay.security == "tls":
             server: smtplib.SMTP = smtplib.SMTP_SSL(
-                way.host, way.port, local_hostname=helo, timeout=answer_seconds, context=context
+                relay.host, relay.port, local_hostname=helo, timeout=answer_seconds, context=context
             )
         else:
-            server = smtplib.SMTP(way.host, way.port, local_hostname=helo, timeout=answer_seconds)
+            server = smtplib.SMTP(relay.host, relay.port, local_hostname=helo, timeout=answer_seconds)
     except ssl.SSLError:
         raise TryAgain("The mail relay's certificate doesn't hold, so nothing was sent.") from None
     except (OSError, smtplib.SMTPException):
         raise TryAgain("The mail relay can't be reached.") from None
     try:
         server.ehlo_or_helo_if_needed()
-        if way.security == "starttls":
+        if relay.security == "starttls":
             server.starttls(context=context)
             server.ehlo_or_helo_if_needed()
-        if way.user is not None:
-            server.login(way.user, way.password or "")
+        if relay.user is not None:
+            server.login(relay.user, relay.password or "")
     except ssl.SSLError:
         reason = "The mail relay's certificate doesn't hold, so nothing was sent."
     except smtplib.SMTPNotSupportedError:
@@ -218,7 +218,7 @@ def _expect(answer: tuple[int, bytes], what: str, wanted: int = 2) -> None:
     raise TryAgain(f"The mail relay won't take the {what} now ({code}).")
 
 
-def _goodbye(server: smtplib.SMTP) -> None:
+def _quit(server: smtplib.SMTP) -> None:
     """Close politely; how the relay answers says nothing about the email any more."""
     with contextlib.suppress(OSError, smtplib.SMTPException):
         if server.sock is not None:

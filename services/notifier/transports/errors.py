@@ -1,4 +1,4 @@
-"""What can go wrong on the way out, named after what to do next. No message holds an address or a name."""
+"""What can go wrong in a transport, named after what to do next. No message holds an address or a name."""
 
 
 class NotSent(Exception):

@@ -1,4 +1,4 @@
-"""The ways out: a real folder and real mail servers, and for each failure what to do next."""
+"""Transports: a real folder and real mail servers, and for each failure what to do next."""
 
 import email as email_parser
 import email.policy
@@ -21,7 +21,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.notifier.letters import Email
-from services.notifier.outways import Refused, TryAgain, Unknown, print_letter, printer_folder, relay, send_email
+from services.notifier.transports import (
+    Refused,
+    TryAgain,
+    Unknown,
+    parse_relay,
+    print_letter,
+    printer_folder,
+    send_email,
+)
 
 NOW = datetime(2026, 11, 22, 15, 30, tzinfo=UTC)
 NAME = "019aa7c4-7d2e-7c1b-9f10-3a5d6c7e8f90"
@@ -325,11 +333,11 @@ def test_a_wrong_password_is_the_operators_and_not_the_familys(
 @pytest.mark.parametrize("url", ["", "http://mail.example", "smtp://", "smtp://office:pw@mail.example"])
 def test_a_relay_that_cannot_be_right_is_said_at_once(url: str) -> None:
     with pytest.raises(ValueError, match="smtp"):
-        relay(url, plain_allowed=True)
+        parse_relay(url, plain_allowed=True)
 
 
 def test_a_relays_password_never_shows_itself_by_accident() -> None:
-    assert "pw" not in repr(relay("smtps://office:pw@mail.example", plain_allowed=False))
+    assert "pw" not in repr(parse_relay("smtps://office:pw@mail.example", plain_allowed=False))
 
 
 def test_a_letter_is_in_the_printers_folder_whole_and_alone(tmp_path: Path) -> None:

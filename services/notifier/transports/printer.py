@@ -1,4 +1,4 @@
-"""A printer that takes a letter at once: here a folder that a print server or a person empties."""
+"""A printer that takes a letter at once: a folder that a print server or a person empties."""
 
 import os
 import re
@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from services.notifier.outways.errors import TryAgain, Unknown
+from services.notifier.transports.errors import TryAgain, Unknown
 
 
 def printer_folder(printer_url: str) -> Path:
