@@ -90,7 +90,8 @@ class Outbox:
 
     def sweep(self, now: datetime) -> int:
         """Publish what has been due for over a second; how many rows were tried. Raises PyMongoError."""
-        self._observe(now)
+        if not self._observe(now):
+            return 0
         self._put_right(now)
         tried = 0
         started = time.monotonic()
@@ -212,12 +213,15 @@ class Outbox:
             {"$set": {"attempts": attempts, "due": now + full_jitter(attempts, _SLOWEST), "failing": failing}},
         )
 
-    def _observe(self, now: datetime) -> None:
+    def _observe(self, now: datetime) -> bool:
+        """Whether there is anything: an empty outbox, as it nearly always is, costs the sweep one read."""
         # An id begins with its time, so the oldest row needs no index of its own.
         oldest = self._rows.find_one({}, {"at": 1}, sort=[("_id", 1)])
         age = 0.0 if oldest is None else max(0.0, (now - oldest["at"]).total_seconds())
         _OLDEST.labels(self._work.service).set(age)
-        _FAILING.labels(self._work.service).set(self._rows.count_documents({"failing": True}))
+        failing = 0 if oldest is None else self._rows.count_documents({"failing": True})
+        _FAILING.labels(self._work.service).set(failing)
         if age > _ALARM_SECONDS and now - self._alarmed > _ALARM_AGAIN:
             self._alarmed = now
             log.error("outbox.waiting", seconds=round(age))
+        return oldest is not None

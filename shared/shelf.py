@@ -9,6 +9,7 @@ from prometheus_client import Gauge
 from pymongo import ReturnDocument
 
 from shared.backoff import full_jitter
+from shared.clock import LONG_AGO
 from shared.fields import Count, Field, Id, Name, Optional, Sealed, Subject, Time
 from shared.ids import new_id
 from shared.logs import log
@@ -20,6 +21,10 @@ _SLOWEST = timedelta(hours=1)
 _LEASE = timedelta(seconds=60)
 # A message deferred later than this was so by a clock that has since been put right: it is due.
 _CLOCKS_DIFFER = timedelta(minutes=1)
+# How long a message may lie due that another process deferred: one's own are known.
+_LOOK = timedelta(seconds=5)
+_OBSERVED_EVERY = timedelta(seconds=15)
+_LOOKED_AT = 50
 _REASON = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _TRYING_KEPT = timedelta(days=30)
 
@@ -60,6 +65,9 @@ class Shelf:
             retention=_TRYING_KEPT,
             why="counts the tries of a message that may kill its process",
         ).rows
+        # From the first until the second nothing is due, as far as is known here.
+        self._looked = self._look_again = LONG_AGO
+        self._observed = LONG_AGO
 
     def message(
         self, *, body: bytes, user_id: str | None, type_name: str, case_id: str | None = None, id: str | None = None
@@ -84,6 +92,7 @@ class Shelf:
             "marks": 0,
         }
         self.deferred.rows.replace_one({"_id": row["_id"]}, row, upsert=True)
+        self._look_again = LONG_AGO
         return attempts
 
     def park(self, message: Row, reason: str) -> None:
@@ -100,12 +109,29 @@ class Shelf:
 
     def claim(self, now: datetime) -> Row | None:
         """A deferred message that is due, kept from other processes for a minute and marked as being tried."""
+        if self._looked <= now < self._look_again or not self._look(now):
+            return None
         return self.deferred.rows.find_one_and_update(
             {"$or": [{"due": {"$lte": now}}, {"tried": {"$gt": now + _CLOCKS_DIFFER}}]},
             {"$set": {"due": now + _LEASE, "tried": now}, "$min": {"at": now}, "$inc": {"marks": 1}},
             sort=[("due", 1)],
             return_document=ReturnDocument.AFTER,
         )
+
+    def _look(self, now: datetime) -> bool:
+        """Whether a message is due, and if not, when to look again. Reads alone: a write waits for the journal."""
+        self._looked, self._look_again = now, now + _LOOK
+        if not self._observed <= now < self._observed + _OBSERVED_EVERY:
+            self._observed = now
+            self._observe()
+        ahead = {"tried": {"$gt": now + _CLOCKS_DIFFER}}
+        soon = {"$or": [{"due": {"$lte": now + _LOOK}}, ahead]}
+        rows = list(self.deferred.rows.find(soon, {"due": 1, "tried": 1}, sort=[("due", 1)], limit=_LOOKED_AT))
+        if any(row["due"] <= now or row["tried"] > now + _CLOCKS_DIFFER for row in rows):
+            self._look_again = LONG_AGO
+            return True
+        self._look_again = min([self._look_again, *(row["due"] for row in rows)])
+        return False
 
     def mark(self, key: str, now: datetime) -> int:
         """Write down that this redelivered message is about to be tried; how often it now was."""
@@ -120,7 +146,7 @@ class Shelf:
     def unmark(self, key: str) -> None:
         self.trying.delete_one({"_id": key})
 
-    def observe(self) -> None:
+    def _observe(self) -> None:
         for store in (self.deferred, self.parked):
             _SHELVED.labels(self._work.service, store.name).set(store.rows.estimated_document_count())
 
