@@ -41,6 +41,7 @@ class AmqpChannel(Protocol):
         ...
 
 
+# None only wakes the thread.
 _Item = tuple[AmqpChannel, int, Delivery]
 
 
@@ -53,7 +54,7 @@ class BatchThread:
 
     def __init__(self, handle: Callable[[Sequence[Delivery]], None]) -> None:
         self._handle = handle
-        self._arrived: queue.SimpleQueue[_Item] = queue.SimpleQueue()
+        self._arrived: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._no_more = threading.Event()
         self._finish_until = 0.0
@@ -70,6 +71,7 @@ class BatchThread:
         """Finish what is in hand, if that takes no longer than these seconds, once `no_more` was said."""
         self._finish_until = time.monotonic() + finish_within
         self._stopping.set()
+        self._arrived.put(None)
 
     def no_more(self) -> None:
         """Nothing will be brought any more."""
@@ -93,14 +95,14 @@ class BatchThread:
 
     def _gather(self) -> list[_Item]:
         """What has arrived, up to a batch, without waiting for more; of a channel that still lives."""
-        batch: list[_Item] = []
+        batch: list[_Item | None] = []
         try:
-            batch.append(self._arrived.get(timeout=0.05))
+            batch.append(self._arrived.get(timeout=0.05 if self._stopping.is_set() else None))
             while len(batch) < BATCH_SIZE:
                 batch.append(self._arrived.get_nowait())
         except queue.Empty:
             pass
-        return [item for item in batch if item[0].alive]
+        return [item for item in batch if item is not None and item[0].alive]
 
     def _settle(self, batch: list[_Item]) -> None:
         channel, last_tag, _ = batch[-1]

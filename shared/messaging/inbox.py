@@ -94,7 +94,6 @@ class Inbox:
     def work_deferred(self, now: datetime) -> int:
         """Try the deferred messages that are due; how many. Raises PyMongoError."""
         tried = 0
-        self.parked_messages.observe()
         while (row := self.parked_messages.claim(now)) is not None:
             tried += 1
             if row["marks"] >= _MARKS_BEFORE_PARKED and row["_id"] not in self._marked:

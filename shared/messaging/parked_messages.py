@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from prometheus_client import Gauge
 from pymongo import ReturnDocument
 
-from shared.clock import CLOCKS_DIFFER
+from shared.clock import CLOCKS_DIFFER, LONG_AGO
 from shared.db import Register
 from shared.db.unit_of_work import Row, Tx
 from shared.fields import Count, Field, Id, Name, Optional, Sealed, Subject, Time
@@ -19,6 +19,10 @@ from shared.ops.logs import log
 _SLOWEST = timedelta(hours=1)
 # Longer than any handler may take: a row claimed by a process that died comes due again after it.
 _LEASE = timedelta(seconds=60)
+# How long a message that another process deferred may lie due: a process knows its own.
+_LOOK = timedelta(seconds=5)
+_OBSERVED_EVERY = timedelta(seconds=15)
+_LOOKED_AT = 50
 _REASON = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
 _TRYING_KEPT = timedelta(days=30)
 
@@ -59,6 +63,9 @@ class ParkedMessages:
             retention=_TRYING_KEPT,
             why="counts the tries of a message that may kill its process",
         ).rows
+        # From the first until the second nothing is due, as far as is known here.
+        self._looked = self._look_again = LONG_AGO
+        self._observed = LONG_AGO
 
     def message(
         self, *, body: bytes, user_id: str | None, type_name: str, case_id: str | None = None, id: str | None = None
@@ -83,6 +90,7 @@ class ParkedMessages:
             "marks": 0,
         }
         self.deferred.rows.replace_one({"_id": row["_id"]}, row, upsert=True)
+        self._look_again = LONG_AGO
         return attempts
 
     def park(self, message: Row, reason: str) -> None:
@@ -99,12 +107,29 @@ class ParkedMessages:
 
     def claim(self, now: datetime) -> Row | None:
         """A deferred message that is due, kept from other processes for a minute and marked as being tried."""
+        if self._looked <= now < self._look_again or not self._look(now):
+            return None
         return self.deferred.rows.find_one_and_update(
             {"$or": [{"due": {"$lte": now}}, {"tried": {"$gt": now + CLOCKS_DIFFER}}]},
             {"$set": {"due": now + _LEASE, "tried": now}, "$min": {"at": now}, "$inc": {"marks": 1}},
             sort=[("due", 1)],
             return_document=ReturnDocument.AFTER,
         )
+
+    def _look(self, now: datetime) -> bool:
+        """Whether a message is due, and if not, when to look again. Reads alone: a write waits for the journal."""
+        self._looked, self._look_again = now, now + _LOOK
+        if not self._observed <= now < self._observed + _OBSERVED_EVERY:
+            self._observed = now
+            self._observe()
+        ahead = {"tried": {"$gt": now + CLOCKS_DIFFER}}
+        soon = {"$or": [{"due": {"$lte": now + _LOOK}}, ahead]}
+        rows = list(self.deferred.rows.find(soon, {"due": 1, "tried": 1}, sort=[("due", 1)], limit=_LOOKED_AT))
+        if any(row["due"] <= now or row["tried"] > now + CLOCKS_DIFFER for row in rows):
+            self._look_again = LONG_AGO
+            return True
+        self._look_again = min([self._look_again, *(row["due"] for row in rows)])
+        return False
 
     def mark(self, key: str, now: datetime) -> int:
         """Write down that this redelivered message is about to be tried; how often it now was."""
@@ -119,7 +144,7 @@ class ParkedMessages:
     def unmark(self, key: str) -> None:
         self.trying.delete_one({"_id": key})
 
-    def observe(self) -> None:
+    def _observe(self) -> None:
         for store in (self.deferred, self.parked):
             _UNHANDLED.labels(self._unit_of_work.service, store.name).set(store.rows.estimated_document_count())
 

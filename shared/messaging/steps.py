@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from itertools import count
 
 from prometheus_client import Counter
 from pymongo import ReturnDocument, UpdateOne
@@ -23,6 +25,7 @@ from shared.db.unit_of_work import Row, Tx
 from shared.errors import Temporary, Unavailable
 from shared.fields import Count, Id, Name, Optional, Subject, Time
 from shared.ids import new_id
+from shared.messaging.nudges import Nudges
 from shared.ops.backoff import full_jitter
 from shared.ops.logs import log, where
 
@@ -36,7 +39,13 @@ _LAPSED = {
     ]
 }
 _HEARTBEAT_SECONDS = 1.5
-_POLL_SECONDS = 0.25
+# A clock that was put right is looked for at every so manieth heartbeat.
+_BEATS_TO_A_LOOK = 10
+# What was added elsewhere is told of (shared/nudges.py); this is how long it waits where that wasn't heard.
+_POLL = timedelta(seconds=2)
+# What is due and has just been claimed by somebody else isn't looked for again at once.
+_SOON_SECONDS = 0.25
+_LOOKED_AT = 50
 _SLOWEST = timedelta(minutes=5)
 _SLOWEST_AT_FIRST = timedelta(seconds=3)
 _OFTEN = 30
@@ -85,6 +94,7 @@ class Steps:
             why="what must still be done after a transaction; deleted once it is",
             indexes=(("due",), ("lease",), ("attempts", "due")),
         ).rows
+        self._nudges = Nudges(register, "nudges")
         self._at_once = at_once
         self._free = threading.Semaphore(at_once)
         self._wanted = threading.Event()
@@ -109,15 +119,22 @@ class Steps:
         start = {"kind": kind, "key": key, "case_id": case_id, "attempts": 0, "lease": None, "lease_until": LONG_AGO}
         change = {"$inc": {"wanted": 1}, "$min": {"due": due or LONG_AGO}, "$setOnInsert": start}
         tx.write(self._rows, UpdateOne({"_id": f"{kind}:{key}"}, change, upsert=True))
-        if due is None:
-            tx.after_commit.append(self.wake)
+        tx.after_commit.append(self._tell)
 
     def wake(self) -> None:
         """Look for due steps now rather than at the next poll."""
         self._wanted.set()
 
+    def _tell(self) -> None:
+        """A step was added: this process runs it, or where it runs none or has its hands full, another."""
+        self.wake()
+        with self._guard:
+            is_mine = bool(self._threads) and len(self._held) < self._at_once
+        if not is_mine:
+            self._nudges.give()
+
     def start(self) -> None:
-        for target in (self._dispatch, self._keep_leases):
+        for target in (self._dispatch, self._keep_leases, partial(self._nudges.follow, self.wake, self._stopping)):
             thread = threading.Thread(target=target, name="steps", daemon=True)
             thread.start()
             self._threads.append(thread)
@@ -135,20 +152,34 @@ class Steps:
                 break
 
     def _dispatch(self) -> None:
+        woken = True
         while not self._stopping.is_set():
             self._free.acquire()
             row: Row | None = None
+            pause = _SOON_SECONDS
             try:
-                row = self._claim(utc_now()) if not self._stopping.is_set() else None
+                # An idle look only reads: a write, even one that finds nothing, waits for the journal.
+                if not self._stopping.is_set() and (woken or (pause := self._until_next(utc_now())) <= 0):
+                    row, pause = self._claim(utc_now()), 0.0
+                    if row is None:
+                        pause = max(_SOON_SECONDS, self._until_next(utc_now()))
             except PyMongoError as error:
                 log.warning("steps.not_claimed", **where(error))
                 self._stopping.wait(1.0)
             if row is not None:
                 threading.Thread(target=self._run_one, args=(row,), name="step", daemon=True).start()
+                woken = True
                 continue
             self._free.release()
-            self._wanted.wait(_POLL_SECONDS)
+            woken = self._wanted.wait(pause)
             self._wanted.clear()
+
+    def _until_next(self, now: datetime) -> float:
+        """Seconds until a step is due or a lease runs out, and never long: 0 or less where one can be claimed."""
+        soon = {"kind": {"$in": list(self._kinds)}, "due": {"$lte": now + _POLL}}
+        rows = self._rows.find(soon, {"due": 1, "lease_until": 1}, sort=[("due", 1)], limit=_LOOKED_AT)
+        times: list[datetime] = [max(row["due"], row["lease_until"]) for row in rows]
+        return (min([now + _POLL, *times]) - now).total_seconds()
 
     def _claim(self, now: datetime) -> Row | None:
         lease = new_id()
@@ -221,7 +252,7 @@ class Steps:
 
     def _keep_leases(self) -> None:
         """Renew what is running here, until the process ends or has finished what was in hand."""
-        while True:
+        for beat in count():
             time.sleep(_HEARTBEAT_SECONDS)
             with self._guard:
                 held = list(self._held)
@@ -230,7 +261,8 @@ class Steps:
             try:
                 if held:
                     self._rows.update_many({"lease": {"$in": held}}, [{"$set": {"lease_until": _LEASE_ENDS}}])
-                self._bring_forward(utc_now())
+                if beat % _BEATS_TO_A_LOOK == 0:
+                    self._bring_forward(utc_now())
             except PyMongoError as error:
                 log.warning("steps.lease_not_renewed", **where(error))
 
@@ -240,43 +272,3 @@ class Steps:
         """
         wrong = {"attempts": {"$gt": 0}, "due": {"$gt": now + _SLOWEST + CLOCKS_DIFFER}}
         self._rows.update_many(wrong, {"$set": {"due": now}})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Every:
-    """Something done periodically in the worker: `run(now)` each so many seconds, the first time at once."""
-
-    seconds: float
-    run: Callable[[datetime], object]
-    name: str
-
-
-class Periodic:
-    """Runs each `Every` on a thread of its own; one that fails is logged and comes again at its next time."""
-
-    def __init__(self, jobs: Sequence[Every]) -> None:
-        self._jobs = jobs
-        self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
-
-    def start(self) -> None:
-        for job in self._jobs:
-            thread = threading.Thread(target=self._repeat, args=(job,), name=job.name, daemon=True)
-            thread.start()
-            self._threads.append(thread)
-
-    def request_stop(self) -> None:
-        self._stopping.set()
-
-    def join(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-
-    def _repeat(self, job: Every) -> None:
-        while not self._stopping.is_set():
-            try:
-                job.run(utc_now())
-            except Exception as error:  # noqa: BLE001 - the next time must come
-                log.error("periodic.failed", kind=job.name, **where(error))
-            self._stopping.wait(job.seconds)

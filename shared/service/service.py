@@ -18,8 +18,9 @@ from shared.http import Blueprint, make_app
 from shared.messaging.bus import Publisher
 from shared.messaging.inbox import Handler
 from shared.messaging.outbox import Outbox
-from shared.messaging.steps import Every, Run, StepRow
+from shared.messaging.steps import Run, StepRow
 from shared.ops.disks import Disks, ask_at, ask_mongodb
+from shared.ops.periodic import Every
 from shared.ops.settings import SettingsError
 from shared.service.runtime import Runtime, open_runtime
 from shared.service.worker import run_worker

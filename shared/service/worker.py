@@ -16,8 +16,9 @@ from shared.db import Register
 from shared.messaging.bus import Consumer, Publisher
 from shared.messaging.inbox import Handler, Inbox
 from shared.messaging.outbox import Outbox
-from shared.messaging.steps import Every, Periodic, Steps
+from shared.messaging.steps import Steps
 from shared.ops.logs import log
+from shared.ops.periodic import Every, Periodic
 
 _READY_FILE = "FMN_READY_FILE"
 _METRICS = "FMN_WORKER_METRICS"

@@ -1,0 +1,76 @@
+"""Nudges: one process of a service tells the others that there is something to do, and nobody has to keep asking.
+
+A small capped collection, which MongoDB lets a reader wait at: an insert reaches whoever waits at once, and waiting
+costs nothing. A nudge is only a hint. It isn't part of a transaction, and one that is lost costs the time until the
+next poll; what is to be done lies elsewhere.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+
+from pymongo import CursorType, WriteConcern
+from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
+from pymongo.read_concern import ReadConcern
+
+from shared.clock import utc_now
+from shared.db import Register
+from shared.fields import Time
+from shared.ops.logs import log, where
+
+_BYTES = 64 * 1024
+# Shorter than the client waits for any answer.
+_AWAIT_MS = 15_000
+_AGAIN_SECONDS = 2.0
+_EXISTS = 48
+
+
+class Nudges:
+    """One service's nudges; `give` from any process, `follow` in those that have something to do."""
+
+    def __init__(self, register: Register, name: str) -> None:
+        rows = register.keep(
+            name,
+            clear={"at": Time()},
+            retention=None,
+            why="the moment of a hint from one process to the others; MongoDB drops the oldest by itself",
+        ).rows
+        # Nobody waits for it: neither for its journal nor even for the server's word.
+        self._rows = rows.with_options(write_concern=WriteConcern(w=0), read_concern=ReadConcern("local"))
+        self._made = False
+
+    def give(self) -> None:
+        """Nudge; never raises for the database."""
+        try:
+            self._make()
+            self._rows.insert_one({"at": utc_now()})
+        except PyMongoError as error:
+            log.info("nudges.not_given", **where(error))
+
+    def follow(self, heard: Callable[[], None], stopping: threading.Event) -> None:
+        """Call `heard` at each nudge, and once whenever some may have been missed, until `stopping` is set."""
+        while not stopping.is_set():
+            try:
+                self._make()
+                self._rows.insert_one({"at": utc_now()})  # in an empty collection nobody can wait
+                nudges = self._rows.find(cursor_type=CursorType.TAILABLE_AWAIT).max_await_time_ms(_AWAIT_MS)
+                while nudges.alive and not stopping.is_set():
+                    for _ in nudges:
+                        heard()
+            except PyMongoError as error:
+                if not stopping.is_set():
+                    log.warning("nudges.not_followed", **where(error))
+            stopping.wait(_AGAIN_SECONDS)
+
+    def _make(self) -> None:
+        if self._made:
+            return
+        with suppress(CollectionInvalid):
+            try:
+                self._rows.database.create_collection(self._rows.name, capped=True, size=_BYTES)
+            except OperationFailure as error:
+                if error.code != _EXISTS:
+                    raise
+        self._made = True
