@@ -1,7 +1,7 @@
-"""The inbox: what others said, applied once, in one transaction with the row that remembers it.
+"""The inbox: each event is applied once, in one transaction with the row that remembers it.
 
-Every delivery ends in exactly one way, committed before it is acked: handled, passed by (a duplicate, an older state,
-a message for a case that is erased, a type nobody here handles), deferred or parked.
+Every delivery ends in exactly one way, committed before it is acked: handled; passed over (a duplicate, an older state,
+a message for an erased case, a type without a handler here); deferred; or parked.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 import pymongo
-from prometheus_client import Counter
 from pymongo import InsertOne
 from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
 
@@ -27,6 +26,7 @@ from shared.events import Event, UnknownType, all_types
 from shared.fields import Id, Name, Time
 from shared.ids import is_id
 from shared.messaging.deliveries import Delivery, KeepUnacked
+from shared.messaging.outcomes import Outcomes, with_type
 from shared.messaging.parked_messages import ParkedMessages
 from shared.messaging.senders import is_never_dropped, passes_closed_gate, verify
 from shared.ops.logs import log, where
@@ -35,17 +35,15 @@ Handler = Callable[[Tx, Event], None]
 
 INBOX_KEPT = timedelta(days=30)
 _MARKS_BEFORE_PARKED = 3
-# A failure that isn't ours to name (a bug) is tried for some minutes, in case it passes, and then parked.
+# An unexpected failure (a bug) is retried for some minutes, in case it passes. Then the message is parked.
 _FAILURES_BEFORE_PARKED = 8
 # Well under the three seconds after which MongoDB ends a transaction: a batch that takes longer is committed in parts.
 _TRANSACTION_SECONDS = 1.0
 _DUPLICATE = 11000
 
-_MESSAGES = Counter("fmn_messages", "Messages by what became of them", ["service", "type", "outcome"])
-
 
 class Inbox:
-    """One service's handlers, and how deliveries reach them.
+    """Brings deliveries to one service's handlers.
 
     without_gate: types that need neither gate nor key made for a case not heard of; none of them a state event.
     """
@@ -69,9 +67,10 @@ class Inbox:
         self._handlers = handlers
         self._names = names
         self._without_gate = without_gate
-        # What this process marked and hasn't settled yet: it is evidently still alive.
+        # What this process has marked and not settled yet. These messages haven't killed it.
         self._marked: set[str] = set()
         self.parked_messages = ParkedMessages(register)
+        self._outcomes = Outcomes(self._service, self.parked_messages)
         self._rows = register.keep(
             "inbox",
             clear={"case_id": Id(), "type": Name(), "at": Time()},
@@ -80,7 +79,7 @@ class Inbox:
         ).rows
 
     def handle(self, deliveries: Sequence[Delivery]) -> None:
-        """Settle every one of them, so that all may be acked. Raises Hold while MongoDB doesn't answer."""
+        """Settle every delivery, so that all may be acked. Raises KeepUnacked while MongoDB doesn't answer."""
         try:
             for redelivered, group in groupby(deliveries, key=lambda delivery: delivery.delivery_count > 0):
                 if redelivered:
@@ -97,7 +96,7 @@ class Inbox:
         while (row := self.parked_messages.claim(now)) is not None:
             tried += 1
             if row["marks"] >= _MARKS_BEFORE_PARKED and row["_id"] not in self._marked:
-                self._park(row, "killed-its-process")
+                self._outcomes.park(row, "killed-its-process")
                 continue
             self._marked.add(row["_id"])
             event = self._opened(bytes(row["body"]), row["user_id"], row, now)
@@ -111,83 +110,83 @@ class Inbox:
     def _take_together(self, deliveries: Sequence[Delivery]) -> None:
         taken: list[tuple[Event, Delivery]] = []
         for delivery in deliveries:
-            event = self._opened(delivery.body, delivery.user_id, self._message(delivery), utc_now())
+            event = self._opened(delivery.body, delivery.user_id, self._outcomes.message(delivery), utc_now())
             if event is not None:
                 taken.append((event, delivery))
         try:
             while taken:
                 taken = taken[self._commit_news([event for event, _ in taken]) :]
         except Exception as error:
-            # Whatever it was, each is now tried alone, which names it.
+            # Each is now tried alone, which shows the message that fails.
             if isinstance(error, ConnectionFailure) and not self._mongo_answers():
                 raise
             for event, delivery in taken:
-                self._take_event(event, self._message(delivery, event), utc_now())
+                self._take_event(event, self._outcomes.message(delivery, event), utc_now())
 
     def _take_alone(self, delivery: Delivery) -> None:
-        """A redelivered message: it may be what killed its process, so it is marked before it is even read."""
+        """Take a redelivered message. It may have killed its process, so it is marked before it is read."""
         digest = hashlib.sha256(delivery.body).hexdigest()
         key = delivery.message_id if is_id(delivery.message_id) and delivery.message_id else digest
         if key not in self._marked:
             if self.parked_messages.mark(key, utc_now()) >= _MARKS_BEFORE_PARKED:
-                self._park(self._message(delivery), "killed-its-process")
+                self._outcomes.park(self._outcomes.message(delivery), "killed-its-process")
                 self.parked_messages.unmark(key)
                 return
             self._marked.add(key)
-        event = self._opened(delivery.body, delivery.user_id, self._message(delivery), utc_now())
+        event = self._opened(delivery.body, delivery.user_id, self._outcomes.message(delivery), utc_now())
         if event is not None:
-            self._take_event(event, self._message(delivery, event), utc_now())
+            self._take_event(event, self._outcomes.message(delivery, event), utc_now())
         self.parked_messages.unmark(key)
         self._marked.discard(key)
 
     def _opened(self, body: bytes, user_id: str | None, message: Row, now: datetime) -> Event | None:
-        """The event, if it is to be handled here; otherwise the message is settled already."""
+        """The event, if it has a handler here. Otherwise the message is settled, and the answer is None."""
         try:
             event = verify(body, user_id, names=self._names)
         except UnknownType as unknown:
-            named = {**message, **self._named(unknown.type_name)}
+            named = with_type(message, unknown.type_name)
             if is_never_dropped(str(unknown.type_name)):
-                self._defer(named, "unknown-version", now, alarm=True)
+                self._outcomes.defer(named, "unknown-version", now, alarm=True)
             else:
-                self._park(named, "unknown-version")
+                self._outcomes.park(named, "unknown-version")
             return None
         except Permanent as refused:
-            self._park(message, refused.reason)
+            self._outcomes.park(message, refused.reason)
             return None
         if event.type.type not in self._handlers:
             if "attempts" in message:
                 self.parked_messages.deferred.rows.delete_one({"_id": message["_id"]})
-            self._count(event.type.type, "ignored")
+            self._outcomes.count(event.type.type, "ignored")
             return None
         return event
 
     def _take_event(self, event: Event, message: Row, now: datetime) -> None:
-        """One verified event in a transaction of its own; settled whatever its handler raises."""
+        """Apply one verified event in a transaction of its own, and settle its message whatever the handler raises."""
         try:
             self._commit([event], worked_off=message)
         except (Erased, KeyGone) as gone:
             if passes_closed_gate(event.type.type):
-                self._park(message, "erased")
+                self._outcomes.park(message, "erased")
             elif isinstance(gone, Erased) or self._unit_of_work.gates.state(event.case) == CLOSED:
-                # A late message must not bring anyone back.
+                # A late message must not bring a case back.
                 self._commit([event], worked_off=message, too_late=True)
             else:
-                self._park(message, "key-gone")
+                self._outcomes.park(message, "key-gone")
         except Temporary as temporary:
-            self._defer(message, temporary.reason, now)
+            self._outcomes.defer(message, temporary.reason, now)
         except (Frozen, Unavailable) as problem:
-            self._defer(message, problem.name, now)
+            self._outcomes.defer(message, problem.name, now)
         except Permanent as permanent:
-            self._park(message, permanent.reason)
+            self._outcomes.park(message, permanent.reason)
         except Problem as problem:
-            self._park(message, problem.name)
+            self._outcomes.park(message, problem.name)
         except ConnectionFailure:
             if not self._mongo_answers():
                 raise
-            self._defer(message, "database-away", now)
+            self._outcomes.defer(message, "database-away", now)
         except OSError:
-            # Another server of ours is away (requests and urllib3 raise these).
-            self._defer(message, "server-away", now)
+            # Another server of the deployment is away (requests and urllib3 raise these).
+            self._outcomes.defer(message, "server-away", now)
         except Exception as error:  # noqa: BLE001 - a bug in a handler: recorded, retried, then parked
             self._give_up_slowly(message, error, now)
 
@@ -196,14 +195,14 @@ class Inbox:
         reason = f"failed.{type(error).__name__.lower()}"
         serious = is_never_dropped(message["type"])
         if serious or int(message.get("attempts", 0)) < _FAILURES_BEFORE_PARKED:
-            self._defer(message, reason, now, alarm=serious)
+            self._outcomes.defer(message, reason, now, alarm=serious)
         else:
-            self._park(message, reason)
+            self._outcomes.park(message, reason)
 
     # One transaction
 
     def _commit_news(self, events: Sequence[Event]) -> int:
-        """As `_commit`, taking it that none of them came before: nearly always so, and then it saves the asking."""
+        """As `_commit`, without looking up duplicates first. Nearly always there are none, and a read is saved."""
         try:
             return self._commit(events, asking=False)
         except BulkWriteError as error:
@@ -214,10 +213,10 @@ class Inbox:
     def _commit(
         self, events: Sequence[Event], *, asking: bool = True, worked_off: Row | None = None, too_late: bool = False
     ) -> int:
-        """Apply these events and remember them: how many of them, from the first, it was time for.
+        """Apply these events and remember them. Returns how many, from the first, fitted into the transaction's time.
 
-        asking: which of them came before is looked up; without it one that did raises BulkWriteError. worked_off: the
-        message, which may lie deferred until here.
+        asking: look up which of them came before; otherwise a duplicate raises BulkWriteError. worked_off: the message,
+        which may have been deferred until now.
         """
         cases = {event.case for event in events if event.type.type not in self._without_gate}
         self._unit_of_work.gates.prepare(self._vault, cases)
@@ -245,7 +244,7 @@ class Inbox:
 
         self._unit_of_work.run(act)
         for event, outcome in zip(events, outcomes, strict=False):
-            self._count(event.type.type, outcome)
+            self._outcomes.count(event.type.type, outcome)
         return len(outcomes)
 
     def _apply(self, tx: Tx, event: Event, closed: set[str]) -> str:
@@ -269,36 +268,6 @@ class Inbox:
         keys = [self._key(event) for event in events]
         return {str(row["_id"]) for row in self._rows.find({"_id": {"$in": keys}}, {"_id": 1}, session=tx.session)}
 
-    # What is kept of the others
-
-    def _message(self, delivery: Delivery, event: Event | None = None) -> Row:
-        return self.parked_messages.message(
-            body=delivery.body,
-            user_id=delivery.user_id,
-            type_name=delivery.routing_key if event is None else event.type.type,
-            case_id=None if event is None else event.case,
-            id=None if event is None else event.id,
-        )
-
-    @staticmethod
-    def _named(type_name: object) -> Row:
-        return {"type": type_name} if Name().accepts(type_name) else {}
-
-    def _defer(self, message: Row, reason: str, now: datetime, *, alarm: bool = False) -> None:
-        attempts = self.parked_messages.defer(message, reason, now)
-        self._count(message["type"], "deferred")
-        say = log.error if alarm else log.warning
-        say("message.deferred", event_type=message["type"], record_id=message["_id"], attempt=attempts, reason=reason)
-
-    def _park(self, message: Row, reason: str) -> None:
-        self.parked_messages.park(message, reason)
-        self._count(message["type"], "parked")
-
-    def _count(self, type_name: str, outcome: str) -> None:
-        # Only types of ours become a label: a stranger must not be able to make new series.
-        known = type_name if type_name in all_types() else "unknown"
-        _MESSAGES.labels(self._service, known, outcome).inc()
-
     def _mongo_answers(self) -> bool:
         try:
             with pymongo.timeout(2):
@@ -309,7 +278,7 @@ class Inbox:
 
 
 def _only_state(events: Sequence[Event]) -> Applied | None:
-    """The state that these events bring, where they are one."""
+    """The state that the event brings, where there is one event, and it brings one."""
     if len(events) != 1 or events[0].type.topic is None:
         return None
     return events[0].case, events[0].type.topic, events[0].seq

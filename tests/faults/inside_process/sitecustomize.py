@@ -19,7 +19,7 @@ FOLDER = os.environ.get("FAULTS_INSIDE")
 # Step: where its function lives, the service that has it (None: all), and on which side of it the process dies.
 STEPS = {
     # First, since others copy the function's name when they are imported.
-    "told-not-committed": ("services.notifier.actions.review_events", "tell_of_review", "notifier", "after"),
+    "told-not-committed": ("services.notifier.actions.review_events", "emit_review_outcome", "notifier", "after"),
     "before-transaction": ("shared.db.unit_of_work", "UnitOfWork.run", None, "before"),
     "in-transaction": ("shared.db.unit_of_work", "outbox_row", None, "before"),
     "key-not-gated": ("shared.db.gates", "Gates._open", None, "before"),
@@ -33,10 +33,15 @@ STEPS = {
     "deleted-not-read-back": ("shared.erasure.participant", "ErasureParticipant._remaining", None, "before"),
     "key-gone-no-receipt": ("shared.erasure.participant", "ErasureParticipant._receipt", None, "before"),
     "stored-not-recorded": ("shared.db.objects", "ObjectStore.put", "document", "after"),
-    "sending-not-handed-over": ("services.notifier.outways.hand_over", "HandOver.letter", "notifier", "before"),
-    "handed-over-not-said": ("services.notifier.outways.hand_over", "HandOver.letter", "notifier", "after"),
-    "sending-not-mailed": ("services.notifier.outways.hand_over", "HandOver.email", "notifier", "before"),
-    "mailed-not-said": ("services.notifier.outways.hand_over", "HandOver.email", "notifier", "after"),
+    "sending-not-handed-over": (
+        "services.notifier.transports.configured",
+        "Transports.print_letter",
+        "notifier",
+        "before",
+    ),
+    "handed-over-not-said": ("services.notifier.transports.configured", "Transports.print_letter", "notifier", "after"),
+    "sending-not-mailed": ("services.notifier.transports.configured", "Transports.send_email", "notifier", "before"),
+    "mailed-not-said": ("services.notifier.transports.configured", "Transports.send_email", "notifier", "after"),
     "signed-not-in-ledger": ("services.consent.store.ledger", "Ledger.append", "consent", "before"),
     "in-ledger-not-completed": ("services.consent.store.ledger", "Ledger.append", "consent", "after"),
     # An intake, from the shell to the people's being in the case; `emit_people` before what copies its name.
@@ -55,7 +60,7 @@ STEPS = {
     "look-not-begun": ("services.consent.actions.reviews", "look", "consent", "before"),
     "asked-not-committed": ("services.consent.actions.reviews", "_ask_for", "consent", "after"),
     "looked-not-settled": ("services.consent.actions.reviews", "look", "consent", "after"),
-    "letter-not-committed": ("services.notifier.actions.reviews", "hear_review", "notifier", "after"),
+    "letter-not-committed": ("services.notifier.actions.reviews", "queue_review_letter", "notifier", "after"),
     "heard-not-committed": ("services.consent.actions.reviews", "hear_hand_over", "consent", "after"),
     "silent-not-frozen": ("services.consent.actions.reviews", "expire_silent", "consent", "before"),
     "frozen-not-committed": ("services.consent.actions.reviews", "expire_silent", "consent", "after"),

@@ -1,0 +1,56 @@
+"""What becomes of messages that are not handled: deferred or parked, logged, and counted with all the others."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from prometheus_client import Counter
+
+from shared.db.unit_of_work import Row
+from shared.events import Event, all_types
+from shared.fields import Name
+from shared.messaging.deliveries import Delivery
+from shared.messaging.parked_messages import ParkedMessages
+from shared.ops.logs import log
+
+_MESSAGES = Counter("fmn_messages", "Messages by what became of them", ["service", "type", "outcome"])
+
+
+class Outcomes:
+    """One service's way to defer, park and count messages."""
+
+    def __init__(self, service: str, parked_messages: ParkedMessages) -> None:
+        self._service = service
+        self._parked_messages = parked_messages
+
+    def message(self, delivery: Delivery, event: Event | None = None) -> Row:
+        """What is kept of a delivery that isn't handled. event: what it holds, once that is verified."""
+        return self._parked_messages.message(
+            body=delivery.body,
+            user_id=delivery.user_id,
+            type_name=delivery.routing_key if event is None else event.type.type,
+            case_id=None if event is None else event.case,
+            id=None if event is None else event.id,
+        )
+
+    def defer(self, message: Row, reason: str, now: datetime, *, alarm: bool = False) -> None:
+        """Keep the message to be retried, and log it: as an error where `alarm`."""
+        attempts = self._parked_messages.defer(message, reason, now)
+        self.count(message["type"], "deferred")
+        say = log.error if alarm else log.warning
+        say("message.deferred", event_type=message["type"], record_id=message["_id"], attempt=attempts, reason=reason)
+
+    def park(self, message: Row, reason: str) -> None:
+        """Keep the message for a person."""
+        self._parked_messages.park(message, reason)
+        self.count(message["type"], "parked")
+
+    def count(self, type_name: str, outcome: str) -> None:
+        """Count a message. An unknown type has no label of its own: strangers must not be able to add series."""
+        known = type_name if type_name in all_types() else "unknown"
+        _MESSAGES.labels(self._service, known, outcome).inc()
+
+
+def with_type(message: Row, type_name: object) -> Row:
+    """The message under the type that its body names, where that can be a type's name."""
+    return {**message, "type": type_name} if Name().accepts(type_name) else message
