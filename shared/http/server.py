@@ -1,6 +1,6 @@
 """gunicorn as every service runs it: its own errors are problems too, and quote nothing of a malformed request.
 
-Started with `--worker-class shared.http.server.Worker --logger-class shared.ops.logs.GunicornLogger`.
+Started with `--worker-class shared.http.server.GunicornWorker --logger-class shared.ops.logs.GunicornLogger`.
 """
 
 from __future__ import annotations

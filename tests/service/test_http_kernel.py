@@ -317,7 +317,7 @@ def serving(keys: Keys) -> Iterator[Served]:
         sys.executable,
         "-m",
         "gunicorn",
-        "--worker-class=shared.http.server.Worker",
+        "--worker-class=shared.http.server.GunicornWorker",
         "--threads=8",
         f"--bind=127.0.0.1:{port}",
         "--logger-class=shared.ops.logs.GunicornLogger",
