@@ -13,7 +13,7 @@ from deploy.local.provision import Provision
 from shared import fields
 from shared.db import Disposal
 from shared.events import SERVICES, all_types
-from shared.service.service import service
+from shared.service import service
 from tests.system import System
 
 CLOSED_TYPES = (

@@ -18,8 +18,8 @@ from pymongo.errors import PyMongoError
 
 from shared.db.unit_of_work import Tx
 from shared.events import case as events
+from shared.service import service as wiring
 from shared.service.service import Kit
-from shared.service.service import service as wiring
 from tests.faults.client import Call, Client
 from tests.system import System
 

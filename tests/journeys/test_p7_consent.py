@@ -13,7 +13,7 @@ from services.consent.actions import clock
 from services.consent.main import stores as consent_stores
 from services.consent.store import Stores
 from shared.ids import new_id
-from shared.service.service import service as wiring
+from shared.service import service as wiring
 from tests.races.inside import Inside, an_inside
 from tests.system import System, eventually
 

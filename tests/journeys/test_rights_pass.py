@@ -14,8 +14,8 @@ from services.consent.actions.rights import reckon
 from services.consent.main import stores as consent_stores
 from services.consent.model.rights import rights_pass_on
 from services.consent.store import Stores
+from shared.service import service as wiring
 from shared.service.service import Kit
-from shared.service.service import service as wiring
 from shared.uk.working_days import london_day
 from tests.races.inside import Inside, an_inside
 from tests.system import System, eventually

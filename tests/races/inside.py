@@ -28,8 +28,8 @@ from shared.events import SERVICES, Event, EventType, write
 from shared.ids import new_id
 from shared.messaging.bus import Publisher, amqp
 from shared.security.signing import Signer
+from shared.service import service as wiring
 from shared.service.service import Kit
-from shared.service.service import service as wiring
 from tests.system import System, eventually
 
 Row = dict[str, Any]

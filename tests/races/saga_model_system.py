@@ -28,8 +28,8 @@ from shared.ids import new_id
 from shared.messaging.deliveries import Delivery
 from shared.messaging.inbox import Inbox
 from shared.security.signing import Signer
+from shared.service import service as wiring
 from shared.service.service import Kit
-from shared.service.service import service as wiring
 from shared.uk.working_days import london_day
 from tests.system import System
 

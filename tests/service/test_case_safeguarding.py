@@ -14,7 +14,7 @@ from services.case.model.safeguarding import ALERT_WITHIN, key_of
 from services.case.store import CaseStores
 from shared.clock import utc_now
 from shared.ids import new_id
-from shared.service.service import service
+from shared.service import service
 from tests.journeys.test_p13_contacts import problem
 from tests.races.inside import Inside, an_inside
 from tests.system import Caller, System, eventually

@@ -20,7 +20,7 @@ from shared.ids import new_id
 from shared.messaging.deliveries import Delivery
 from shared.messaging.inbox import Inbox
 from shared.security.signing import PublicKeys, Signer, make_key
-from shared.service.service import service as wiring
+from shared.service import service as wiring
 from tests.races.inside import Inside, an_inside, soon
 from tests.system import System, eventually
 

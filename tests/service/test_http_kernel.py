@@ -31,12 +31,12 @@ from shared.db.vault import OFFICE_KEY, Vault, master_keys
 from shared.errors import NotFound, Unavailable
 from shared.fields import Count
 from shared.http import (
-    Answer,
     Blueprint,
     Body,
     Choice,
     IdField,
     Inward,
+    JsonResponse,
     Line,
     PageArgs,
     Text,
@@ -97,7 +97,7 @@ def create_api() -> Flask:
     blp = Blueprint("notes", description="Notes for tests.")
     unit_of_work, vault = register.unit_of_work, register.vault
 
-    def render(record: Record) -> Answer:
+    def render(record: Record) -> JsonResponse:
         return created(show(record), location=f"/v1/notes/{record.id}", etag=record.version, case_id=record.case_id)
 
     @blp.route("/cases", methods=["POST"])
@@ -140,7 +140,7 @@ def create_api() -> Flask:
     @allow("caseworker", inward=Inward.YES)
     @blp.arguments(Change)
     @blp.response(200)
-    def change_note(body: dict[str, Any], note_id: str) -> Answer:
+    def change_note(body: dict[str, Any], note_id: str) -> JsonResponse:
         record = notes.get(note_id)
         if record is None:
             raise NotFound("There is no such note.")
