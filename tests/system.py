@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
@@ -15,8 +15,8 @@ from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from shared.security.signing import Signer
 from tests import samples
+from tests.helpers import eventually
 
-T = TypeVar("T")
 _TRIES_AGAIN = 2
 _OWNERS = {
     "cases": "case",
@@ -29,28 +29,17 @@ _OWNERS = {
 }
 
 
-def eventually(check: Callable[[], T], *, within_seconds: float = 60.0) -> T:
-    """What `check` returns once it is true; its last falsehood fails the test."""
-    deadline = time.monotonic() + within_seconds
-    while True:
-        found = check()
-        if found or time.monotonic() > deadline:
-            assert found, f"not within {within_seconds} s: {check.__name__}"
-            return found
-        time.sleep(0.05)
-
-
 class Caller:
     """Someone with a token, calling the service that owns a path."""
 
     def __init__(self, system: System, token: str) -> None:
-        self._house = system
+        self._system = system
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def call(self, method: str, path: str, **more: Any) -> requests.Response:
-        return self._session.request(method, self._house.url(path), timeout=30, **more)
+        return self._session.request(method, self._system.url(path), timeout=30, **more)
 
     def get(self, path: str, **query: Any) -> requests.Response:
         return self.call("GET", path, params=query)
@@ -126,7 +115,7 @@ class System:
         return Caller(self, token)
 
     def process(self, name: str) -> Process:
-        """A running process of this house, not of another on the same servers, by its short name: `case-worker`."""
+        """A running process of this system, not of another on the same servers, by its short name: `case-worker`."""
         services = self.stack.services
         own = services.get(f"{self.provided.prefix}-{name}")
         return own or next(p for n, p in services.items() if n.endswith(name))

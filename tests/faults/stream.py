@@ -42,7 +42,7 @@ class Stream:
     """Says so many events, spread over so many seconds; `wait` until the last is committed."""
 
     def __init__(self, system: System, events_wanted: int, seconds: float) -> None:
-        self._house = system
+        self._system = system
         self._wanted = events_wanted
         self._pause = seconds / max(1, events_wanted / _BATCH)
         self.said: list[Said] = []
@@ -60,14 +60,14 @@ class Stream:
 
     def _run(self) -> None:
         try:
-            with a_kit(self._house, "case") as kit:
+            with a_kit(self._system, "case") as kit:
                 self.said = [self._a_case() for _ in range(_CASES)]
                 self._say_all(kit)
         except BaseException as error:  # noqa: BLE001 - told to whoever waits
             self.failed = error
 
     def _a_case(self) -> Said:
-        return a_case(self._house)
+        return a_case(self._system)
 
     def _say_all(self, kit: Kit) -> None:
         due = time.monotonic()

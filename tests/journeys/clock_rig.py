@@ -13,13 +13,14 @@ from typer.testing import CliRunner, Result
 from deploy.local.processes import stop_all
 from deploy.local.stack import Stack
 from deploy.ops.main import app
+from tests.helpers import eventually
 from tests.races.inside import an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 
 @dataclass(kw_only=True)
 class Clock:
-    """The clock of one house, always moved on from where it was."""
+    """The clock of one system, always moved on from where it was."""
 
     system: System
     now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
@@ -95,7 +96,7 @@ class Clock:
 
 @contextmanager
 def a_clock(stack: Stack, names: str, **env: str) -> Iterator[Clock]:
-    """A house of its own, where time travel is on."""
+    """A system of its own, where time travel is on."""
     provided = stack.provision(names)
     started = stack.start_services(provided, extra_env={"FMN_TIME_TRAVEL": "on", **env})
     try:

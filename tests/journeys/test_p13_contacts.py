@@ -9,7 +9,8 @@ from typing import Any
 
 from deploy.local.machine import listens
 from shared.ids import new_id
-from tests.system import System, eventually
+from tests.helpers import eventually, problem
+from tests.system import System
 
 
 def a_school(system: System) -> str:
@@ -22,10 +23,6 @@ def about(organisation_id: str) -> dict[str, Any]:
         "purpose": "to ask when the annual review is",
         "summary": "Rang the office; the review is on the ninth.",
     }
-
-
-def problem(answer: Any) -> tuple[int, str]:
-    return answer.status_code, answer.json()["type"].removeprefix("urn:fmn:problem:")
 
 
 @contextmanager
@@ -124,7 +121,7 @@ def test_p13_nobody_is_contacted_while_an_erasure_is_asked_for_nor_after_it(syst
     assert problem(refused) == (423, "frozen")
     # And once it is done the contacts are gone with the file
     system.confirm(request["id"])
-    eventually(lambda: system.is_completed(request["id"]), within_seconds=60)
+    eventually(lambda: system.is_completed(request["id"]))
     assert problem(system.caseworker.get(f"/cases/{case_id}/contacts")) == (410, "erased")
     assert problem(system.caseworker.post(f"/cases/{case_id}/contacts", about(school))) == (410, "erased")
     receipts = system.auditor.read(f"/requests/{request['id']}/receipts")["items"]

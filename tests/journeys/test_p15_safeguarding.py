@@ -17,10 +17,11 @@ import pytest
 
 from deploy.local.machine import free_port
 from shared.ids import new_id
-from tests.journeys.test_p13_contacts import consent_away, problem
+from tests.helpers import eventually, problem
+from tests.journeys.test_p13_contacts import consent_away
 from tests.journeys.test_p24_forgotten import certificate_of, forget
 from tests.races.inside import Inside, an_inside
-from tests.system import Caller, System, eventually
+from tests.system import Caller, System
 
 NAME = "Quillfeather-Abernathy"
 
@@ -115,7 +116,7 @@ def test_p15_it_is_recorded_and_the_lead_alerted_while_other_services_and_the_br
         # Then each is there, and the lead is told of each by email
         for id in made:
             assert system.lead.read(f"/disclosures/{id}")["state"] == "open"
-            eventually(lambda id=id: alerts(system, id), within_seconds=30)  # type: ignore[misc]
+            eventually(lambda id=id: alerts(system, id))  # type: ignore[misc]
 
 
 @contextmanager

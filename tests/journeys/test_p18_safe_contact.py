@@ -7,7 +7,8 @@ from typing import Any
 
 import pikepdf
 
-from tests.system import System, eventually
+from tests.helpers import eventually
+from tests.system import System
 
 
 def _letters(system: System, before: set[str]) -> list[str]:
@@ -94,7 +95,7 @@ def test_p18_safe_contact_and_stopping_stay_changeable_while_frozen_and_no_last_
     assert system.caseworker.read(f"/cases/{case_id}")["contact_stopped"] is True
     # When it is confirmed
     system.confirm(request)
-    eventually(lambda: system.is_completed(request), within_seconds=40)
+    eventually(lambda: system.is_completed(request))
     # Then nothing was sent
     assert _letters(system, before) == []
     certificate = system.auditor.get(f"/requests/{request}/certificate")

@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import requests
 
 from services.consent.actions import clock
 from services.consent.main import stores as consent_stores
 from services.consent.store import Stores
 from shared.ids import new_id
 from shared.service import service as wiring
+from tests.helpers import eventually, refused
 from tests.races.inside import Inside, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +63,6 @@ def consents(system: System, case_id: str) -> list[dict[str, Any]]:
 
 def decided(system: System, case_id: str, purpose: str = "casework", **more: str) -> dict[str, Any]:
     return system.caseworker.read("/decisions", case_id=case_id, purpose=purpose, **more)
-
-
-def refused(answer: requests.Response, status: int, name: str, field: str | None = None) -> None:
-    found = (answer.status_code, answer.json()["type"])
-    assert found == (status, f"urn:fmn:problem:{name}"), answer.text
-    if field:
-        assert field in answer.json()["errors"], answer.text
 
 
 def test_p7_a_consent_keeps_who_gave_it_as_what_to_what_and_on_what_evidence(system: System) -> None:

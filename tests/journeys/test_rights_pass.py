@@ -17,8 +17,9 @@ from services.consent.store import Stores
 from shared.service import service as wiring
 from shared.service.service import Kit
 from shared.uk.working_days import london_day
+from tests.helpers import eventually
 from tests.races.inside import Inside, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 ANN = {"name": "Ann Okonkwo", "capacity": "parental_responsibility"}
 NOBODY = {"address": None, "email": None, "phone": None}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import signal
 import time
@@ -23,29 +22,27 @@ from pymongo.errors import OperationFailure
 from deploy.local import mongo, objects
 from deploy.local.broker import Management
 from deploy.local.processes import Process
-from shared.clock import utc_now
-from shared.events import SERVICES, Event, EventType, write
+from shared.events import SERVICES, Event, EventType
 from shared.ids import new_id
-from shared.messaging.bus import Publisher, amqp
+from shared.messaging.bus import amqp
 from shared.security.signing import Signer
 from shared.service import service as wiring
 from shared.service.service import Kit
-from tests.system import System, eventually
+from tests.helpers import PATIENCE_SECONDS, Speaker, eventually
+from tests.system import System
 
 Row = dict[str, Any]
 CHECKED = {"checked": ["family", "authority", "safeguarding"]}
-# High above any number that the services have given out themselves.
-_SEQ = itertools.count(1_000_000)
 
 
 @dataclass(kw_only=True)
 class Inside:
-    """The servers under a house, with their administrators' rights."""
+    """The servers under a system, with their administrators' rights."""
 
     system: System
     mongo: MongoClient[Row]
     management: Management
-    _publishers: dict[str, Publisher] = field(default_factory=dict)
+    _speakers: dict[str, Speaker] = field(default_factory=dict)
 
     @property
     def names(self) -> str:
@@ -146,22 +143,15 @@ class Inside:
 
     def say(self, service: str, event_type: EventType, case_id: str, **data: Any) -> Event:
         """Publish an event as this service's account does, under a new id."""
-        event = Event(
-            id=new_id(),
-            type=event_type,
-            source=service,
-            time=utc_now(),
-            seq=next(_SEQ),
-            data={"case": case_id, **data},
-        )
-        self.publish(service, event.id, event.routing_key, write(event))
-        return event
+        return self._speaker(service).say(event_type, case_id, **data)
 
     def publish(self, service: str, id: str, key: str, body: bytes) -> None:
-        if service not in self._publishers:
-            url = (self.system.provided.secrets[service] / "amqp-url").read_text().strip()
-            self._publishers[service] = Publisher(url, "a test")
-        assert self._publishers[service].publish([{"_id": id, "key": key, "body": body}], 10) == {id: "ok"}
+        self._speaker(service).publish(id, key, body)
+
+    def _speaker(self, service: str) -> Speaker:
+        if service not in self._speakers:
+            self._speakers[service] = Speaker(self.system.provided, service)
+        return self._speakers[service]
 
     def publish_as_nobody(self, key: str, body: bytes, **properties: Any) -> None:
         """Publish as the administrator, who is none of the services: without `user_id` unless one is told."""
@@ -249,7 +239,7 @@ class Inside:
         assert self.system.a_scan(case_id).status_code == 201
         return case_id
 
-    def completes(self, request_id: str, *, within_seconds: float = 40) -> None:
+    def completes(self, request_id: str, *, within_seconds: float = PATIENCE_SECONDS) -> None:
         eventually(lambda: self.system.is_completed(request_id), within_seconds=within_seconds)
 
     def receipts(self, request_id: str) -> list[Row]:
@@ -276,20 +266,11 @@ def start(workers: Sequence[Process]) -> None:
         worker.wait_ready()
 
 
-def soon(check: Callable[[], Any], *, within_seconds: float = 10) -> Any:
-    """As `eventually`, but looking every millisecond: for what doesn't last."""
-    deadline = time.monotonic() + within_seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {within_seconds} s"
-        time.sleep(0.001)
-    return found
-
-
 @contextmanager
 def an_inside(system: System) -> Iterator[Inside]:
     places, ports = system.stack.places, system.stack.ports
     with mongo.admin_client(places, ports) as client:
         inside = Inside(system=system, mongo=client, management=Management.of(places, ports))
         yield inside
-        for publisher in inside._publishers.values():
-            publisher.stop()
+        for speaker in inside._speakers.values():
+            speaker.stop()

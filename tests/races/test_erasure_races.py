@@ -22,9 +22,10 @@ from shared.events import SERVICES, case, consent, read
 from shared.ids import new_id
 from shared.service.service import Kit
 from tests import samples
+from tests.helpers import eventually
 from tests.races.inside import CHECKED, Inside, an_inside
 from tests.service.document_rig import answer_on, chunk, form
-from tests.system import System, eventually
+from tests.system import System
 
 
 @pytest.fixture(scope="module")

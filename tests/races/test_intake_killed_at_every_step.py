@@ -13,9 +13,10 @@ import requests
 from deploy.local.stack import Stack
 from shared.ids import new_id
 from tests.faults.running import Running
+from tests.helpers import eventually
 from tests.journeys.test_intake_in_one_call import an_intake, cases_there_are, found, is_stored, surname_of, wishes_of
 from tests.races.inside import Inside, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 pytestmark = pytest.mark.xdist_group("killed-intake")
 
@@ -41,7 +42,7 @@ _SOON_SECONDS = 60.0
 
 @dataclass(kw_only=True)
 class Mortal:
-    """A house whose processes die where they are told to."""
+    """A system whose processes die where they are told to."""
 
     running: Running
     system: System
@@ -66,7 +67,7 @@ class Mortal:
                 assert answer is None or answer.status_code in (409, 503), answer.text
             return bool(made)
 
-        eventually(is_made, within_seconds=_SOON_SECONDS)
+        eventually(is_made)
         return made[0]
 
     def is_one_whole_file(self, intake: dict[str, Any], case_id: str) -> bool:
@@ -99,10 +100,10 @@ def test_the_same_key_again_makes_one_file_whoever_died_on_the_way(mortal: Morta
     made = mortal.until_made(intake, key)
     assert hit.exists(), "it never died"
     mortal.running.wait_well()
-    eventually(lambda: mortal.is_one_whole_file(intake, made["id"]), within_seconds=_SOON_SECONDS)
+    eventually(lambda: mortal.is_one_whole_file(intake, made["id"]))
     # And no other case came of it, empty or not, and nothing waits to be handed on
-    eventually(lambda: cases_there_are(mortal.inside) - before == {made["id"]}, within_seconds=_SOON_SECONDS)
-    eventually(lambda: mortal.inside.rows("consent", "intakes") == [], within_seconds=_SOON_SECONDS)
+    eventually(lambda: cases_there_are(mortal.inside) - before == {made["id"]})
+    eventually(lambda: mortal.inside.rows("consent", "intakes") == [])
 
 
 @pytest.mark.parametrize(("process", "step"), _BEFORE_IT_IS_DECIDED)
@@ -115,7 +116,7 @@ def test_what_died_before_it_was_decided_leaves_at_most_an_empty_shell(mortal: M
     mortal.running.wait_well()
     if answer is not None:
         # Whoever lived through it took it back.
-        eventually(lambda: cases_there_are(mortal.inside) == before, within_seconds=_SOON_SECONDS)
+        eventually(lambda: cases_there_are(mortal.inside) == before)
     left = cases_there_are(mortal.inside) - before
     assert len(left) <= 1
     for case_id in left:
@@ -137,7 +138,7 @@ def test_what_was_decided_is_whole_though_nobody_asks_again(mortal: Mortal, proc
     assert (answer is None) == (process == "consent-api")
     assert answer is None or answer.status_code == 201
     mortal.running.wait_well()
-    eventually(lambda: found(mortal.system, intake), within_seconds=_SOON_SECONDS)
+    eventually(lambda: found(mortal.system, intake))
     (case_id,) = found(mortal.system, intake)
     assert mortal.is_one_whole_file(intake, case_id)
     assert mortal.system.caseworker.read(f"/cases/{case_id}")["state"] == "open"
@@ -157,5 +158,5 @@ def test_a_key_whose_maker_died_before_its_gate_is_swept_once_it_is_old(mortal: 
     keys.update_one({"_id": lost["_id"]}, {"$set": {"creationDate": lost["creationDate"] - timedelta(hours=25)}})
     mortal.running.terminate(worker)
     mortal.running.wait_well()
-    eventually(lambda: keys.count_documents({"_id": lost["_id"]}) == 0, within_seconds=_SOON_SECONDS)
+    eventually(lambda: keys.count_documents({"_id": lost["_id"]}) == 0)
     assert {row["_id"] for row in keys.find()} == before

@@ -20,9 +20,10 @@ from deploy.local.stack import Stack
 from shared.events import SERVICES
 from tests.faults.client import Call, Client
 from tests.faults.running import Running
+from tests.helpers import eventually
 from tests.journeys.clock_rig import Clock
 from tests.races.inside import Inside, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 Deaths = Mapping[str, Sequence[str]]
 
@@ -54,16 +55,16 @@ _THE_END: Deaths = {
     ),
     **{f"{service}-worker": ("in-inbox-transaction", "before-ack") for service in ("case", "document", "notifier")},
 }  # fmt: skip
-# One house takes as long for the letter as another for everything else.
+# One system takes as long for the letter as another for everything else.
 _BY_POST, _OTHERS = pytest.mark.xdist_group("killed-review"), pytest.mark.xdist_group("killed-reviews")
-_HOUSES = itertools.count()
+_SYSTEMS = itertools.count()
 # Each life takes some seconds to begin, and takes up what its last one had on lease five seconds after that.
 _ALL_HAVE_DIED_SECONDS = 150.0
 
 
 @dataclass(kw_only=True)
 class Mortal:
-    """A house whose clock can be moved, and whose processes die where they are told to."""
+    """A system whose clock can be moved, and whose processes die where they are told to."""
 
     running: Running
     system: System
@@ -93,7 +94,7 @@ class Mortal:
         """Move the clock on and run it, again and again until somebody answers that it ran."""
         self.clock.now += timedelta(**by)
         now = self.clock.now.isoformat()
-        eventually(lambda: self.clock.run("--now", now, "--confirm", "manager-1").exit_code == 0, within_seconds=60)
+        eventually(lambda: self.clock.run("--now", now, "--confirm", "manager-1").exit_code == 0)
 
     def a_family(self, *, by_email: bool = False) -> str:
         system = self.system
@@ -137,7 +138,7 @@ class Mortal:
 @pytest.fixture(scope="module")
 def mortal(stack: Stack, worker_id: str) -> Iterator[Mortal]:
     # Both groups may come to one process, and the second must not find the first one's clock.
-    provided = stack.provision(f"mort{worker_id}{next(_HOUSES)}")
+    provided = stack.provision(f"mort{worker_id}{next(_SYSTEMS)}")
     settings = {"FMN_TIME_TRAVEL": "on", "FMN_CLOCK_MAX": "100"}
     running = Running(stack, provided, stack.places.root / f"inside-{provided.prefix}", settings=settings)
     try:
@@ -189,7 +190,7 @@ def test_p21_where_nobody_can_say_whether_it_went_a_person_calls_and_it_isn_t_se
     # Given that whoever hands it over dies just before, or just after
     with mortal.dying({"notifier-worker": (step,)}):
         mortal.ahead(days=366)
-    eventually(lambda: mortal.tasks(case_id) == ["call"], within_seconds=60)
+    eventually(lambda: mortal.tasks(case_id) == ["call"])
     # Then it is not sent again by guess, and silence doesn't count however long it is
     mortal.ahead(days=60)
     assert mortal.sent(case_id)["review"] == gone

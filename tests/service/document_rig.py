@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import os
 import socket
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -30,17 +28,16 @@ from shared.clock import utc_now
 from shared.db import Register
 from shared.db.unit_of_work import UnitOfWork, connect
 from shared.db.vault import Vault, master_keys
-from shared.events import Event, EventType, consent, write
+from shared.events import EventType, consent
 from shared.ids import new_id
-from shared.messaging.bus import Publisher
 from shared.messaging.steps import Steps
 from shared.ops.settings import Settings
 from shared.security.authentication import local_token
 from shared.security.signing import Signer
 from tests import samples
+from tests.helpers import Speaker, eventually
 
 Answer = requests.Response
-PROBLEM = "urn:fmn:problem:"
 LIMIT = 24 * 1024 * 1024  # bytes of one file, so that a file over it is quickly sent
 _BOUNDARY = "a-boundary-of-tests"
 _RIGS: dict[int, Rig] = {}
@@ -57,7 +54,7 @@ def rig_on(stack: Stack, worker_id: str) -> Rig:
             provided=provided,
             processes=processes,
             management=Management.of(stack.places, stack.ports),
-            publisher=Publisher((provided.secrets["consent"] / "amqp-url").read_text().strip(), "test"),
+            speaker=Speaker(provided),
         )
     return _RIGS[id(stack)]
 
@@ -72,19 +69,13 @@ def form(*parts: tuple[str, str | bytes]) -> bytes:
     return body + f"--{_BOUNDARY}--\r\n".encode()
 
 
-def problem(answer: Answer) -> tuple[int, str]:
-    assert answer.headers["Content-Type"] == "application/problem+json", answer.text
-    return answer.status_code, str(answer.json()["type"]).removeprefix(PROBLEM)
-
-
 @dataclass(kw_only=True)
 class Rig:
     stack: Stack
     provided: Provision
     processes: Mapping[str, Process]
     management: Management
-    publisher: Publisher
-    _seq: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
+    speaker: Speaker
     _heard: list[dict[str, Any]] = field(default_factory=list)
 
     # Asking
@@ -161,7 +152,7 @@ class Rig:
     def say_casework(self, case_id: str, given: bool = True) -> None:
         standing = [{"consent": new_id(), "purpose": "casework"}] if given else []
         self.say(consent.GIVEN if given else consent.WITHDRAWN, case_id, consent=new_id(), standing=standing)
-        self.eventually(lambda: self.row("projections", _id=case_id, casework=given))
+        eventually(lambda: self.row("projections", _id=case_id, casework=given))
 
     def an_organisation(self) -> str:
         body = {"name": "Marlow Vale Council", "kind": "local_authority"}
@@ -201,20 +192,11 @@ class Rig:
 
     def say(self, event_type: EventType, case_id: str, **data: Any) -> None:
         """What the consent service's account says of a case."""
-        event = Event(
-            id=new_id(),
-            type=event_type,
-            source="consent",
-            time=utc_now(),
-            seq=next(self._seq),
-            data={"case": case_id, **data},
-        )
-        row = {"_id": event.id, "key": event.routing_key, "body": write(event)}
-        assert self.publisher.publish([row], 10) == {event.id: "ok"}
+        self.speaker.say(event_type, case_id, **data)
 
     def freeze(self, case_id: str) -> None:
         self.say(consent.FROZEN, case_id)
-        self.eventually(lambda: self.row("gates", _id=case_id, state="frozen"))
+        eventually(lambda: self.row("gates", _id=case_id, state="frozen"))
 
     def begin_erasure(self, case_id: str, request: str | None = None, attempt: int = 1) -> str:
         """`erasure.started` is out."""
@@ -227,7 +209,7 @@ class Rig:
     def erase(self, case_id: str) -> dict[str, Any]:
         """Erase the case here, and the first receipt's claims."""
         request = self.begin_erasure(case_id)
-        self.eventually(lambda: self.receipts(request))
+        eventually(lambda: self.receipts(request))
         return self.receipts(request)[0]
 
     def receipts(self, request: str) -> list[dict[str, Any]]:
@@ -243,13 +225,6 @@ class Rig:
             for event in mine
             if event["type"].startswith("erasure.receipt.")
         ]
-
-    def eventually(self, check: Callable[[], Any], *, within_seconds: float = 60.0) -> Any:
-        deadline = time.monotonic() + within_seconds
-        while not (found := check()):
-            assert time.monotonic() < deadline, f"not within {within_seconds} s"
-            time.sleep(0.05)
-        return found
 
     # Inside
 

@@ -13,9 +13,10 @@ import requests
 from deploy.local.stack import Stack
 from shared.events import SERVICES
 from shared.ids import new_id
+from tests.helpers import eventually, refused
 from tests.journeys.clock_rig import Clock, a_clock
 from tests.races.inside import Inside, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 # What any request may leave: that it was asked, the key that it claimed for a moment, and times of machinery.
 _ALWAYS_WRITTEN = {"audit", "idempotency", "steps", "outbox", "inbox", "deferred", "trying"}
@@ -60,12 +61,6 @@ def nothing_changes(inside: Inside, case_id: str) -> Iterator[None]:
     before = at_rest(inside, case_id)
     yield
     assert at_rest(inside, case_id) == before
-
-
-def refused(answer: requests.Response, status: int, name: str) -> None:
-    assert answer.headers["Content-Type"] == "application/problem+json", answer.text
-    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:fmn:problem:{name}"), answer.text
-    assert set(answer.json()) <= {"type", "title", "status", "detail", "errors"}
 
 
 def said(system: System, case_id: str, **more: Any) -> dict[str, Any]:
@@ -214,7 +209,7 @@ def test_a_safe_contact_record_that_leaves_no_way_to_the_only_person(system: Sys
 
 # The clock
 
-_ITS_HOUSE = pytest.mark.xdist_group("clock-bad")
+_ON_ITS_OWN_CLOCK = pytest.mark.xdist_group("clock-bad")
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +226,7 @@ def _clock(inside: Inside) -> tuple[Any, ...]:
     return last and last["at"], reviews, inside.rows("consent", "requests"), inside.rows("notifier", "notifications")
 
 
-@_ITS_HOUSE
+@_ON_ITS_OWN_CLOCK
 @pytest.mark.parametrize("by", [{"minutes": -90}, {"days": -1}, {"days": 11}, {"days": 3653}, {"days": 36_530}])
 def test_a_clock_set_back_or_far_ahead_stops_and_asks_for_a_name(travelling: Clock, by: dict[str, float]) -> None:
     with an_inside(travelling.system) as inside:
@@ -245,7 +240,7 @@ def test_a_clock_set_back_or_far_ahead_stops_and_asks_for_a_name(travelling: Clo
         assert _clock(inside) == before
 
 
-@_ITS_HOUSE
+@_ON_ITS_OWN_CLOCK
 @pytest.mark.parametrize("far", _FAR)
 def test_a_clock_at_the_edge_of_the_calendar_is_refused_in_a_sentence(travelling: Clock, far: str) -> None:
     with an_inside(travelling.system) as inside:

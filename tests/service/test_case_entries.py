@@ -11,7 +11,8 @@ import pytest
 from deploy.local.stack import Stack
 from shared.clock import utc_now
 from shared.ids import new_id
-from tests.service.case_rig import Answer, Rig, refused, rig_on
+from tests.helpers import eventually, refused
+from tests.service.case_rig import Answer, Rig, rig_on
 
 pytestmark = pytest.mark.xdist_group("case")
 
@@ -143,7 +144,7 @@ def test_p9_a_case_closes_only_with_an_outcome(rig: Rig) -> None:
 
     assert (closed.status_code, closed.json()["state"]) == (200, "closed")
     assert closed.headers["ETag"] == rig.ask("GET", f"/cases/{case_id}").headers["ETag"]
-    rig.eventually(lambda: [said["state"] for said in rig.told("case.state", case_id)] == ["open", "closed"])
+    eventually(lambda: [said["state"] for said in rig.told("case.state", case_id)] == ["open", "closed"])
 
 
 def test_reopening_is_a_managers(rig: Rig) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from deploy.local.stack import Stack
-from tests.service.case_rig import MOTHER, Rig, logs_of, refused, rig_on
+from tests.helpers import eventually, refused
+from tests.service.case_rig import MOTHER, Rig, logs_of, rig_on
 
 pytestmark = pytest.mark.xdist_group("case")
 
@@ -70,7 +71,7 @@ def test_others_hear_of_people_by_id_in_the_order_they_were_added(rig: Rig) -> N
     a_child = {"person": child, "role": "child", "post": False, "email": False, "unreachable": False}
     without = a_mother | {"email": False}
     expected = [[a_mother], [a_mother, a_child], [without, a_child], [without]]
-    rig.eventually(lambda: [said["people"] for said in rig.told("case.people", case_id)] == expected)
+    eventually(lambda: [said["people"] for said in rig.told("case.people", case_id)] == expected)
     assert [person["id"] for person in rig.ask("GET", f"/cases/{case_id}/people").json()["items"]] == [mother]
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from deploy.local.stack import Stack
-from tests.service.case_rig import MOTHER, Rig, refused, rig_on
+from tests.helpers import refused
+from tests.service.case_rig import MOTHER, Rig, rig_on
 
 pytestmark = pytest.mark.xdist_group("case")
 

@@ -7,12 +7,9 @@ import io
 import pikepdf
 import pytest
 
+from tests.helpers import refused
 from tests.system import System
 from tests.unit.test_letters import words_of
-
-
-def refused(answer: object, status: int, name: str) -> None:
-    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:fmn:problem:{name}")  # type: ignore[attr-defined]
 
 
 def test_it_is_a_pdf_of_the_statement_in_force_and_needs_no_case(system: System) -> None:

@@ -10,8 +10,8 @@ from deploy.local.stack import Stack
 from shared.clock import utc_now
 from shared.events import consent
 from shared.ids import new_id
+from tests.helpers import eventually
 from tests.service.notifier_rig import Rig, notifier_rig
-from tests.system import eventually
 
 pytestmark = pytest.mark.xdist_group("notifier")
 
@@ -45,7 +45,7 @@ def prepare(rig: Rig, case_id: str, request: str) -> None:
 
 def outcome(rig: Rig, request: str) -> str:
     """The outcome that the row tells, once the erasure is completed."""
-    eventually(lambda: rig.system.is_completed(request), within_seconds=40)
+    eventually(lambda: rig.system.is_completed(request))
     return str(rig.last_letter(request)["outcome"])
 
 

@@ -1,0 +1,93 @@
+"""What tests of every kind share: to wait for something, to read a refusal, and to speak on the bus as a service."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import requests
+
+from deploy.local.provision import Provision
+from shared.clock import utc_now
+from shared.events import Event, EventType, write
+from shared.ids import new_id
+from shared.messaging.bus import Publisher
+
+T = TypeVar("T")
+
+# Nobody waits longer where all is well: it is as long as it is for a machine that others keep busy.
+PATIENCE_SECONDS = 60.0
+_PROBLEM = "urn:fmn:problem:"
+_FIELDS = {"type", "title", "status", "detail", "errors"}
+# High above any number that the services have given out themselves.
+_SEQ = itertools.count(1_000_000)
+
+
+def eventually(
+    check: Callable[[], T], *, within_seconds: float = PATIENCE_SECONDS, look_every: float = 0.05, what: str = ""
+) -> T:
+    """What `check` returns once it is true; its last falsehood fails the test, which says `what` was waited for."""
+    deadline = time.monotonic() + within_seconds
+    while not (found := check()):
+        if time.monotonic() > deadline:
+            name = what or getattr(check, "__name__", str(check))
+            raise AssertionError(f"not within {within_seconds} s: {name}; it was {found!r}")
+        time.sleep(look_every)
+    return found
+
+
+def soon(check: Callable[[], T]) -> T:
+    """As `eventually`, but looking every millisecond: for what doesn't last."""
+    return eventually(check, look_every=0.001)
+
+
+def problem(answer: requests.Response) -> tuple[int, str]:
+    """Status and name of the problem that this answer is."""
+    assert answer.headers["Content-Type"] == "application/problem+json", answer.text
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    said = answer.json()
+    assert said["type"].startswith(_PROBLEM), answer.text
+    assert said["status"] == answer.status_code, answer.text
+    assert set(said) <= _FIELDS, answer.text
+    return answer.status_code, said["type"].removeprefix(_PROBLEM)
+
+
+def refused(answer: requests.Response, status: int, name: str, field: str | None = None) -> dict[str, Any]:
+    """The problem, after checking that it is this one, says why, and names that field."""
+    assert problem(answer) == (status, name), answer.text
+    said: dict[str, Any] = answer.json()
+    assert said["detail"], answer.text
+    assert field is None or field in said["errors"], answer.text
+    return said
+
+
+class Speaker:
+    """Publishes events as a service's account does."""
+
+    def __init__(self, provided: Provision, service: str = "consent") -> None:
+        self._service = service
+        self._publisher = Publisher((provided.secrets[service] / "amqp-url").read_text().strip(), "a test")
+
+    def say(self, event_type: EventType, case_id: str, **data: Any) -> Event:
+        """What this service says of a case, under a new id."""
+        event = Event(
+            id=new_id(),
+            type=event_type,
+            source=self._service,
+            time=utc_now(),
+            seq=next(_SEQ),
+            data={"case": case_id, **data},
+        )
+        self.publish(event.id, event.routing_key, write(event))
+        return event
+
+    def publish(self, id: str, key: str, body: bytes) -> None:
+        """Hand these bytes to the broker, which must confirm them."""
+        outcomes = self._publisher.publish([{"_id": id, "key": key, "body": body}], PATIENCE_SECONDS)
+        assert outcomes == {id: "ok"}
+
+    def stop(self) -> None:
+        self._publisher.stop()
