@@ -15,7 +15,7 @@ demo: setup
 	@.venv/bin/forgetmenot demo $(if $(SCAN),--scan "$(SCAN)")
 
 test: setup
-	@.venv/bin/pytest -n 3 --dist loadgroup $(TESTS)
+	@.venv/bin/pytest -n 3 --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 # Many cases on real servers while something is killed, stopped, cut off or filled up; then the servers are judged.
 # SEED=n tells the same story again, FAULTS=full is ten times as long.

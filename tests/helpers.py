@@ -1,14 +1,18 @@
-"""What tests of every kind share: to wait for something, to read a refusal, and to speak on the bus as a service."""
+"""What tests of every kind share: to wait, to read a refusal, to kill and start processes, and to speak on the bus."""
 
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import requests
 
+from deploy.local.processes import Process
 from deploy.local.provision import Provision
 from shared.clock import utc_now
 from shared.events import Event, EventType, write
@@ -62,6 +66,32 @@ def refused(answer: requests.Response, status: int, name: str, field: str | None
     assert said["detail"], answer.text
     assert field is None or field in said["errors"], answer.text
     return said
+
+
+def kill(processes: Iterable[Process]) -> None:
+    """SIGKILL them all at once, and wait until they and their helpers are gone."""
+    running = [process for process in processes if process.running]
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for process in running:
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, number)
+    for process in running:
+        assert process.wait_ended(PATIENCE_SECONDS), f"{process.name} outlived SIGKILL"
+
+
+def start(processes: Iterable[Process]) -> None:
+    """Start those that don't run, side by side, and wait until they work."""
+    begun = [process for process in processes if not process.running]
+    for process in begun:
+        process.start()
+    for process in begun:
+        process.wait_ready()
+
+
+def restart_at_once(process: Process) -> None:
+    """Without an orderly end: an api waits six seconds for those who keep a connection to it."""
+    kill([process])
+    start([process])
 
 
 class Speaker:

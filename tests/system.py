@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,7 +16,7 @@ from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from shared.security.signing import Signer
 from tests import samples
-from tests.helpers import eventually
+from tests.helpers import eventually, kill, start
 
 _TRIES_AGAIN = 2
 _OWNERS = {
@@ -119,6 +120,16 @@ class System:
         services = self.stack.services
         own = services.get(f"{self.provided.prefix}-{name}")
         return own or next(p for n, p in services.items() if n.endswith(name))
+
+    @contextmanager
+    def away(self, *names: str) -> Iterator[None]:
+        """These processes (`case-api`) are killed, and don't run meanwhile."""
+        processes = [self.process(name) for name in names]
+        kill(processes)
+        try:
+            yield
+        finally:
+            start(processes)
 
     # Builders
 

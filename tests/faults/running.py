@@ -15,6 +15,7 @@ from deploy.local.places import PROJECT, SERVICES, private_folder
 from deploy.local.processes import Process, stop_all
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
+from tests.helpers import kill
 
 INSIDE = Path(__file__).with_name("inside_process")
 SERVERS = ("mongodb", "rabbitmq", "seaweedfs", "mail")
@@ -61,10 +62,13 @@ class Running:
         self._services = self.stack.start_services(self.provided, extra_env={**env, **self._settings})
         self._keeping.start()
 
-    def stop(self) -> None:
+    def stop(self, *, at_once: bool = False) -> None:
+        """End the services; at once where nothing of theirs is looked at afterwards."""
         self._over.set()
         if self._keeping.is_alive():
             self._keeping.join(10)
+        if at_once:
+            kill(self._services.values())
         stop_all(self._services.values())
 
     def server(self, name: str) -> Process:

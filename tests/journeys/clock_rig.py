@@ -10,10 +10,9 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from deploy.local.processes import stop_all
 from deploy.local.stack import Stack
 from deploy.ops.main import app
-from tests.helpers import eventually
+from tests.helpers import eventually, kill
 from tests.races.inside import an_inside
 from tests.system import System
 
@@ -102,6 +101,6 @@ def a_clock(stack: Stack, names: str, **env: str) -> Iterator[Clock]:
     try:
         yield Clock(system=System(stack, provided))
     finally:
-        stop_all(started.values())
+        kill(started.values())
         for process in started.values():
             stack.services.pop(process.name, None)

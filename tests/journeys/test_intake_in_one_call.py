@@ -14,8 +14,8 @@ from bson import encode
 
 from shared.events import SERVICES
 from shared.ids import new_id
-from tests.helpers import eventually, problem
-from tests.races.inside import Inside, an_inside, kill
+from tests.helpers import eventually, kill, problem
+from tests.races.inside import Inside, an_inside
 from tests.system import System
 
 _WISH = "Somebody to come with us to the meeting about the plan"

@@ -168,17 +168,12 @@ def test_p18_stopping_all_contact_cancels_what_is_queued(system: System) -> None
     eventually(lambda: [one["status"] for one in _notified(system, case_id)] == ["delivered"])
     before = {path.name for path in system.provided.post.glob("*.pdf")}
     # Given a letter that waits, since whoever sends it is away
-    worker = system.process("notifier-worker")
-    worker.stop()
-    try:
+    with system.away("notifier-worker"):
         made = _asked_for(system, case_id, person)
         assert made.status_code == 202, made.text
         # When a court orders that nobody of the family is written to
         stop = {"reason": "court_order"}
         assert system.caseworker.call("PUT", f"/cases/{case_id}/stop-all", json=stop).status_code == 200
-    finally:
-        worker.start()
-        worker.wait_ready()
     # Then it is cancelled, and never goes
     path = f"/notifications/{made.json()['id']}"
     eventually(lambda: system.caseworker.read(path)["status"] == "cancelled")

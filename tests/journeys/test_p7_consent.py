@@ -95,13 +95,8 @@ def test_p7_a_consent_keeps_who_gave_it_as_what_to_what_and_on_what_evidence(sys
 def test_p7_evidence_can_t_be_checked_while_the_documents_are_away(system: System) -> None:
     case_id = system.an_open_case()
     form = system.a_scan(case_id, kind="form").json()["id"]
-    away = system.process("document-api")
-    away.stop()
-    try:
+    with system.away("document-api"):
         refused(system.caseworker.post("/consents", said(system, case_id, evidence=form)), 503, "unavailable")
-    finally:
-        away.start()
-        away.wait_ready()
     assert len(consents(system, case_id)) == 1
 
 

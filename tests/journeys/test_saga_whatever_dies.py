@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from shared.events import SERVICES
-from tests.helpers import eventually, soon
+from tests.helpers import eventually, kill, soon, start
 from tests.journeys.test_p24_forgotten import certificate_of
-from tests.races.inside import Inside, an_inside, kill, start
+from tests.races.inside import Inside, an_inside
 from tests.system import System
 
 OTHERS = ("case", "document", "notifier")

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from importlib import import_module
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -28,7 +26,7 @@ from shared.messaging.bus import amqp
 from shared.security.signing import Signer
 from shared.service import service as wiring
 from shared.service.service import Kit
-from tests.helpers import PATIENCE_SECONDS, Speaker, eventually
+from tests.helpers import PATIENCE_SECONDS, Speaker, eventually, kill, restart_at_once, start
 from tests.system import System
 
 Row = dict[str, Any]
@@ -221,11 +219,11 @@ class Inside:
         before = process.program
         process.program = replace(before, env={**before.env, **env})
         try:
-            process.restart()
+            restart_at_once(process)
             yield
         finally:
             process.program = before
-            process.restart()
+            restart_at_once(process)
 
     # The story
 
@@ -244,26 +242,6 @@ class Inside:
 
     def receipts(self, request_id: str) -> list[Row]:
         return list(self.system.auditor.read(f"/requests/{request_id}/receipts")["items"])
-
-
-def kill(workers: Sequence[Process]) -> None:
-    """SIGKILL them all at once."""
-    for worker in workers:
-        if worker.running:
-            worker.kill(signal.SIGSTOP)
-    for worker in workers:
-        worker.kill(signal.SIGKILL)
-
-
-def start(workers: Sequence[Process]) -> None:
-    """Start those that don't run, side by side, and wait until they work."""
-    begun = [worker for worker in workers if not worker.running]
-    for worker in begun:
-        # What says it is ready may be its last life's.
-        Path(worker.program.env["FMN_READY_FILE"]).unlink(missing_ok=True)
-        worker.start()
-    for worker in begun:
-        worker.wait_ready()
 
 
 @contextmanager

@@ -43,7 +43,7 @@ def a_mortal_system(stack: Stack, names: str, **settings: str) -> Iterator[Morta
             running.start()
             yield Mortal(running=running, system=system, inside=inside)
         finally:
-            running.stop()
+            running.stop(at_once=True)
 
 
 def give_back_leases(inside: Inside, service: str, role: str) -> None:

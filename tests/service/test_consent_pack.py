@@ -34,11 +34,6 @@ def test_who_sees_nothing_personal_prints_none(system: System) -> None:
 
 
 def test_without_the_words_in_force_there_is_no_pack(system: System) -> None:
-    away = system.process("consent-api")
-    away.stop()
-    try:
+    with system.away("consent-api"):
         refused(system.caseworker.get("/consent-pack"), 503, "unavailable")
-    finally:
-        away.start()
-        away.wait_ready()
     assert system.caseworker.get("/consent-pack").status_code == 200
