@@ -176,6 +176,7 @@ def test_a_second_stack_runs_beside_it_and_returns_with_its_data_after_a_crash(s
             assert client["kept_case"]["probes"].find_one({}, {"_id": 0}) == {"n": 7}
         store_of(moved, provided, "document").put_object("kept-document", "a/b/1", io.BytesIO(b"first"), 5)
         began = time.monotonic()
+    # Promised: an orderly end of the whole stack takes ten seconds at most.
     assert time.monotonic() - began < 10
     assert leftovers(tmp_path) == []
     for ports in (beside.ports, moved.ports):

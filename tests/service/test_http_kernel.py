@@ -63,7 +63,7 @@ from shared.ops import logs
 from shared.ops.settings import Settings, load
 from shared.security.authentication import local_token, service_token
 from shared.security.signing import Signer, make_key
-from tests.helpers import eventually, refused
+from tests.helpers import PATIENCE_SECONDS, eventually, refused
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -499,10 +499,7 @@ def test_a_connection_cut_in_the_middle_leaves_the_service_going(served: Served)
             f"Authorization: Bearer {served.keys.token('caseworker')}\r\nContent-Length: 500\r\n\r\n"
         )
         cut.sendall(head.encode() + b'{"text": "a"')
-    for _ in range(50):
-        if any(row["status"] == 400 for row in served.audit(case_id)):
-            break
-        time.sleep(0.1)
+    eventually(lambda: any(row["status"] == 400 for row in served.audit(case_id)))
     assert served.audit(case_id)[-1]["status"] == 400
     assert served.ask("GET", f"/v1/cases/{case_id}/notes").json()["items"] == []
 
@@ -518,7 +515,7 @@ def test_bodies_that_never_come_hold_nobody_up_for_long(served: Served, role: st
         for _ in range(20):
             half.enter_context(socket.create_connection((host, int(port)))).sendall(head.encode() + b'{"t')
         time.sleep(0.5)
-        # Then whoever comes next waits for seconds, and not for half a minute
+        # Then whoever comes next waits for seconds, and not for half a minute (promised: 15 seconds at most)
         mine = {"Authorization": f"Bearer {served.keys.token('caseworker')}"}
         assert requests.get(served.url + path, headers=mine, timeout=15).status_code == 200
 
@@ -705,7 +702,7 @@ def test_of_two_uploads_at_once_with_one_key_both_hear_of_the_one_that_was_made(
 
     def slowly() -> Iterator[bytes]:
         yield b"one "
-        assert quick_is_done.wait(10)
+        assert quick_is_done.wait(PATIENCE_SECONDS)
         yield b"file"
 
     slow = threading.Thread(target=lambda: answers.append(served.ask("POST", path, data=slowly(), headers=headers)))

@@ -16,7 +16,7 @@ from shared.errors import Temporary
 from shared.events import Event, consent, write
 from shared.ids import new_id
 from shared.messaging.steps import LEASE, StepRow
-from tests.helpers import eventually
+from tests.helpers import PATIENCE_SECONDS, eventually
 from tests.service.messaging_rig import Node, a_node
 from tests.service.test_messaging import a_delivery, a_step, an_event
 
@@ -63,7 +63,7 @@ def test_a_step_that_runs_while_the_clock_is_put_right_is_run_by_nobody_else(
 
     def long(step: StepRow) -> None:
         begun[0] += 1
-        assert right_again.wait(20)
+        assert right_again.wait(PATIENCE_SECONDS)
         # For longer than a lease is held, and renewed meanwhile
         time.sleep(LEASE.total_seconds() + 1)
 

@@ -11,7 +11,7 @@ import pytest
 
 from deploy.local.stack import Stack
 from shared.ids import new_id
-from tests.helpers import eventually, refused
+from tests.helpers import PATIENCE_SECONDS, eventually, refused
 from tests.service.notifier_rig import Rig, notifier_rig
 
 pytestmark = pytest.mark.xdist_group("notifier")
@@ -175,7 +175,7 @@ def test_p24_what_waits_stops_while_frozen_and_goes_on_when_released(rig: Rig) -
 def test_a_crash_during_the_hand_over_needs_attention_and_nothing_is_sent_twice(rig: Rig) -> None:
     rig.relay.hung.clear()
     case_id, _ = rig.a_reachable_case("casework", "email", email="hangs.opening@family.example")
-    assert rig.relay.hung.wait(20)
+    assert rig.relay.hung.wait(PATIENCE_SECONDS)
     # The relay has the whole mail, and nobody has heard its answer
     assert rig.has_ended(case_id, "sending")
     rig.processes["notifier-worker"].kill()
