@@ -30,26 +30,31 @@ def inside(system: System) -> Iterator[Inside]:
         yield found
 
 
-def everything(inside: Inside, case_id: str) -> dict[str, Any]:
-    """Every row about the case in every service's databases, the gates' counts of writes too."""
-    kept: dict[str, Any] = {}
+def everything(inside: Inside, case_id: str) -> dict[str, list[str]]:
+    """Every row about the case in every service's databases, the gates' counts of writes too; one query a database."""
+    kept: dict[str, list[str]] = {}
+    about = {"$match": {"$or": [{"case_id": case_id}, {"_id": case_id}]}}
     for service in SERVICES:
         for database in (f"{inside.names}_{service}", f"{inside.names}_{service}_vault"):
-            for name in inside.mongo[database].list_collection_names():
-                if name not in _ALWAYS_WRITTEN:
-                    rows = inside.mongo[database][name].find({"$or": [{"case_id": case_id}, {"_id": case_id}]})
-                    kept[f"{database}.{name}"] = sorted(map(repr, rows))
+            found = set(inside.mongo[database].list_collection_names()) - _ALWAYS_WRITTEN
+            if not found:
+                continue
+            rows_of = {name: [about, {"$set": {"of_collection": name}}] for name in sorted(found)}
+            first = min(found)
+            others = [{"$unionWith": {"coll": n, "pipeline": p}} for n, p in rows_of.items() if n != first]
+            rows = inside.mongo[database][first].aggregate([*rows_of[first], *others])
+            kept[database] = sorted(map(repr, rows))
     return kept
 
 
-def at_rest(inside: Inside, case_id: str) -> dict[str, Any]:
+def at_rest(inside: Inside, case_id: str) -> dict[str, list[str]]:
     """As `everything`, once nothing is on its way about the case any more."""
 
     def quiet() -> bool:
         waiting = ("outbox", "steps", "deferred")
         return not any(inside.rows(service, name, case_id=case_id) for service in SERVICES for name in waiting)
 
-    def still() -> dict[str, Any]:
+    def still() -> dict[str, list[str]]:
         before = everything(inside, case_id)
         return before if quiet() and everything(inside, case_id) == before else {}
 
