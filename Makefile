@@ -15,7 +15,7 @@ demo: setup
 	@.venv/bin/forgetmenot demo $(if $(SCAN),--scan "$(SCAN)")
 
 test: setup
-	@.venv/bin/pytest -n 3 --dist loadgroup $(TESTS)
+	@.venv/bin/pytest -n 3 --dist loadgroup --no-loadscope-reorder $(TESTS)
 
 # Many cases on real servers while processes are killed and stopped, networks cut and disks filled; then checks the
 # servers' data. SEED=n repeats a run, FAULTS=full is ten times as long.

@@ -13,7 +13,7 @@ _KEEP_ALIVE_SECONDS = 150
 def api_command(service: str, bind: str, temp: str) -> list[str]:
     """Return the gunicorn command: one process with threads. bind: host:port. temp: folder for its heartbeat file."""
     return [
-        sys.executable, "-m", "gunicorn", "--worker-class", "shared.http.server.Worker", "--workers", "1",
+        sys.executable, "-m", "gunicorn", "--worker-class", "shared.http.server.GunicornWorker", "--workers", "1",
         "--threads", str(_API_THREADS), "--bind", bind, "--worker-tmp-dir", temp,
         "--no-control-socket", "--logger-class", "shared.ops.logs.GunicornLogger", "--graceful-timeout", "4",
         "--keep-alive", str(_KEEP_ALIVE_SECONDS),

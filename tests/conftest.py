@@ -22,11 +22,14 @@ from deploy.local.machine import is_free
 from deploy.local.places import Ports, from_environment
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
+from tests.helpers import end_group, kill
 from tests.system import System
 
 _WANTED, _READY, _FAILED = "wanted", "ready", "failed"
 _START_SECONDS = 400
 _LONGEST_NAME = 80
+# By how long they take, as `make test` tells with --durations=0.
+_LONGEST_GROUPS = ("killed-review", "killed-reviews", "killed-intake", "notifier", "document", "clock-p21", "clock-p20")
 _EMBEDDED, _CONTAINERS = "embedded", "containers"
 SERVERS = os.environ.get("FMN_TEST_SERVERS") or _EMBEDDED
 
@@ -89,12 +92,34 @@ def pytest_report_header() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=_turn)
     if SERVERS == _EMBEDDED:
         return
     skip = pytest.mark.skip(reason="it is about the embedded servers, and this run has them in containers")
     for item in items:
         if item.get_closest_marker("embedded"):
             item.add_marker(skip)
+
+
+def _group(item: pytest.Item) -> str | None:
+    marker = item.get_closest_marker("xdist_group")
+    return str(marker.args[0]) if marker else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    # Eight idle services take a twentieth of a core, for as long as the run lasts.
+    if nextitem is None or _group(nextitem) != _group(item):
+        end_group()
+
+
+def _turn(item: pytest.Item) -> int:
+    """A group runs in one process, so the longest begin first; short tests without servers fill up the end."""
+    group = _group(item)
+    if group in _LONGEST_GROUPS:
+        return _LONGEST_GROUPS.index(group)
+    return len(_LONGEST_GROUPS) + ("/unit/" in item.nodeid)
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
@@ -144,6 +169,8 @@ def stack() -> Iterator[Stack]:
         pytest.fail(f"the stack didn't start: {(folder / _FAILED).read_text()}")
     attached = Stack(folder / "stack", int((folder / _READY).read_text())).attach()
     yield attached
+    # Nobody looks at them any more, and an orderly end takes an api with open connections six seconds.
+    kill(attached.services.values())
     attached.stop()
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
@@ -17,8 +18,8 @@ from deploy.local.stack import Stack
 from shared.security.signing import Signer
 from shared.service.service import Opened, Service
 from tests import samples
+from tests.helpers import eventually, kill, start
 
-T = TypeVar("T")
 _TRIES_AGAIN = 2
 _OWNERS = {
     "cases": "case",
@@ -29,17 +30,6 @@ _OWNERS = {
     "templates": "notifier",
     "consent-pack": "notifier",
 }
-
-
-def eventually(check: Callable[[], T], *, within_seconds: float = 60.0) -> T:
-    """What `check` returns once it is true; its last falsehood fails the test."""
-    deadline = time.monotonic() + within_seconds
-    while True:
-        found = check()
-        if found or time.monotonic() > deadline:
-            assert found, f"not within {within_seconds} s: {check.__name__}"
-            return found
-        time.sleep(0.05)
 
 
 def open_service(name: str, process: str) -> Opened[Any]:
@@ -138,6 +128,16 @@ class System:
         services = self.stack.services
         own = services.get(f"{self.provided.prefix}-{name}")
         return own or next(p for n, p in services.items() if n.endswith(name))
+
+    @contextmanager
+    def away(self, *names: str) -> Iterator[None]:
+        """These processes (`case-api`) are killed, and don't run meanwhile."""
+        processes = [self.process(name) for name in names]
+        kill(processes)
+        try:
+            yield
+        finally:
+            start(processes)
 
     # Builders
 

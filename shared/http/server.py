@@ -1,6 +1,6 @@
 """gunicorn as every service runs it: a request that is not valid HTTP gets a problem response that quotes none of it.
 
-Started with `--worker-class shared.http.server.Worker --logger-class shared.ops.logs.GunicornLogger`.
+Started with `--worker-class shared.http.server.GunicornWorker --logger-class shared.ops.logs.GunicornLogger`.
 """
 
 from __future__ import annotations

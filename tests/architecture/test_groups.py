@@ -1,4 +1,4 @@
-"""Tests that share servers or a house of their own run in one process, one after another."""
+"""Tests that share servers, or a system of their own, run in one process, one after another."""
 
 from __future__ import annotations
 

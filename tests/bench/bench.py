@@ -34,7 +34,7 @@ class Bench:
         self.say = say
         self._folder: Path | None = None
         self._stack: Stack | None = None
-        self._house: System | None = None
+        self._system: System | None = None
 
     def __enter__(self) -> Bench:
         return self
@@ -77,12 +77,12 @@ class Bench:
 
     def system(self) -> System:
         """All four services, running, and callers of every role: one set for the whole run."""
-        if self._house is None:
+        if self._system is None:
             provided = self.stack.provision("bench")
             self.say("starting the services")
             self.stack.start_services(provided)
-            self._house = System(self.stack, provided)
-        return self._house
+            self._system = System(self.stack, provided)
+        return self._system
 
     # Rounds
 

@@ -51,10 +51,10 @@ class Annual:
     def __init__(
         self, system: System, running: Running, inside: Inside, words: Words, seed: int, families: int
     ) -> None:
-        self._house = system
+        self._system = system
         self._inside = inside
         self._running = running
-        self._teller = Narrator(system, words)
+        self._narrator = Narrator(system, words)
         self._office = Client(system, "caseworker", sub="worker-three")
         self._rng = random.Random(f"{seed}:annual")
         self._families = families
@@ -99,7 +99,7 @@ class Annual:
         self._moved += _A_DAY_ON
         with self._dying(_ENDING):
             self._each(self._until_asked_for, "silent")
-        self._each(lambda case: self._teller.confirmed(case, str(case.request)), "silent", "forgotten")
+        self._each(lambda case: self._narrator.confirmed(case, str(case.request)), "silent", "forgotten")
 
     def _known(self, case: Case) -> bool:
         """Whether the consent service has heard of the people of this case."""
@@ -139,7 +139,7 @@ class Annual:
         case = Case(number=plan.number, ending=plan.ending, review=ending)
         self._into.append(case)
         self.cases.append(case)
-        self._told(case, lambda case: self._teller.opened(case, plan))
+        self._told(case, lambda case: self._narrator.opened(case, plan))
 
     # The clock
 
@@ -159,7 +159,7 @@ class Annual:
 
     def _run_clock(self) -> bool:
         """Run it at its time; whether somebody answered that it ran."""
-        provided = self._house.provided
+        provided = self._system.provided
         signer = Signer(json.loads((provided.secrets["consent"] / "token.jwk").read_text()))
         token = service_token(signer, caller="consent", called="consent", now=datetime.now(UTC))
         body = {"now": (datetime.now(UTC) + self._moved).isoformat(), "confirm": "manager-1"}

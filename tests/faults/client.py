@@ -10,11 +10,13 @@ from typing import Any, TypeVar
 import requests
 
 from shared.ids import new_id
+from tests.helpers import eventually
 from tests.system import System
 
 T = TypeVar("T")
 _PATIENCE_SECONDS = 150.0
 _ANSWER_SECONDS = 15.0
+_LOOK_SECONDS = 0.25
 
 
 @dataclass(slots=True, kw_only=True)
@@ -42,7 +44,7 @@ class Client:
     """One person at one screen. Not for several threads at once."""
 
     def __init__(self, system: System, *roles: str, sub: str) -> None:
-        self._house = system
+        self._system = system
         self.sub = sub
         self._session = requests.Session()
         self._session.trust_env = False
@@ -76,7 +78,7 @@ class Client:
     def _once(
         self, asked: Call, method: str, path: str, headers: dict[str, str], more: dict[str, Any]
     ) -> requests.Response | None:
-        url = self._house.url(path)
+        url = self._system.url(path)
         try:
             answer = self._session.request(method, url, headers=headers, timeout=_ANSWER_SECONDS, **more)
         except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
@@ -123,11 +125,7 @@ def _may_pass(answer: requests.Response, wait_out: tuple[str, ...]) -> bool:
 
 def until(check: Callable[[], T], what: str, *, within_seconds: float = _PATIENCE_SECONDS) -> T:
     """What `check` answers once it is true. Raises StoryFailed."""
-    deadline = time.monotonic() + within_seconds
-    pause = 0.1
-    while not (found := check()):
-        if time.monotonic() > deadline:
-            raise StoryFailed(f"not within {within_seconds:.0f} s: {what}")
-        time.sleep(pause)
-        pause = min(pause * 1.5, 1.0)
-    return found
+    try:
+        return eventually(check, within_seconds=within_seconds, look_every=_LOOK_SECONDS, what=what)
+    except AssertionError as error:
+        raise StoryFailed(str(error)) from error

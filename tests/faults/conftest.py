@@ -86,7 +86,7 @@ class _Watched(Stack):
         super()._start(program)
 
 
-class _LongHouse(System):
+class _LongSystem(System):
     """Its tokens are good for hours whatever the services' clocks say."""
 
     def token(self, *roles: str, sub: str = "someone", **claims: Any) -> str:
@@ -133,7 +133,7 @@ def running(stack: Stack, provided: Provision) -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def system(running: Running) -> System:
-    return _LongHouse(running.stack, running.provided)
+    return _LongSystem(running.stack, running.provided)
 
 
 @pytest.fixture(scope="session")

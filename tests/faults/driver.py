@@ -19,7 +19,7 @@ from tests.faults.stream import Said, Stream
 from tests.races.inside import Inside
 from tests.system import System
 
-_TELLERS = 5
+_STORIES_AT_ONCE = 5
 _AFTER_CHAOS_SECONDS = 240
 _QUIET_LOOKS = 3
 
@@ -88,7 +88,7 @@ class Driver:
     """One run. `tell` blocks until every case has ended and chaos is over."""
 
     def __init__(self, system: System, running: Running, inside: Inside, seed: int, size: Size) -> None:
-        self._house = system
+        self._system = system
         self._inside = inside
         self._size = size
         self._chaos = Chaos(running, seed, size.rounds)
@@ -101,17 +101,19 @@ class Driver:
         self._guard = threading.Lock()
 
     def tell(self) -> Told:
-        tellers = [threading.Thread(target=self._tell_cases, name=f"teller-{n}", daemon=True) for n in range(_TELLERS)]
-        for thread in tellers:
+        threads = [
+            threading.Thread(target=self._tell_cases, name=f"stories-{n}", daemon=True) for n in range(_STORIES_AT_ONCE)
+        ]
+        for thread in threads:
             thread.start()
         self._stream.start()
         self._annual.start(self.told.cases)
         self._chaos.start()
         self._chaos.wait(self._size.seconds * 4)
         self.told.caught_up = self._catch_up()
-        for thread in tellers:
+        for thread in threads:
             thread.join(_AFTER_CHAOS_SECONDS)
-            assert not thread.is_alive(), self.told.shortest([(None, "a teller isn't done")])
+            assert not thread.is_alive(), self.told.shortest([(None, "a thread isn't done")])
         self._annual.wait(_AFTER_CHAOS_SECONDS)
         self._stream.wait(_AFTER_CHAOS_SECONDS)
         self.told.said = self._stream.said
@@ -126,7 +128,7 @@ class Driver:
         return time.monotonic() - self._chaos.faults[-1].ended
 
     def _tell_cases(self) -> None:
-        narrator = Narrator(self._house, self.told.words)
+        narrator = Narrator(self._system, self.told.words)
         while True:
             with self._guard:
                 number = next(self._numbers)

@@ -16,7 +16,7 @@ _STATES = {"renewed": ["answered", "scheduled"], "unreached": ["asked"]}
 
 
 class Reviews:
-    """From the consent service's and the notifier's own rows; what has left the house is judged in `judge_outside`."""
+    """From the consent service's and the notifier's own rows; what has left the system is judged in `judge_outside`."""
 
     def __init__(self, inside: Inside, told: Told) -> None:
         self._inside = inside

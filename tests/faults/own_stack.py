@@ -17,6 +17,7 @@ from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from shared.events import SERVICES
 from tests.conftest import _free_base
+from tests.helpers import eventually
 from tests.races.inside import Inside, an_inside
 from tests.system import System
 
@@ -60,17 +61,21 @@ class OwnStack:
 def until(check: Callable[[], object], within_seconds: float, say: Callable[[], object] = lambda: "") -> float:
     """Wait until it is so; how many seconds that took. Answers of servers that are still coming back don't count."""
     begun = time.monotonic()
-    while True:
+    last: list[object] = [None]
+
+    def is_so() -> object:
+        last[0] = None
         try:
-            if check():
-                return time.monotonic() - begun
+            return check()
         except Exception as error:  # noqa: BLE001 (a server that isn't back yet; the time-out says the last one)
-            last: object = error
-        else:
-            last = None
-        if time.monotonic() - begun > within_seconds:
-            raise AssertionError(f"not within {within_seconds} s: {last or say()}")
-        time.sleep(0.05)
+            last[0] = error
+            return None
+
+    try:
+        eventually(is_so, within_seconds=within_seconds)
+    except AssertionError as error:
+        raise AssertionError(f"not within {within_seconds} s: {last[0] or say()}") from error
+    return time.monotonic() - begun
 
 
 @contextmanager

@@ -13,8 +13,9 @@ from tests.faults.chaos import LONG_STOP_SECONDS
 from tests.faults.driver import drained
 from tests.faults.running import Running
 from tests.faults.stream import a_case, a_kit, say
+from tests.helpers import eventually
 from tests.races.inside import Inside
-from tests.system import System, eventually
+from tests.system import System
 
 DRAINED_SECONDS = 5
 AGAIN_SECONDS = 5

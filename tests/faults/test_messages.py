@@ -13,8 +13,9 @@ from shared.events import SERVICES, Event, case, consent, write
 from shared.ids import new_id
 from tests.faults.driver import drained
 from tests.faults.stream import Said, a_case
+from tests.helpers import eventually
 from tests.races.inside import Inside, Row
-from tests.system import System, eventually
+from tests.system import System
 
 
 @pytest.fixture

@@ -14,8 +14,9 @@ from tests.faults.judge import Judge
 from tests.faults.judge_outside import Outside
 from tests.faults.running import Running
 from tests.faults.story import Narrator, Plan, Words
+from tests.helpers import eventually
 from tests.races.inside import Inside
-from tests.system import System, eventually
+from tests.system import System
 
 # One story each; in every column a process that dies there, once. The first two have all the kinds of step between
 # them (around a transaction, publish, confirm, ack, hand-over, read-back, receipt) and are in every run.

@@ -10,16 +10,16 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from deploy.local.processes import stop_all
 from deploy.local.stack import Stack
 from deploy.ops.main import app
+from tests.helpers import eventually, kill
 from tests.races.inside import an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 
 @dataclass(kw_only=True)
 class Clock:
-    """The clock of one house, always moved on from where it was."""
+    """The clock of one system, always moved on from where it was."""
 
     system: System
     now: datetime = field(default_factory=lambda: datetime.now(UTC).replace(microsecond=0))
@@ -95,12 +95,12 @@ class Clock:
 
 @contextmanager
 def a_clock(stack: Stack, names: str, **env: str) -> Iterator[Clock]:
-    """A house of its own, where time travel is on."""
+    """A system of its own, where time travel is on."""
     provided = stack.provision(names)
     started = stack.start_services(provided, extra_env={"FMN_TIME_TRAVEL": "on", **env})
     try:
         yield Clock(system=System(stack, provided))
     finally:
-        stop_all(started.values())
+        kill(started.values())
         for process in started.values():
             stack.services.pop(process.name, None)

@@ -14,8 +14,9 @@ from bson import encode
 
 from shared.events import SERVICES
 from shared.ids import new_id
-from tests.races.inside import Inside, an_inside, kill
-from tests.system import System, eventually
+from tests.helpers import eventually, kill, problem
+from tests.races.inside import Inside, an_inside
+from tests.system import System
 
 _WISH = "Somebody to come with us to the meeting about the plan"
 
@@ -93,11 +94,6 @@ def is_stored(inside: Inside, name: str) -> list[str]:
                     if name.casefold().encode() in encode(row).lower():
                         read.append(f"{database}.{collection}")
     return read
-
-
-def problem(answer: requests.Response) -> tuple[int, str]:
-    assert answer.headers["Content-Type"] == "application/problem+json", answer.text
-    return answer.status_code, str(answer.json()["type"]).removeprefix("urn:fmn:problem:")
 
 
 def test_one_call_makes_the_shell_the_consent_the_people_and_their_wishes(system: System, inside: Inside) -> None:

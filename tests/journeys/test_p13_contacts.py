@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from deploy.local.machine import listens
 from shared.ids import new_id
-from tests.system import System, eventually
+from tests.helpers import eventually, problem
+from tests.system import System
 
 
 def a_school(system: System) -> str:
@@ -22,25 +19,6 @@ def about(organisation_id: str) -> dict[str, Any]:
         "purpose": "to ask when the annual review is",
         "summary": "Rang the office; the review is on the ninth.",
     }
-
-
-def problem(answer: Any) -> tuple[int, str]:
-    return answer.status_code, answer.json()["type"].removeprefix("urn:fmn:problem:")
-
-
-@contextmanager
-def consent_away(system: System) -> Iterator[None]:
-    """The consent service's api and worker are killed, and nothing answers in their place."""
-    processes = [system.process("consent-api"), system.process("consent-worker")]
-    for process in processes:
-        process.kill(signal.SIGKILL)
-    try:
-        # What serves requests is a child of what was killed, and may outlive it for a moment.
-        eventually(lambda: not listens(system.provided.ports["consent"]))
-        yield
-    finally:
-        for process in processes:
-            process.restart()
 
 
 def test_p13_an_organisation_that_the_family_agreed_to_is_contacted_and_the_contact_names_its_consent(
@@ -92,7 +70,7 @@ def test_p13_while_the_consent_service_is_out_of_reach_the_answer_is_no_and_noth
     school = a_school(system)
     case_id = system.an_open_case({"purpose": "casework"}, {"purpose": "contact", "party": school})
     # Given a consent service that is away
-    with consent_away(system):
+    with system.away("consent-api", "consent-worker"):
         answer = system.caseworker.post(f"/cases/{case_id}/contacts", about(school))
     # Then the contact was refused for now, and there is none
     assert problem(answer) == (503, "unavailable")
@@ -124,7 +102,7 @@ def test_p13_nobody_is_contacted_while_an_erasure_is_asked_for_nor_after_it(syst
     assert problem(refused) == (423, "frozen")
     # And once it is done the contacts are gone with the file
     system.confirm(request["id"])
-    eventually(lambda: system.is_completed(request["id"]), within_seconds=60)
+    eventually(lambda: system.is_completed(request["id"]))
     assert problem(system.caseworker.get(f"/cases/{case_id}/contacts")) == (410, "erased")
     assert problem(system.caseworker.post(f"/cases/{case_id}/contacts", about(school))) == (410, "erased")
     receipts = system.auditor.read(f"/requests/{request['id']}/receipts")["items"]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from shared.ids import new_id
-from tests.journeys.test_p13_contacts import a_school, problem
-from tests.system import System, eventually
+from tests.helpers import eventually, problem
+from tests.journeys.test_p13_contacts import a_school
+from tests.system import System
 
 COURT = {
     "order": "Care proceedings, order of 3 November",
@@ -90,7 +91,7 @@ def test_p14_disclosures_go_with_the_file(system: System) -> None:
     request = system.an_erasure(case_id)
     assert problem(system.caseworker.post(f"/cases/{case_id}/disclosures", demo_run(school))) == (423, "frozen")
     system.confirm(request["id"])
-    eventually(lambda: system.is_completed(request["id"]), within_seconds=60)
+    eventually(lambda: system.is_completed(request["id"]))
     receipts = system.auditor.read(f"/requests/{request['id']}/receipts")["items"]
     stores = {s["store"]: s for r in receipts if r["service"] == "case" for s in r["stores"]}
     assert stores["disclosures"] == {"store": "disclosures", "found": 2, "deleted": 2, "remaining": 0}

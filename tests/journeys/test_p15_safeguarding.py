@@ -17,10 +17,10 @@ import pytest
 
 from deploy.local.machine import free_port
 from shared.ids import new_id
-from tests.journeys.test_p13_contacts import consent_away, problem
+from tests.helpers import eventually, kill, problem, start
 from tests.journeys.test_p24_forgotten import certificate_of, forget
 from tests.races.inside import Inside, an_inside
-from tests.system import Caller, System, eventually
+from tests.system import Caller, System
 
 NAME = "Quillfeather-Abernathy"
 
@@ -105,7 +105,7 @@ def test_p15_it_is_recorded_and_the_lead_alerted_while_other_services_and_the_br
     system.an_erasure(frozen)
     eventually(lambda: system.caseworker.read(f"/cases/{frozen}")["frozen"])
     # Given that the consent service is killed, and neither the case service nor the notifier reaches RabbitMQ
-    with consent_away(system), no_broker(system, "case-api", "case-worker", "notifier-worker"):
+    with system.away("consent-api", "consent-worker"), no_broker(system, "case-api", "case-worker", "notifier-worker"):
         # When somebody records one, for a frozen case, for an erased one and for none
         made = [
             told(system.caseworker.post(f"/cases/{frozen}/disclosures", worry())),
@@ -115,7 +115,7 @@ def test_p15_it_is_recorded_and_the_lead_alerted_while_other_services_and_the_br
         # Then each is there, and the lead is told of each by email
         for id in made:
             assert system.lead.read(f"/disclosures/{id}")["state"] == "open"
-            eventually(lambda id=id: alerts(system, id), within_seconds=30)  # type: ignore[misc]
+            eventually(lambda id=id: alerts(system, id))  # type: ignore[misc]
 
 
 @contextmanager
@@ -131,7 +131,7 @@ def no_broker(system: System, *names: str) -> Iterator[None]:
         url = (copy / "amqp-url").read_text()
         head, _, tail = url.rpartition(":")
         (copy / "amqp-url").write_text(f"{head}:{dead}/{tail.partition('/')[2]}")
-        process.stop()
+        kill([process])
         process.program = replace(process.program, env={**process.program.env, "FMN_SECRETS": str(copy)})
         process.start()
         # A worker without a broker never says that it is ready to consume.
@@ -140,12 +140,10 @@ def no_broker(system: System, *names: str) -> Iterator[None]:
     try:
         yield
     finally:
+        kill(processes)
         for process, program in zip(processes, before, strict=True):
-            process.stop()
             process.program = program
-            process.start()
-        for process in processes:
-            process.wait_ready()
+        start(processes)
 
 
 def test_p15_it_is_recorded_although_the_audit_cannot_be_written_which_is_written_late(

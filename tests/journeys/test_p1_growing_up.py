@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 
 from deploy.local.stack import Stack
+from tests.helpers import eventually, problem
 from tests.journeys.clock_rig import Clock, a_clock
-from tests.journeys.test_p13_contacts import a_school, about, problem
-from tests.system import System, eventually
+from tests.journeys.test_p13_contacts import a_school, about
+from tests.system import System
 
 pytestmark = pytest.mark.xdist_group("clock-p1")
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from deploy.local.stack import Stack
+from tests.helpers import eventually
 from tests.journeys.clock_rig import Clock, a_clock
 from tests.journeys.test_p9_what_came_of_it import put_state
-from tests.system import eventually
 
 pytestmark = pytest.mark.xdist_group("clock-p20")
 

@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from deploy.local.stack import Stack
 from deploy.ops.main import app
+from tests.helpers import eventually, problem
 from tests.journeys.clock_rig import Clock, a_clock
 from tests.journeys.test_p1_growing_up import NOBODY, after_the_last_friday_in_june, decided
-from tests.journeys.test_p13_contacts import a_school, about, problem
-from tests.system import eventually
+from tests.journeys.test_p13_contacts import a_school, about
 
 BY_PHONE = {"channel": "phone", "by": "on the telephone"}
 
@@ -71,7 +71,7 @@ def test_p21_a_year_in_the_life_of_five_families(clock: Clock, tmp_path: Path) -
     # Somebody else confirms it; the family is forgotten, and anyone can verify the certificate
     assert asked["waiting_on"] == ["confirmation"]
     system.confirm(asked["id"])
-    eventually(lambda: system.is_completed(asked["id"]), within_seconds=60)
+    eventually(lambda: system.is_completed(asked["id"]))
     assert problem(system.caseworker.get(f"/cases/{silent}")) == (410, "erased")
     certificate, keys = tmp_path / "certificate.jose", tmp_path / "jwks.json"
     certificate.write_text(system.auditor.get(f"/requests/{asked['id']}/certificate").text)

@@ -8,9 +8,9 @@ from datetime import timedelta
 import pytest
 
 from deploy.local.stack import Stack
+from tests.helpers import eventually, kill, start
 from tests.journeys.clock_rig import Clock, a_clock
-from tests.races.inside import kill, start
-from tests.system import System, eventually
+from tests.system import System
 
 pytestmark = pytest.mark.xdist_group("clock-p21")
 

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from deploy.local.stack import Stack
+from tests.helpers import eventually
 from tests.journeys.clock_rig import Clock, a_clock
-from tests.system import eventually
 
 pytestmark = pytest.mark.xdist_group("clock-p22")
 
@@ -59,7 +59,7 @@ def test_p22_silence_after_the_annual_letter_erases_the_file(clock: Clock) -> No
     assert system.waits_on(asked) == ["confirmation"]
     # Which a person confirms, and which ends as any other
     system.confirm(asked)
-    eventually(lambda: system.is_completed(asked), within_seconds=60)
+    eventually(lambda: system.is_completed(asked))
     assert system.caseworker.get(f"/requests/{asked}/certificate").status_code == 200
     assert system.caseworker.get(f"/reviews/{review['id']}").status_code == 404
     clock.ahead(days=1)

@@ -13,7 +13,8 @@ from joserfc import jws
 from joserfc.jwk import OKPKey
 
 from shared.events import SERVICES
-from tests.system import System, eventually
+from tests.helpers import eventually
+from tests.system import System
 
 
 def certificate_of(system: System, request_id: str) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def letters_to(system: System, before: set[Path]) -> set[Path]:
 def forget(system: System, case_id: str) -> tuple[str, dict[str, Any]]:
     request = system.an_erasure(case_id)
     system.confirm(request["id"])
-    eventually(lambda: system.is_completed(request["id"]), within_seconds=40)
+    eventually(lambda: system.is_completed(request["id"]))
     return request["id"], certificate_of(system, request["id"])
 
 
@@ -120,7 +121,7 @@ def test_p24_a_hold_keeps_it_from_beginning_until_it_is_lifted(system: System) -
         "DELETE", f"/holds/{placed.json()['id']}", headers={"If-Match": placed.headers["ETag"]}
     )
     assert lifted.status_code == 204
-    eventually(lambda: system.is_completed(request["id"]), within_seconds=40)
+    eventually(lambda: system.is_completed(request["id"]))
     late = system.manager.post("/holds", hold)
     assert (late.status_code, late.json()["type"]) == (409, "urn:fmn:problem:conflict")
 
@@ -132,14 +133,14 @@ def test_p29_an_erasure_waits_for_its_paper(system: System) -> None:
     )
     request = system.an_erasure(case_id)
     system.confirm(request["id"])
-    eventually(lambda: system.waits_on(request["id"]) == ["paper"], within_seconds=30)
+    eventually(lambda: system.waits_on(request["id"]) == ["paper"])
     listed = system.caseworker.read(f"/cases/{case_id}/paper-files")["items"]
     assert [item["id"] for item in listed] == [paper["id"]]
     same = {"method": "shredded", "by": "Ola", "witnessed_by": "Ola"}
     assert system.caseworker.post(f"/paper-files/{paper['id']}/disposal", same).status_code == 400
     done = system.caseworker.post(f"/paper-files/{paper['id']}/disposal", {**same, "witnessed_by": "Priya"})
     assert done.status_code in (200, 201), done.text
-    eventually(lambda: system.is_completed(request["id"]), within_seconds=40)
+    eventually(lambda: system.is_completed(request["id"]))
     certificate = certificate_of(system, request["id"])
     assert [(p["paper_file"], p["method"]) for p in certificate["paper"]] == [(paper["id"], "shredded")]
 
@@ -154,7 +155,7 @@ def test_p24_a_worker_killed_during_the_erasure_goes_on_when_it_comes_back(syste
     system.confirm(request["id"])
     worker.kill(signal.SIGKILL)
     worker.restart()
-    eventually(lambda: system.is_completed(request["id"]), within_seconds=60)
+    eventually(lambda: system.is_completed(request["id"]))
     assert certificate_of(system, request["id"])["kept_promise"] is True
 
 

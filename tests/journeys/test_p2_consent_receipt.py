@@ -14,7 +14,8 @@ import pytest
 import requests
 
 from shared.ids import new_id
-from tests.races.inside import Inside, an_inside, soon
+from tests.helpers import soon
+from tests.races.inside import Inside, an_inside
 from tests.system import System
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "consent-receipt.schema.json").read_text(encoding="utf-8"))

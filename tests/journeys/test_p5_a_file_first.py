@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.journeys.test_p13_contacts import a_school, about, problem
-from tests.system import System, eventually
+from tests.helpers import eventually, problem
+from tests.journeys.test_p13_contacts import a_school, about
+from tests.system import System
 
 MEETING = {
     "kind": "meeting",

@@ -7,15 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import requests
 
 from services.consent.actions import clock
 from services.consent.main import stores as consent_stores
 from services.consent.store import Stores
 from shared.ids import new_id
-from shared.service.service import service as wiring
+from shared.service import service as wiring
+from tests.helpers import eventually, refused
 from tests.races.inside import Inside, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +65,6 @@ def decided(system: System, case_id: str, purpose: str = "casework", **more: str
     return system.caseworker.read("/decisions", case_id=case_id, purpose=purpose, **more)
 
 
-def refused(answer: requests.Response, status: int, name: str, field: str | None = None) -> None:
-    found = (answer.status_code, answer.json()["type"])
-    assert found == (status, f"urn:fmn:problem:{name}"), answer.text
-    if field:
-        assert field in answer.json()["errors"], answer.text
-
-
 def test_p7_a_consent_keeps_who_gave_it_as_what_to_what_and_on_what_evidence(system: System) -> None:
     # Given a file, and a form signed at the office and scanned
     case_id, council = system.an_open_case(), a_council(system)
@@ -102,13 +95,8 @@ def test_p7_a_consent_keeps_who_gave_it_as_what_to_what_and_on_what_evidence(sys
 def test_p7_evidence_can_t_be_checked_while_the_documents_are_away(system: System) -> None:
     case_id = system.an_open_case()
     form = system.a_scan(case_id, kind="form").json()["id"]
-    away = system.process("document-api")
-    away.stop()
-    try:
+    with system.away("document-api"):
         refused(system.caseworker.post("/consents", said(system, case_id, evidence=form)), 503, "unavailable")
-    finally:
-        away.start()
-        away.wait_ready()
     assert len(consents(system, case_id)) == 1
 
 

@@ -18,8 +18,9 @@ from deploy.local.processes import stop_all
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from shared.events import SERVICES
+from tests.helpers import eventually
 from tests.races.inside import an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 
 def test_p4_nothing_personal_is_taken_before_consent(system: System) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.journeys.test_p13_contacts import problem
-from tests.system import System, eventually
+from tests.helpers import eventually, problem
+from tests.system import System
 
 
 def put_state(system: System, case_id: str, state: str) -> Any:

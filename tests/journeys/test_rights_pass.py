@@ -14,11 +14,12 @@ from services.consent.actions.rights import reckon
 from services.consent.main import stores as consent_stores
 from services.consent.model.rights import rights_pass_on
 from services.consent.store import Stores
+from shared.service import service as wiring
 from shared.service.service import Kit
-from shared.service.service import service as wiring
 from shared.uk.working_days import london_day
+from tests.helpers import eventually, kill, start
 from tests.races.inside import Inside, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 ANN = {"name": "Ann Okonkwo", "capacity": "parental_responsibility"}
 NOBODY = {"address": None, "email": None, "phone": None}
@@ -275,15 +276,14 @@ def test_when_the_case_service_is_away_the_day_is_reckoned_once_it_is_back(syste
         # Heard of by the consent service while nobody can say when they were born
         eventually(lambda: inside.rows("case", "outbox", case_id=case_id) == [])
         away = system.process("case-api")
-        away.stop()
+        kill([away])
     try:
         eventually(lambda: inside.row("consent", "steps", kind="reckon_rights", case_id=case_id))
         assert inside.row("consent", "rights", _id=child) is None
     finally:
-        away.start()
-        away.wait_ready()
+        start([away])
     eventually(lambda: inside.row("consent", "rights", _id=child))
-    assert decided(system, case_id)["reason"] == "rights-passed"
+    eventually(lambda: decided(system, case_id)["reason"] == "rights-passed")
 
 
 def test_a_child_has_no_parental_responsibility_and_a_file_that_nobody_agrees_to_opens_a_task(system: System) -> None:

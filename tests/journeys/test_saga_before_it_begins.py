@@ -12,11 +12,11 @@ import requests
 from shared.clock import LONDON, utc_now
 from shared.events import SERVICES
 from shared.ids import new_id
+from tests.helpers import eventually, problem
 from tests.journeys.test_p24_forgotten import certificate_of
 from tests.races.inside import CHECKED, Inside, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
-PROBLEM = "urn:fmn:problem:"
 ENDINGS: dict[str, dict[str, Any]] = {
     "withdrawal": {"channel": "phone", "by": "Żaneta Okonkwo-Łukasik"},
     "refusal": {"ground": "not theirs to ask", "words": "The father has no parental responsibility."},
@@ -29,10 +29,6 @@ ENDS_AS = {"withdrawal": "withdrawn", "refusal": "refused", "void": "void"}
 def inside(system: System) -> Iterator[Inside]:
     with an_inside(system) as opened:
         yield opened
-
-
-def problem(answer: requests.Response) -> tuple[int, str]:
-    return answer.status_code, str(answer.json()["type"]).removeprefix(PROBLEM)
 
 
 def a_hold(system: System, case_id: str, **more: Any) -> requests.Response:

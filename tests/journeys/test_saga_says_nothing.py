@@ -17,9 +17,10 @@ from shared.clock import utc_now
 from shared.events import SERVICES
 from shared.ids import new_id
 from tests import samples
+from tests.helpers import eventually
 from tests.journeys.test_p24_forgotten import letters_to
 from tests.races.inside import Inside, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 
 @pytest.fixture(scope="module")

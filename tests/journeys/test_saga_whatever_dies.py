@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from shared.events import SERVICES
+from tests.helpers import eventually, kill, soon, start
 from tests.journeys.test_p24_forgotten import certificate_of
-from tests.races.inside import Inside, an_inside, kill, soon, start
-from tests.system import System, eventually
+from tests.races.inside import Inside, an_inside
+from tests.system import System
 
 OTHERS = ("case", "document", "notifier")
 
@@ -64,7 +65,7 @@ def test_p24_workers_killed_at_once_at_a_named_moment(system: System, inside: In
         killed = inside.workers(*(SERVICES if moment == "deleted, not read back" else ("case", "document")))
         kill(killed)
     start(killed)
-    inside.completes(request, within_seconds=60)
+    inside.completes(request)
     assert certificate_of(system, request)["kept_promise"] is True
     assert inside.left_of(case_id) == []
     found = {(r["service"], s["store"]): s["found"] for r in inside.receipts(request) for s in r["stores"]}
@@ -86,7 +87,7 @@ def test_p24_workers_killed_again_and_again_while_families_are_forgotten(system:
     finally:
         start(inside.workers())
     for case_id, request in zip(cases, requests, strict=True):
-        inside.completes(request, within_seconds=60)
+        inside.completes(request)
         assert certificate_of(system, request)["kept_promise"] is True
         assert inside.left_of(case_id) == []
 
@@ -104,7 +105,7 @@ def test_p24_with_every_worker_away_requests_are_taken_and_worked_when_they_come
         # The consent service itself froze at once; nobody else has heard yet, and nothing is lost
         assert system.caseworker.read("/decisions", case_id=case_id, purpose="casework")["allowed"] is False
         assert system.caseworker.get(f"/cases/{case_id}").status_code == 200
-    inside.completes(request, within_seconds=60)
+    inside.completes(request)
     assert inside.left_of(case_id) == []
     for service in SERVICES:
         eventually(lambda service=service: inside.gate(service, other) == "open")

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
-import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -22,28 +19,26 @@ from pymongo.errors import OperationFailure
 from deploy.local import mongo, objects
 from deploy.local.broker import Management
 from deploy.local.processes import Process
-from shared.clock import utc_now
-from shared.events import SERVICES, Event, EventType, write
+from shared.events import SERVICES, Event, EventType
 from shared.ids import new_id
-from shared.messaging.bus import Publisher, amqp
+from shared.messaging.bus import amqp
 from shared.security.signing import Signer
 from shared.service.service import Opened
-from tests.system import System, eventually, open_service
+from tests.helpers import PATIENCE_SECONDS, Speaker, eventually, kill, restart_at_once, start
+from tests.system import System, open_service
 
 Row = dict[str, Any]
 CHECKED = {"checked": ["family", "authority", "safeguarding"]}
-# High above any number that the services have given out themselves.
-_SEQ = itertools.count(1_000_000)
 
 
 @dataclass(kw_only=True)
 class Inside:
-    """The servers under a house, with their administrators' rights."""
+    """The servers under a system, with their administrators' rights."""
 
     system: System
     mongo: MongoClient[Row]
     management: Management
-    _publishers: dict[str, Publisher] = field(default_factory=dict)
+    _speakers: dict[str, Speaker] = field(default_factory=dict)
 
     @property
     def names(self) -> str:
@@ -144,22 +139,15 @@ class Inside:
 
     def say(self, service: str, event_type: EventType, case_id: str, **data: Any) -> Event:
         """Publish an event as this service's account does, under a new id."""
-        event = Event(
-            id=new_id(),
-            type=event_type,
-            source=service,
-            time=utc_now(),
-            seq=next(_SEQ),
-            data={"case": case_id, **data},
-        )
-        self.publish(service, event.id, event.routing_key, write(event))
-        return event
+        return self._speaker(service).say(event_type, case_id, **data)
 
     def publish(self, service: str, id: str, key: str, body: bytes) -> None:
-        if service not in self._publishers:
-            url = (self.system.provided.secrets[service] / "amqp-url").read_text().strip()
-            self._publishers[service] = Publisher(url, "a test")
-        assert self._publishers[service].publish([{"_id": id, "key": key, "body": body}], 10) == {id: "ok"}
+        self._speaker(service).publish(id, key, body)
+
+    def _speaker(self, service: str) -> Speaker:
+        if service not in self._speakers:
+            self._speakers[service] = Speaker(self.system.provided, service)
+        return self._speakers[service]
 
     def publish_as_nobody(self, key: str, body: bytes, **properties: Any) -> None:
         """Publish as the administrator, who is none of the services: without `user_id` unless one is told."""
@@ -227,11 +215,11 @@ class Inside:
         before = process.program
         process.program = replace(before, env={**before.env, **env})
         try:
-            process.restart()
+            restart_at_once(process)
             yield
         finally:
             process.program = before
-            process.restart()
+            restart_at_once(process)
 
     # The story
 
@@ -245,40 +233,11 @@ class Inside:
         assert self.system.a_scan(case_id).status_code == 201
         return case_id
 
-    def completes(self, request_id: str, *, within_seconds: float = 40) -> None:
+    def completes(self, request_id: str, *, within_seconds: float = PATIENCE_SECONDS) -> None:
         eventually(lambda: self.system.is_completed(request_id), within_seconds=within_seconds)
 
     def receipts(self, request_id: str) -> list[Row]:
         return list(self.system.auditor.read(f"/requests/{request_id}/receipts")["items"])
-
-
-def kill(workers: Sequence[Process]) -> None:
-    """SIGKILL them all at once."""
-    for worker in workers:
-        if worker.running:
-            worker.kill(signal.SIGSTOP)
-    for worker in workers:
-        worker.kill(signal.SIGKILL)
-
-
-def start(workers: Sequence[Process]) -> None:
-    """Start those that don't run, side by side, and wait until they work."""
-    begun = [worker for worker in workers if not worker.running]
-    for worker in begun:
-        # What says it is ready may be its last life's.
-        Path(worker.program.env["FMN_READY_FILE"]).unlink(missing_ok=True)
-        worker.start()
-    for worker in begun:
-        worker.wait_ready()
-
-
-def soon(check: Callable[[], Any], *, within_seconds: float = 10) -> Any:
-    """As `eventually`, but looking every millisecond: for what doesn't last."""
-    deadline = time.monotonic() + within_seconds
-    while not (found := check()):
-        assert time.monotonic() < deadline, f"not within {within_seconds} s"
-        time.sleep(0.001)
-    return found
 
 
 @contextmanager
@@ -287,5 +246,5 @@ def an_inside(system: System) -> Iterator[Inside]:
     with mongo.admin_client(places, ports) as client:
         inside = Inside(system=system, mongo=client, management=Management.of(places, ports))
         yield inside
-        for publisher in inside._publishers.values():
-            publisher.stop()
+        for speaker in inside._speakers.values():
+            speaker.stop()

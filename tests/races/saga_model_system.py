@@ -189,7 +189,7 @@ def an_event(source: str, kind: Any, case_id: str, **data: Any) -> Event:
 
 @contextmanager
 def a_coordinator(stack: Stack, prefix: str) -> Iterator[Coordinator]:
-    """One with names of its own, so that no worker of the run's services takes its messages or steps."""
+    """One with names of its own, so that no worker of the shared system takes its messages or steps."""
     provided = stack.provision(prefix)
     with pytest.MonkeyPatch.context() as patch:
         for name, value in provided.env["consent"].items():

@@ -22,9 +22,10 @@ from shared.events import SERVICES, case, consent, read
 from shared.ids import new_id
 from shared.service.runtime import Runtime
 from tests import samples
+from tests.helpers import PATIENCE_SECONDS, eventually
 from tests.races.inside import CHECKED, Inside, an_inside
 from tests.service.document_rig import answer_on, chunk, form
-from tests.system import System, eventually
+from tests.system import System
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +97,7 @@ def test_p24_writers_held_open_in_every_service_lose(
         waiting.wait()
         system.confirm(request["id"])
         for writer in writers:
-            writer.result(timeout=30)
+            writer.result(timeout=PATIENCE_SECONDS)
     # Then the late ones were made to look again, and nothing of any is left
     inside.completes(request["id"])
     assert all(count >= 2 for count in tries.values()), tries
@@ -320,7 +321,7 @@ def test_p24_callers_who_write_all_the_while_leave_nothing(system: System, insid
         finally:
             over.set()
         for done in running:
-            done.result(timeout=30)
+            done.result(timeout=PATIENCE_SECONDS)
     assert seen >= {201, 410}
     # 503: so many at once about one case that one of them didn't get its turn, and was told to come again.
     assert seen <= {201, 410, 423, 503}

@@ -12,10 +12,9 @@ import requests
 
 from deploy.local.stack import Stack
 from shared.ids import new_id
-from tests.faults.running import Running
+from tests.helpers import eventually
 from tests.journeys.test_intake_in_one_call import an_intake, cases_there_are, found, is_stored, surname_of, wishes_of
-from tests.races.inside import Inside, an_inside
-from tests.system import System, eventually
+from tests.races.mortal import Mortal, a_mortal_system
 
 pytestmark = pytest.mark.xdist_group("killed-intake")
 
@@ -35,17 +34,11 @@ _ONCE_IT_IS_DECIDED = [
     ("case-api", "taken-not-answered"),
     ("consent-api", "delivered-not-answered"),
 ]
-# A key whose process died is free again after 15 seconds; a process takes some to come back.
-_SOON_SECONDS = 60.0
 
 
-@dataclass(kw_only=True)
-class Mortal:
-    """A house whose processes die where they are told to."""
-
-    running: Running
-    system: System
-    inside: Inside
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office(Mortal):
+    """A system that takes in families while its processes die where they are told to."""
 
     def try_once(self, intake: dict[str, Any], key: str) -> requests.Response | None:
         """The answer; None where the process died before it gave one."""
@@ -66,7 +59,7 @@ class Mortal:
                 assert answer is None or answer.status_code in (409, 503), answer.text
             return bool(made)
 
-        eventually(is_made, within_seconds=_SOON_SECONDS)
+        eventually(is_made)
         return made[0]
 
     def is_one_whole_file(self, intake: dict[str, Any], case_id: str) -> bool:
@@ -80,82 +73,75 @@ class Mortal:
 
 
 @pytest.fixture(scope="module")
-def mortal(stack: Stack, worker_id: str) -> Iterator[Mortal]:
-    provided = stack.provision(f"take{worker_id}")
-    running = Running(stack, provided, stack.places.root / f"inside-{provided.prefix}")
-    try:
-        running.start()
-        system = System(stack, provided)
-        with an_inside(system) as inside:
-            yield Mortal(running=running, system=system, inside=inside)
-    finally:
-        running.stop()
+def office(stack: Stack, worker_id: str) -> Iterator[Office]:
+    with a_mortal_system(stack, f"take{worker_id}") as mortal:
+        yield Office(running=mortal.running, system=mortal.system, inside=mortal.inside)
 
 
 @pytest.mark.parametrize(("process", "step"), _BEFORE_IT_IS_DECIDED + _ONCE_IT_IS_DECIDED)
-def test_the_same_key_again_makes_one_file_whoever_died_on_the_way(mortal: Mortal, process: str, step: str) -> None:
-    intake, key, before = an_intake(mortal.system), new_id(), cases_there_are(mortal.inside)
-    hit = mortal.running.arm(process, step)
-    made = mortal.until_made(intake, key)
+def test_the_same_key_again_makes_one_file_whoever_died_on_the_way(office: Office, process: str, step: str) -> None:
+    intake, key, before = an_intake(office.system), new_id(), cases_there_are(office.inside)
+    hit = office.running.arm(process, step)
+    made = office.until_made(intake, key)
     assert hit.exists(), "it never died"
-    mortal.running.wait_well()
-    eventually(lambda: mortal.is_one_whole_file(intake, made["id"]), within_seconds=_SOON_SECONDS)
+    office.running.wait_well()
+    eventually(lambda: office.is_one_whole_file(intake, made["id"]))
     # And no other case came of it, empty or not, and nothing waits to be handed on
-    eventually(lambda: cases_there_are(mortal.inside) - before == {made["id"]}, within_seconds=_SOON_SECONDS)
-    eventually(lambda: mortal.inside.rows("consent", "intakes") == [], within_seconds=_SOON_SECONDS)
+    eventually(lambda: cases_there_are(office.inside) - before == {made["id"]})
+    eventually(lambda: office.inside.rows("consent", "intakes") == [])
 
 
 @pytest.mark.parametrize(("process", "step"), _BEFORE_IT_IS_DECIDED)
-def test_what_died_before_it_was_decided_leaves_at_most_an_empty_shell(mortal: Mortal, process: str, step: str) -> None:
-    intake, before = an_intake(mortal.system), cases_there_are(mortal.inside)
-    hit = mortal.running.arm(process, step)
-    answer = mortal.try_once(intake, new_id())
+def test_what_died_before_it_was_decided_leaves_at_most_an_empty_shell(office: Office, process: str, step: str) -> None:
+    intake, before = an_intake(office.system), cases_there_are(office.inside)
+    hit = office.running.arm(process, step)
+    answer = office.try_once(intake, new_id())
     assert hit.exists()
     assert answer is None or answer.status_code == 503
-    mortal.running.wait_well()
+    office.running.wait_well()
     if answer is not None:
         # Whoever lived through it took it back.
-        eventually(lambda: cases_there_are(mortal.inside) == before, within_seconds=_SOON_SECONDS)
-    left = cases_there_are(mortal.inside) - before
+        eventually(lambda: cases_there_are(office.inside) == before)
+    left = cases_there_are(office.inside) - before
     assert len(left) <= 1
     for case_id in left:
-        case = mortal.system.caseworker.read(f"/cases/{case_id}")
+        case = office.system.caseworker.read(f"/cases/{case_id}")
         assert (case["state"], case["people"]) == ("shell", [])
         assert case["expires_at"] is not None
-        assert mortal.system.caseworker.read("/consents", case_id=case_id)["items"] == []
-    assert found(mortal.system, intake) == []
-    assert is_stored(mortal.inside, surname_of(intake)) == []
+        assert office.system.caseworker.read("/consents", case_id=case_id)["items"] == []
+    assert found(office.system, intake) == []
+    assert is_stored(office.inside, surname_of(intake)) == []
 
 
 @pytest.mark.parametrize(("process", "step"), _ONCE_IT_IS_DECIDED)
-def test_what_was_decided_is_whole_though_nobody_asks_again(mortal: Mortal, process: str, step: str) -> None:
-    intake = an_intake(mortal.system)
-    hit = mortal.running.arm(process, step)
-    answer = mortal.try_once(intake, new_id())
+def test_what_was_decided_is_whole_though_nobody_asks_again(office: Office, process: str, step: str) -> None:
+    intake = an_intake(office.system)
+    hit = office.running.arm(process, step)
+    answer = office.try_once(intake, new_id())
     assert hit.exists()
     # Where the process that answers lived through it, the family hears that it is done
     assert (answer is None) == (process == "consent-api")
     assert answer is None or answer.status_code == 201
-    mortal.running.wait_well()
-    eventually(lambda: found(mortal.system, intake), within_seconds=_SOON_SECONDS)
-    (case_id,) = found(mortal.system, intake)
-    assert mortal.is_one_whole_file(intake, case_id)
-    assert mortal.system.caseworker.read(f"/cases/{case_id}")["state"] == "open"
+    office.running.wait_well()
+    eventually(lambda: found(office.system, intake))
+    (case_id,) = found(office.system, intake)
+    assert office.is_one_whole_file(intake, case_id)
+    assert office.system.caseworker.read(f"/cases/{case_id}")["state"] == "open"
 
 
-def test_a_key_whose_maker_died_before_its_gate_is_swept_once_it_is_old(mortal: Mortal) -> None:
-    keys, gates = mortal.inside.mongo[f"{mortal.inside.names}_case_vault"]["keys"], mortal.inside.rows("case", "gates")
+def test_a_key_whose_maker_died_before_its_gate_is_swept_once_it_is_old(office: Office) -> None:
+    keys, gates = office.inside.mongo[f"{office.inside.names}_case_vault"]["keys"], office.inside.rows("case", "gates")
     before = {row["_id"] for row in keys.find()}
-    hit = mortal.running.arm("case-api", "key-not-gated")
+    hit = office.running.arm("case-api", "key-not-gated")
     with pytest.raises(requests.ConnectionError):
-        mortal.system.a_shell()
+        office.system.a_shell()
     assert hit.exists()
     (lost,) = keys.find({"_id": {"$nin": list(before)}})
-    assert mortal.inside.rows("case", "gates") == gates
+    assert office.inside.rows("case", "gates") == gates
     # Each life of a worker sweeps when it begins, and then once a day
-    worker = mortal.running.service("case-worker")
+    worker = office.running.service("case-worker")
     keys.update_one({"_id": lost["_id"]}, {"$set": {"creationDate": lost["creationDate"] - timedelta(hours=25)}})
-    mortal.running.terminate(worker)
-    mortal.running.wait_well()
-    eventually(lambda: keys.count_documents({"_id": lost["_id"]}) == 0, within_seconds=_SOON_SECONDS)
+    office.running.terminate(worker)
+    office.running.wait_well()
+    eventually(lambda: keys.count_documents({"_id": lost["_id"]}) == 0)
     assert {row["_id"] for row in keys.find()} == before

@@ -19,10 +19,9 @@ import pytest
 from deploy.local.stack import Stack
 from shared.events import SERVICES
 from tests.faults.client import Call, Client
-from tests.faults.running import Running
+from tests.helpers import eventually
 from tests.journeys.clock_rig import Clock
-from tests.races.inside import Inside, an_inside
-from tests.system import System, eventually
+from tests.races.mortal import Mortal, a_mortal_system
 
 Deaths = Mapping[str, Sequence[str]]
 
@@ -54,21 +53,18 @@ _THE_END: Deaths = {
     ),
     **{f"{service}-worker": ("in-inbox-transaction", "before-ack") for service in ("case", "document", "notifier")},
 }  # fmt: skip
-# One house takes as long for the letter as another for everything else.
+# One system takes as long for the letter as another for everything else.
 _BY_POST, _OTHERS = pytest.mark.xdist_group("killed-review"), pytest.mark.xdist_group("killed-reviews")
-_HOUSES = itertools.count()
-# Each life takes some seconds to begin, and takes up what its last one had on lease five seconds after that.
+_SYSTEMS = itertools.count()
+# Each life takes some seconds to begin, and more on a busy machine.
 _ALL_HAVE_DIED_SECONDS = 150.0
 
 
-@dataclass(kw_only=True)
-class Mortal:
-    """A house whose clock can be moved, and whose processes die where they are told to."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Office(Mortal):
+    """A system whose clock can be moved, and whose processes die where they are told to."""
 
-    running: Running
-    system: System
     clock: Clock
-    inside: Inside
     calls: list[Call] = field(default_factory=list)
 
     @contextmanager
@@ -93,7 +89,7 @@ class Mortal:
         """Move the clock on and run it, again and again until somebody answers that it ran."""
         self.clock.now += timedelta(**by)
         now = self.clock.now.isoformat()
-        eventually(lambda: self.clock.run("--now", now, "--confirm", "manager-1").exit_code == 0, within_seconds=60)
+        eventually(lambda: self.clock.run("--now", now, "--confirm", "manager-1").exit_code == 0)
 
     def a_family(self, *, by_email: bool = False) -> str:
         system = self.system
@@ -135,47 +131,41 @@ class Mortal:
 
 
 @pytest.fixture(scope="module")
-def mortal(stack: Stack, worker_id: str) -> Iterator[Mortal]:
+def office(stack: Stack, worker_id: str) -> Iterator[Office]:
     # Both groups may come to one process, and the second must not find the first one's clock.
-    provided = stack.provision(f"mort{worker_id}{next(_HOUSES)}")
-    settings = {"FMN_TIME_TRAVEL": "on", "FMN_CLOCK_MAX": "100"}
-    running = Running(stack, provided, stack.places.root / f"inside-{provided.prefix}", settings=settings)
-    try:
-        running.start()
-        system = System(stack, provided)
-        with an_inside(system) as inside:
-            yield Mortal(running=running, system=system, clock=Clock(system=system), inside=inside)
-    finally:
-        running.stop()
+    names = f"mort{worker_id}{next(_SYSTEMS)}"
+    with a_mortal_system(stack, names, FMN_TIME_TRAVEL="on", FMN_CLOCK_MAX="100") as mortal:
+        system = mortal.system
+        yield Office(running=mortal.running, system=system, inside=mortal.inside, clock=Clock(system=system))
 
 
 @pytest.mark.parametrize("channel", [pytest.param("letter", marks=_BY_POST), pytest.param("email", marks=_OTHERS)])
-def test_p22_a_review_that_nobody_answers_ends_alike_whoever_dies_on_the_way(mortal: Mortal, channel: str) -> None:
+def test_p22_a_review_that_nobody_answers_ends_alike_whoever_dies_on_the_way(office: Office, channel: str) -> None:
     deaths = _A_LETTER if channel == "letter" else _AN_EMAIL
-    case_id = mortal.a_family(by_email=channel == "email")
+    case_id = office.a_family(by_email=channel == "email")
     # Given that every process dies at every step of writing to them
-    with mortal.dying(deaths):
-        mortal.ahead(days=366)
-        mortal.eventually_in_review(case_id, "handed_at")
-    assert mortal.sent(case_id) == {"opening": 1, "review": 1}
+    with office.dying(deaths):
+        office.ahead(days=366)
+        office.eventually_in_review(case_id, "handed_at")
+    assert office.sent(case_id) == {"opening": 1, "review": 1}
     # And of reminding them
-    with mortal.dying(deaths):
-        mortal.ahead(days=14)
-        mortal.eventually_in_review(case_id, "reminder_handed_at")
-    assert mortal.sent(case_id) == {"opening": 1, "review": 1, "review_reminder": 1}
+    with office.dying(deaths):
+        office.ahead(days=14)
+        office.eventually_in_review(case_id, "reminder_handed_at")
+    assert office.sent(case_id) == {"opening": 1, "review": 1, "review_reminder": 1}
     # And when their time is over
-    with mortal.dying(_THE_END if channel == "letter" else {"consent-worker": ("frozen-not-committed",)}):
-        mortal.ahead(days=15)
-        mortal.eventually_in_review(case_id, "request_id")
+    with office.dying(_THE_END if channel == "letter" else {"consent-worker": ("frozen-not-committed",)}):
+        office.ahead(days=15)
+        office.eventually_in_review(case_id, "request_id")
     # Then it is as it would have been
-    eventually(lambda: {mortal.inside.gate(service, case_id) for service in SERVICES} == {"frozen"})
-    (request,) = mortal.inside.rows("consent", "requests", case_id=case_id)
-    review = mortal.review(case_id)
+    eventually(lambda: {office.inside.gate(service, case_id) for service in SERVICES} == {"frozen"})
+    (request,) = office.inside.rows("consent", "requests", case_id=case_id)
+    review = office.review(case_id)
     assert (review["state"], review["round"], review["request_id"]) == ("silent", 1, request["_id"])
-    assert mortal.system.waits_on(request["_id"]) == ["confirmation"]
-    assert mortal.sent(case_id) == {"opening": 1, "review": 1, "review_reminder": 1}
-    assert mortal.made(case_id) == {(name, "delivered"): 1 for name in ("opening", "review", "review_reminder")}
-    assert (mortal.tasks(case_id), mortal.put_aside()) == ([], [])
+    assert office.system.waits_on(request["_id"]) == ["confirmation"]
+    assert office.sent(case_id) == {"opening": 1, "review": 1, "review_reminder": 1}
+    assert office.made(case_id) == {(name, "delivered"): 1 for name in ("opening", "review", "review_reminder")}
+    assert (office.tasks(case_id), office.put_aside()) == ([], [])
 
 
 @_OTHERS
@@ -183,29 +173,29 @@ def test_p22_a_review_that_nobody_answers_ends_alike_whoever_dies_on_the_way(mor
     ("channel", "step", "gone"), [("letter", "sending-not-handed-over", 0), ("email", "mailed-not-said", 1)]
 )
 def test_p21_where_nobody_can_say_whether_it_went_a_person_calls_and_it_isn_t_sent_again(
-    mortal: Mortal, channel: str, step: str, gone: int
+    office: Office, channel: str, step: str, gone: int
 ) -> None:
-    case_id = mortal.a_family(by_email=channel == "email")
+    case_id = office.a_family(by_email=channel == "email")
     # Given that whoever hands it over dies just before, or just after
-    with mortal.dying({"notifier-worker": (step,)}):
-        mortal.ahead(days=366)
-    eventually(lambda: mortal.tasks(case_id) == ["call"], within_seconds=60)
+    with office.dying({"notifier-worker": (step,)}):
+        office.ahead(days=366)
+    eventually(lambda: office.tasks(case_id) == ["call"])
     # Then it is not sent again by guess, and silence doesn't count however long it is
-    mortal.ahead(days=60)
-    assert mortal.sent(case_id)["review"] == gone
-    assert mortal.made(case_id)[("review", "needs_attention")] == 1
-    assert mortal.review(case_id)["state"] == "asked"
-    assert {mortal.inside.gate(service, case_id) for service in SERVICES} == {"open"}
+    office.ahead(days=60)
+    assert office.sent(case_id)["review"] == gone
+    assert office.made(case_id)[("review", "needs_attention")] == 1
+    assert office.review(case_id)["state"] == "asked"
+    assert {office.inside.gate(service, case_id) for service in SERVICES} == {"open"}
 
 
 @_OTHERS
 @pytest.mark.parametrize("decision", ["forget", "renew"])
-def test_p22_an_answer_counts_once_whoever_dies_on_the_way(mortal: Mortal, decision: str) -> None:
-    case_id = mortal.a_family()
-    mortal.ahead(days=366)
-    mortal.eventually_in_review(case_id, "handed_at")
-    review = mortal.review(case_id)
-    caseworker = Client(mortal.system, "caseworker", sub="worker-one")
+def test_p22_an_answer_counts_once_whoever_dies_on_the_way(office: Office, decision: str) -> None:
+    case_id = office.a_family()
+    office.ahead(days=366)
+    office.eventually_in_review(case_id, "handed_at")
+    review = office.review(case_id)
+    caseworker = Client(office.system, "caseworker", sub="worker-one")
     deaths: Deaths = {
         "consent-api": (
             "before-transaction", "in-transaction", "answer-not-committed", "after-transaction", "before-audit",
@@ -214,24 +204,24 @@ def test_p22_an_answer_counts_once_whoever_dies_on_the_way(mortal: Mortal, decis
         **{f"{service}-worker": ("in-inbox-transaction", "before-ack") for service in ("case", "document", "notifier")},
     }  # fmt: skip
     # When who takes the answer dies at every step of it, and it is said again until it is heard
-    with mortal.dying(deaths):
+    with office.dying(deaths):
         body = {"decision": decision, "channel": "phone", "by": "Żaneta Okonkwo-Łukasik"}
-        said = caseworker.call(mortal.calls, "POST", f"/reviews/{review['_id']}/answer", json=body).json()
+        said = caseworker.call(office.calls, "POST", f"/reviews/{review['_id']}/answer", json=body).json()
     # Then it was given once
     assert (said["state"], said["decision"]) == ("answered", decision)
-    consents = mortal.inside.rows("consent", "consents", case_id=case_id)
-    reviews = mortal.inside.rows("consent", "reviews", case_id=case_id)
-    requests = mortal.inside.rows("consent", "requests", case_id=case_id)
+    consents = office.inside.rows("consent", "consents", case_id=case_id)
+    reviews = office.inside.rows("consent", "reviews", case_id=case_id)
+    requests = office.inside.rows("consent", "requests", case_id=case_id)
     if decision == "renew":
         assert [row["state"] for row in reviews] == ["answered", "scheduled"]
         assert (len(consents), requests) == (2, [])
         assert reviews[1]["consent_id"] == max(row["_id"] for row in consents)
-        assert {mortal.inside.gate(service, case_id) for service in SERVICES} == {"open"}
+        assert {office.inside.gate(service, case_id) for service in SERVICES} == {"open"}
     else:
         assert [row["state"] for row in reviews] == ["answered"]
         assert [row["_id"] for row in requests] == [said["request_id"]]
-        eventually(lambda: {mortal.inside.gate(service, case_id) for service in SERVICES} == {"frozen"})
+        eventually(lambda: {office.inside.gate(service, case_id) for service in SERVICES} == {"frozen"})
     # And nobody is reminded of anything
-    mortal.ahead(days=29)
-    assert mortal.sent(case_id) == {"opening": 1, "review": 1}
-    assert (mortal.tasks(case_id), mortal.put_aside()) == ([], [])
+    office.ahead(days=29)
+    assert office.sent(case_id) == {"opening": 1, "review": 1}
+    assert (office.tasks(case_id), office.put_aside()) == ([], [])

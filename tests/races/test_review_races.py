@@ -9,9 +9,10 @@ import pytest
 
 from shared.events import Event, EventType, case, notification, write
 from shared.ids import new_id
+from tests.helpers import eventually
 from tests.journeys.clock_rig import Clock
 from tests.races.inside import Inside, Row, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 BY_PHONE = {"channel": "phone", "by": "Żaneta Okonkwo-Łukasik"}
 

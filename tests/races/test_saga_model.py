@@ -1,6 +1,6 @@
 """The saga against a model of it (P24, P29): whatever comes, in whatever order, it closes only with everything gone.
 
-Hypothesis tells stories to the real coordinator (saga_model_house.py) and to a plain reading of DESIGN.md
+Hypothesis tells stories to the real coordinator (saga_model_system.py) and to a plain reading of DESIGN.md
 (saga_model_oracle.py), and after every sentence the two must agree. `FAULTS=full` tells many more and longer ones,
 SAGA_EXAMPLES=n so many from each beginning, SAGA_SEED=n the same ones again.
 """

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -21,14 +19,13 @@ from deploy.local.processes import Process
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from shared.clock import utc_now
-from shared.events import Event, EventType, consent, write
+from shared.events import EventType, consent
 from shared.ids import new_id
-from shared.messaging.bus import Publisher
 from shared.security.authentication import local_token, service_token
 from shared.security.signing import Signer
+from tests.helpers import Speaker, at_end_of_group, eventually, kill
 
 Answer = requests.Response
-PROBLEM = "urn:fmn:problem:"
 
 MOTHER: Mapping[str, Any] = {
     "role": "parent",
@@ -55,8 +52,7 @@ class Rig:
     processes: Mapping[str, Process]
     database: Any
     management: Management
-    publisher: Publisher
-    _seq: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    speaker: Speaker
     _heard: list[dict[str, Any]] = field(default_factory=list)
 
     # Asking
@@ -115,27 +111,18 @@ class Rig:
         """Casework is agreed to, and the case service has heard of it."""
         given = new_id()
         self.say(consent.GIVEN, case_id, consent=given, standing=[{"consent": given, "purpose": "casework", **more}])
-        self.eventually(lambda: self.ask("GET", f"/cases/{case_id}").json()["state"] != "shell")
+        eventually(lambda: self.ask("GET", f"/cases/{case_id}").json()["state"] != "shell")
 
     def say(self, event_type: EventType, case_id: str, **data: Any) -> None:
         """What the consent service's account says of a case."""
-        event = Event(
-            id=new_id(),
-            type=event_type,
-            source="consent",
-            time=utc_now(),
-            seq=next(self._seq),
-            data={"case": case_id, **data},
-        )
-        row = {"_id": event.id, "key": event.routing_key, "body": write(event)}
-        assert self.publisher.publish([row], 10) == {event.id: "ok"}
+        self.speaker.say(event_type, case_id, **data)
 
     def erased(self, case_id: str) -> None:
         """An erasure has begun, and the case service has answered it."""
         request = new_id()
         data = {"request": request, "attempt": 1, "due_at": utc_now().isoformat(), "participants": ["case"]}
         self.say(consent.STARTED, case_id, **data)
-        self.eventually(lambda: bool(self.told("erasure.receipt", case_id)))
+        eventually(lambda: bool(self.told("erasure.receipt", case_id)))
 
     # Then
 
@@ -164,34 +151,26 @@ class Rig:
             for document in self.database[name][collection].find()
         )
 
-    @staticmethod
-    def eventually(holds: Callable[[], bool], within_s: float = 60) -> None:
-        deadline = time.monotonic() + within_s
-        while not holds():
-            assert time.monotonic() < deadline, "it never came to hold"
-            time.sleep(0.05)
 
-
-def refused(answer: Answer, status: int, name: str) -> dict[str, Any]:
-    """The problem, after checking that it is this one, and that it is written as one."""
-    assert (answer.status_code, answer.json().get("type")) == (status, PROBLEM + name), answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    return dict(answer.json())
-
-
-def rig_on(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    """The one rig of this test process, for a fixture of the session; its services stop with the stack."""
+def rig_on(stack: Stack, worker_id: str) -> Rig:
+    """The one rig of this test process; its services end with the group of tests that shares them."""
     if id(stack) not in _RIGS:
         provided = stack.provision(f"case{worker_id}")
-        _RIGS[id(stack)] = Rig(
+        rig = _RIGS[id(stack)] = Rig(
             provided=provided,
             processes=stack.start_services(provided, only=["case"]),
             database=mongo.admin_client(stack.places, stack.ports),
             management=Management.of(stack.places, stack.ports),
-            publisher=Publisher((provided.secrets["consent"] / "amqp-url").read_text().strip(), "test"),
+            speaker=Speaker(provided),
         )
-    yield _RIGS[id(stack)]
-    _RIGS[id(stack)].publisher.stop()
+
+        def end() -> None:
+            del _RIGS[id(stack)]
+            rig.speaker.stop()
+            kill(rig.processes.values())
+
+        at_end_of_group(end)
+    return _RIGS[id(stack)]
 
 
 def logs_of(rig: Rig) -> str:

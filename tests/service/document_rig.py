@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import itertools
 import json
 import os
 import socket
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -26,34 +24,40 @@ from deploy.local.stack import Stack
 from services.document.context import Context
 from services.document.main import service
 from shared.clock import utc_now
-from shared.events import Event, EventType, consent, write
+from shared.events import EventType, consent
 from shared.ids import new_id
-from shared.messaging.bus import Publisher
 from shared.security.authentication import local_token
 from shared.security.signing import Signer
 from shared.service.service import Opened
 from tests import samples
+from tests.helpers import Speaker, at_end_of_group, eventually, kill
 
 Answer = requests.Response
-PROBLEM = "urn:fmn:problem:"
 LIMIT = 24 * 1024 * 1024  # bytes of one file, so that a file over it is quickly sent
 _BOUNDARY = "a-boundary-of-tests"
 _RIGS: dict[int, Rig] = {}
 
 
 def rig_on(stack: Stack, worker_id: str) -> Rig:
-    """The one rig of this test process; its services stop with the stack."""
+    """The one rig of this test process; its services end with the group of tests that shares them."""
     if id(stack) not in _RIGS:
         provided = stack.provision(f"doc{worker_id}")
         env = {"FMN_UPLOAD_LIMIT_BYTES": str(LIMIT)}
         processes = stack.start_services(provided, ["document", "case-api", "consent-api"], env)
-        _RIGS[id(stack)] = Rig(
+        rig = _RIGS[id(stack)] = Rig(
             stack=stack,
             provided=provided,
             processes=processes,
             management=Management.of(stack.places, stack.ports),
-            publisher=Publisher((provided.secrets["consent"] / "amqp-url").read_text().strip(), "test"),
+            speaker=Speaker(provided),
         )
+
+        def end() -> None:
+            del _RIGS[id(stack)]
+            rig.speaker.stop()
+            kill(rig.processes.values())
+
+        at_end_of_group(end)
     return _RIGS[id(stack)]
 
 
@@ -67,19 +71,13 @@ def form(*parts: tuple[str, str | bytes]) -> bytes:
     return body + f"--{_BOUNDARY}--\r\n".encode()
 
 
-def problem(answer: Answer) -> tuple[int, str]:
-    assert answer.headers["Content-Type"] == "application/problem+json", answer.text
-    return answer.status_code, str(answer.json()["type"]).removeprefix(PROBLEM)
-
-
 @dataclass(kw_only=True)
 class Rig:
     stack: Stack
     provided: Provision
     processes: Mapping[str, Process]
     management: Management
-    publisher: Publisher
-    _seq: Iterator[int] = field(default_factory=lambda: itertools.count(1000))
+    speaker: Speaker
     _heard: list[dict[str, Any]] = field(default_factory=list)
 
     # Asking
@@ -157,7 +155,7 @@ class Rig:
         standing = [{"consent": new_id(), "purpose": "casework"}] if given else []
         self.say(consent.GIVEN if given else consent.WITHDRAWN, case_id, consent=new_id(), standing=standing)
         stands = {"standing.purpose": "casework"} if given else {"standing": []}
-        self.eventually(lambda: self.row("projections", _id=case_id, **stands))
+        eventually(lambda: self.row("projections", _id=case_id, **stands))
 
     def an_organisation(self) -> str:
         body = {"name": "Marlow Vale Council", "kind": "local_authority"}
@@ -197,20 +195,11 @@ class Rig:
 
     def say(self, event_type: EventType, case_id: str, **data: Any) -> None:
         """What the consent service's account says of a case."""
-        event = Event(
-            id=new_id(),
-            type=event_type,
-            source="consent",
-            time=utc_now(),
-            seq=next(self._seq),
-            data={"case": case_id, **data},
-        )
-        row = {"_id": event.id, "key": event.routing_key, "body": write(event)}
-        assert self.publisher.publish([row], 10) == {event.id: "ok"}
+        self.speaker.say(event_type, case_id, **data)
 
     def freeze(self, case_id: str) -> None:
         self.say(consent.FROZEN, case_id)
-        self.eventually(lambda: self.row("gates", _id=case_id, state="frozen"))
+        eventually(lambda: self.row("gates", _id=case_id, state="frozen"))
 
     def begin_erasure(self, case_id: str, request: str | None = None, attempt: int = 1) -> str:
         """`erasure.started` is out."""
@@ -223,7 +212,7 @@ class Rig:
     def erase(self, case_id: str) -> dict[str, Any]:
         """Erase the case here, and the first receipt's claims."""
         request = self.begin_erasure(case_id)
-        self.eventually(lambda: self.receipts(request))
+        eventually(lambda: self.receipts(request))
         return self.receipts(request)[0]
 
     def receipts(self, request: str) -> list[dict[str, Any]]:
@@ -239,13 +228,6 @@ class Rig:
             for event in mine
             if event["type"].startswith("erasure.receipt.")
         ]
-
-    def eventually(self, check: Callable[[], Any], *, within_seconds: float = 60.0) -> Any:
-        deadline = time.monotonic() + within_seconds
-        while not (found := check()):
-            assert time.monotonic() < deadline, f"not within {within_seconds} s"
-            time.sleep(0.05)
-        return found
 
     # Inside
 

@@ -230,14 +230,6 @@ def through(url: str, wire: Wire) -> str:
     return url.replace(f":{port_of(url)}/", f":{wire.port}/")
 
 
-def until(happened: Callable[[], object], within: float = 60.0) -> None:
-    """Wait for something; an AssertionError when it doesn't happen."""
-    deadline = time.monotonic() + within
-    while not happened():
-        assert time.monotonic() < deadline, "it didn't happen in time"
-        time.sleep(0.05)
-
-
 def start_worker(config: Config, service: str, what: str, folder: Path) -> subprocess.Popen[bytes]:
     """The worker of a service as a process; `ready-<service>` in the folder is touched when it consumes."""
     file = folder / f"config-{secrets.token_hex(4)}.json"

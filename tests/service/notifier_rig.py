@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import email
-import itertools
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.message import EmailMessage
 from email.policy import default
 from pathlib import Path
@@ -22,11 +21,9 @@ from deploy.local.machine import free_port
 from deploy.local.processes import Process
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
-from shared.clock import utc_now
-from shared.events import Event, EventType, write
-from shared.ids import new_id
-from shared.messaging.bus import Publisher
-from tests.system import System, eventually
+from shared.events import EventType
+from tests.helpers import Speaker, at_end_of_group, eventually, kill
+from tests.system import System
 
 REFUSES, HANGS = "refuses", "hangs"
 
@@ -80,8 +77,7 @@ class Rig:
     database: Any
     vault: Any
     processes: Mapping[str, Process]
-    publisher: Publisher
-    _seq: Iterator[int] = field(default_factory=lambda: itertools.count(100_000))
+    speaker: Speaker
 
     # Given
 
@@ -100,10 +96,7 @@ class Rig:
 
     def say(self, event_type: EventType, case_id: str, **data: Any) -> None:
         """What the consent service's account says of a case."""
-        data = {"case": case_id, **data}
-        event = Event(id=new_id(), type=event_type, source="consent", time=utc_now(), seq=next(self._seq), data=data)
-        row = {"_id": event.id, "key": event.routing_key, "body": write(event)}
-        assert self.publisher.publish([row], 10) == {event.id: "ok"}
+        self.speaker.say(event_type, case_id, **data)
 
     # Then
 
@@ -117,7 +110,7 @@ class Rig:
             found = self.notifications(case_id)
             return found if len(found) == count and found[-1]["status"] == status else []
 
-        return eventually(check, within_seconds=40)
+        return eventually(check)
 
     def printed(self, id: str) -> bool:
         return (self.system.provided.post / f"{id}.pdf").is_file()
@@ -144,7 +137,7 @@ _RIGS: dict[str, Rig] = {}
 
 
 def notifier_rig(stack: Stack, worker_id: str) -> Rig:
-    """One for each process of a test run; its services end with the run's stack."""
+    """One for each process of a test run; its services end with the group of tests that shares them."""
     if worker_id not in _RIGS:
         relay = Relay()
         relay.start()
@@ -152,13 +145,20 @@ def notifier_rig(stack: Stack, worker_id: str) -> Rig:
         mail = {"FMN_SMTP_URL": f"smtp://127.0.0.1:{relay.port}"}
         processes = stack.start_services(provided, extra_env=mail)
         client = mongo.admin_client(stack.places, stack.ports)
-        amqp_url = (provided.secrets["consent"] / "amqp-url").read_text().strip()
-        _RIGS[worker_id] = Rig(
+        rig = _RIGS[worker_id] = Rig(
             system=System(stack, provided),
             relay=relay,
             database=client[f"{provided.prefix}_notifier"],
             vault=client[f"{provided.prefix}_notifier_vault"],
             processes=processes,
-            publisher=Publisher(amqp_url, "a test"),
+            speaker=Speaker(provided),
         )
+
+        def end() -> None:
+            del _RIGS[worker_id]
+            rig.speaker.stop()
+            kill(rig.processes.values())
+            rig.relay.stop()
+
+        at_end_of_group(end)
     return _RIGS[worker_id]

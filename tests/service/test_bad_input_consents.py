@@ -13,9 +13,10 @@ import requests
 from deploy.local.stack import Stack
 from shared.events import SERVICES
 from shared.ids import new_id
+from tests.helpers import eventually, refused
 from tests.journeys.clock_rig import Clock, a_clock
 from tests.races.inside import Inside, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 # What any request may leave: that it was asked, the key that it claimed for a moment, and times of machinery.
 _ALWAYS_WRITTEN = {"audit", "idempotency", "steps", "outbox", "inbox", "deferred", "trying"}
@@ -29,26 +30,31 @@ def inside(system: System) -> Iterator[Inside]:
         yield found
 
 
-def everything(inside: Inside, case_id: str) -> dict[str, Any]:
-    """Every row about the case in every service's databases, the gates' counts of writes too."""
-    kept: dict[str, Any] = {}
+def everything(inside: Inside, case_id: str) -> dict[str, list[str]]:
+    """Every row about the case in every service's databases, the gates' counts of writes too; one query a database."""
+    kept: dict[str, list[str]] = {}
+    about = {"$match": {"$or": [{"case_id": case_id}, {"_id": case_id}]}}
     for service in SERVICES:
         for database in (f"{inside.names}_{service}", f"{inside.names}_{service}_vault"):
-            for name in inside.mongo[database].list_collection_names():
-                if name not in _ALWAYS_WRITTEN:
-                    rows = inside.mongo[database][name].find({"$or": [{"case_id": case_id}, {"_id": case_id}]})
-                    kept[f"{database}.{name}"] = sorted(map(repr, rows))
+            found = set(inside.mongo[database].list_collection_names()) - _ALWAYS_WRITTEN
+            if not found:
+                continue
+            rows_of = {name: [about, {"$set": {"of_collection": name}}] for name in sorted(found)}
+            first = min(found)
+            others = [{"$unionWith": {"coll": n, "pipeline": p}} for n, p in rows_of.items() if n != first]
+            rows = inside.mongo[database][first].aggregate([*rows_of[first], *others])
+            kept[database] = sorted(map(repr, rows))
     return kept
 
 
-def at_rest(inside: Inside, case_id: str) -> dict[str, Any]:
+def at_rest(inside: Inside, case_id: str) -> dict[str, list[str]]:
     """As `everything`, once nothing is on its way about the case any more."""
 
     def quiet() -> bool:
         waiting = ("outbox", "steps", "deferred")
         return not any(inside.rows(service, name, case_id=case_id) for service in SERVICES for name in waiting)
 
-    def still() -> dict[str, Any]:
+    def still() -> dict[str, list[str]]:
         before = everything(inside, case_id)
         return before if quiet() and everything(inside, case_id) == before else {}
 
@@ -60,12 +66,6 @@ def nothing_changes(inside: Inside, case_id: str) -> Iterator[None]:
     before = at_rest(inside, case_id)
     yield
     assert at_rest(inside, case_id) == before
-
-
-def refused(answer: requests.Response, status: int, name: str) -> None:
-    assert answer.headers["Content-Type"] == "application/problem+json", answer.text
-    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:fmn:problem:{name}"), answer.text
-    assert set(answer.json()) <= {"type", "title", "status", "detail", "errors"}
 
 
 def said(system: System, case_id: str, **more: Any) -> dict[str, Any]:
@@ -214,7 +214,7 @@ def test_a_safe_contact_record_that_leaves_no_way_to_the_only_person(system: Sys
 
 # The clock
 
-_ITS_HOUSE = pytest.mark.xdist_group("clock-bad")
+_ON_ITS_OWN_CLOCK = pytest.mark.xdist_group("clock-bad")
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +231,7 @@ def _clock(inside: Inside) -> tuple[Any, ...]:
     return last and last["at"], reviews, inside.rows("consent", "requests"), inside.rows("notifier", "notifications")
 
 
-@_ITS_HOUSE
+@_ON_ITS_OWN_CLOCK
 @pytest.mark.parametrize("by", [{"minutes": -90}, {"days": -1}, {"days": 11}, {"days": 3653}, {"days": 36_530}])
 def test_a_clock_set_back_or_far_ahead_stops_and_asks_for_a_name(travelling: Clock, by: dict[str, float]) -> None:
     with an_inside(travelling.system) as inside:
@@ -245,7 +245,7 @@ def test_a_clock_set_back_or_far_ahead_stops_and_asks_for_a_name(travelling: Clo
         assert _clock(inside) == before
 
 
-@_ITS_HOUSE
+@_ON_ITS_OWN_CLOCK
 @pytest.mark.parametrize("far", _FAR)
 def test_a_clock_at_the_edge_of_the_calendar_is_refused_in_a_sentence(travelling: Clock, far: str) -> None:
     with an_inside(travelling.system) as inside:

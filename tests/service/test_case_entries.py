@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -11,14 +10,15 @@ import pytest
 from deploy.local.stack import Stack
 from shared.clock import utc_now
 from shared.ids import new_id
-from tests.service.case_rig import Answer, Rig, refused, rig_on
+from tests.helpers import eventually, refused
+from tests.service.case_rig import Answer, Rig, rig_on
 
 pytestmark = pytest.mark.xdist_group("case")
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 def an_entry(rig: Rig, case_id: str, *, role: str = "caseworker", **more: Any) -> Answer:
@@ -143,7 +143,7 @@ def test_p9_a_case_closes_only_with_an_outcome(rig: Rig) -> None:
 
     assert (closed.status_code, closed.json()["state"]) == (200, "closed")
     assert closed.headers["ETag"] == rig.ask("GET", f"/cases/{case_id}").headers["ETag"]
-    rig.eventually(lambda: [said["state"] for said in rig.told("case.state", case_id)] == ["open", "closed"])
+    eventually(lambda: [said["state"] for said in rig.told("case.state", case_id)] == ["open", "closed"])
 
 
 def test_reopening_is_a_managers(rig: Rig) -> None:

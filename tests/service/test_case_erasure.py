@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import jwt
 import pytest
@@ -11,19 +10,20 @@ import pytest
 from deploy.local.stack import Stack
 from shared.events import consent
 from shared.ids import new_id
-from tests.service.case_rig import MOTHER, Rig, refused, rig_on
+from tests.helpers import eventually, refused
+from tests.service.case_rig import MOTHER, Rig, rig_on
 
 pytestmark = pytest.mark.xdist_group("case")
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 def freeze(rig: Rig, case_id: str) -> None:
     rig.say(consent.FROZEN, case_id)
-    rig.eventually(lambda: bool(rig.ask("GET", f"/cases/{case_id}").json()["frozen"]))
+    eventually(lambda: bool(rig.ask("GET", f"/cases/{case_id}").json()["frozen"]))
 
 
 def test_p24_a_frozen_case_is_read_and_not_changed(rig: Rig) -> None:
@@ -48,7 +48,7 @@ def test_p24_a_frozen_case_is_read_and_not_changed(rig: Rig) -> None:
     assert case_id in [one["case_id"] for one in found]
 
     rig.say(consent.RELEASED, case_id)
-    rig.eventually(lambda: rig.ask("POST", f"/cases/{case_id}/people", MOTHER).status_code == 201)
+    eventually(lambda: rig.ask("POST", f"/cases/{case_id}/people", MOTHER).status_code == 201)
 
 
 def test_p24_a_withdrawal_is_heard_while_frozen(rig: Rig) -> None:
@@ -58,7 +58,7 @@ def test_p24_a_withdrawal_is_heard_while_frozen(rig: Rig) -> None:
     rig.say(consent.WITHDRAWN, case_id, consent=new_id(), standing=[])
     rig.say(consent.RELEASED, case_id)
 
-    rig.eventually(lambda: not rig.ask("GET", f"/cases/{case_id}").json()["frozen"])
+    eventually(lambda: not rig.ask("GET", f"/cases/{case_id}").json()["frozen"])
     refused(rig.ask("POST", f"/cases/{case_id}/people", MOTHER), 409, "consent-required")
 
 
@@ -121,9 +121,9 @@ def test_p24_writers_in_flight_lose_against_an_erasure(rig: Rig) -> None:
     writers = [threading.Thread(target=write) for _ in range(4)]
     for writer in writers:
         writer.start()
-    rig.eventually(lambda: 201 in statuses)
+    eventually(lambda: 201 in statuses)
     rig.erased(case_id)
-    rig.eventually(lambda: 410 in statuses)
+    eventually(lambda: 410 in statuses)
     stopping.set()
     for writer in writers:
         writer.join()

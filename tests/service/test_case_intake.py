@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,14 +10,15 @@ import pytest
 from deploy.local.stack import Stack
 from shared.events import consent
 from shared.ids import new_id
-from tests.service.case_rig import MOTHER, Answer, Rig, refused, rig_on
+from tests.helpers import eventually, refused
+from tests.service.case_rig import MOTHER, Answer, Rig, rig_on
 
 pytestmark = pytest.mark.xdist_group("case")
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 def coming(**more: Any) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def test_a_newer_no_counts_more_than_the_yes_it_came_with(rig: Rig) -> None:
     expect(rig, case_id, said)
     rig.consent_given(case_id)
     rig.say(consent.WITHDRAWN, case_id, consent=new_id(), standing=[])
-    rig.eventually(lambda: rig.rows("projections", case_id)[0]["standing"] == [])
+    eventually(lambda: rig.rows("projections", case_id)[0]["standing"] == [])
     refused(take(rig, case_id, said, seq=0), 409, "consent-required")
     # Nor is anybody taken in on a consent to anything else, or that is over
     other, who = new_id(), coming()
@@ -115,10 +115,10 @@ def test_a_frozen_case_takes_nobody_in_until_it_is_released_and_an_erased_one_ne
     case_id, said = new_id(), coming()
     expect(rig, case_id, said)
     rig.say(consent.FROZEN, case_id)
-    rig.eventually(lambda: shown(rig, case_id)["frozen"])
+    eventually(lambda: shown(rig, case_id)["frozen"])
     refused(take(rig, case_id, said), 423, "frozen")
     rig.say(consent.RELEASED, case_id)
-    rig.eventually(lambda: not shown(rig, case_id)["frozen"])
+    eventually(lambda: not shown(rig, case_id)["frozen"])
     assert take(rig, case_id, said).status_code == 204
     rig.erased(case_id)
     refused(take(rig, case_id, said), 410, "erased")
@@ -131,7 +131,7 @@ def test_a_shell_that_has_ended_waits_for_nobody_any_more(rig: Rig) -> None:
     assert ask(rig, f"/cases/{case_id}/ending", {}).status_code == 204
     refused(take(rig, case_id, said), 410, "erased")
     refused(ask(rig, f"/cases/{case_id}/intake/shell", {**said, "channel": "phone"}), 410, "erased")
-    rig.eventually(lambda: rig.rows("intakes", case_id) == [])
+    eventually(lambda: rig.rows("intakes", case_id) == [])
 
 
 def test_only_a_shell_of_an_intake_waits_for_one(rig: Rig) -> None:

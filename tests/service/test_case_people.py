@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import pytest
 
 from deploy.local.stack import Stack
-from tests.service.case_rig import MOTHER, Rig, logs_of, refused, rig_on
+from tests.helpers import eventually, refused
+from tests.service.case_rig import MOTHER, Rig, logs_of, rig_on
 
 pytestmark = pytest.mark.xdist_group("case")
 
@@ -18,9 +18,9 @@ CHILD = {"role": "child", "given_name": "Ásgeir Þór", "family_name": "Łukasi
 TODAY = date.today()  # noqa: DTZ011 - a day is as near as these tests look
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 def test_p10_a_person_is_kept_as_given_and_sealed(rig: Rig) -> None:
@@ -70,7 +70,7 @@ def test_others_hear_of_people_by_id_in_the_order_they_were_added(rig: Rig) -> N
     a_child = {"person": child, "role": "child", "post": False, "email": False, "unreachable": False}
     without = a_mother | {"email": False}
     expected = [[a_mother], [a_mother, a_child], [without, a_child], [without]]
-    rig.eventually(lambda: [said["people"] for said in rig.told("case.people", case_id)] == expected)
+    eventually(lambda: [said["people"] for said in rig.told("case.people", case_id)] == expected)
     assert [person["id"] for person in rig.ask("GET", f"/cases/{case_id}/people").json()["items"]] == [mother]
 
 

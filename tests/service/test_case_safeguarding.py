@@ -16,9 +16,9 @@ from services.case.main import service
 from services.case.model.safeguarding import ALERT_WITHIN, key_of
 from shared.clock import utc_now
 from shared.ids import new_id
-from tests.journeys.test_p13_contacts import problem
+from tests.helpers import eventually, problem
 from tests.races.inside import Inside, an_inside
-from tests.system import Caller, System, eventually
+from tests.system import Caller, System
 
 WORRY = {"recipient": "the police", "what": "an address", "basis": "safeguarding", "reason": "a threat was made"}
 REVIEW = {"outcome": "justified", "words": "they had to know"}

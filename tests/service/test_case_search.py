@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from deploy.local.stack import Stack
-from tests.service.case_rig import MOTHER, Rig, refused, rig_on
+from tests.helpers import refused
+from tests.service.case_rig import MOTHER, Rig, rig_on
 
 pytestmark = pytest.mark.xdist_group("case")
 
@@ -24,9 +24,9 @@ AUNT = {
 }
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 @pytest.fixture(scope="module")

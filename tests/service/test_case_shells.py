@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,14 +13,15 @@ from services.case.model.references import ALPHABET
 from shared.clock import utc_now
 from shared.events import consent
 from shared.ids import new_id
-from tests.service.case_rig import MOTHER, Rig, refused, rig_on
+from tests.helpers import eventually, refused
+from tests.service.case_rig import MOTHER, Rig, rig_on
 
 pytestmark = pytest.mark.xdist_group("case")
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 def test_a_shell_is_a_reference_and_nothing_else(rig: Rig) -> None:
@@ -36,7 +36,7 @@ def test_a_shell_is_a_reference_and_nothing_else(rig: Rig) -> None:
     life = datetime.fromisoformat(shell["expires_at"]) - utc_now()
     assert timedelta(days=6, hours=23) < life < timedelta(days=7)
     created = {"case": shell["id"], "state": "shell", "expires_at": shell["expires_at"]}
-    rig.eventually(lambda: bool(rig.told("case.created", shell["id"])))
+    eventually(lambda: bool(rig.told("case.created", shell["id"])))
     (told,) = rig.told("case.created", shell["id"])
     assert told | {"expires_at": ""} == created | {"expires_at": ""}
 
@@ -91,7 +91,7 @@ def test_p4_what_was_refused_before_consent_is_taken_after_it(rig: Rig) -> None:
     rig.consent_given(case_id)
 
     assert rig.ask("POST", f"/cases/{case_id}/people", MOTHER, key="again").status_code == 201
-    rig.eventually(lambda: rig.told("case.state", case_id) == [{"case": case_id, "state": "open"}])
+    eventually(lambda: rig.told("case.state", case_id) == [{"case": case_id, "state": "open"}])
     case = rig.ask("GET", f"/cases/{case_id}").json()
     assert (case["state"], case["expires_at"]) == ("open", None)
 
@@ -103,7 +103,7 @@ def test_p4_after_a_withdrawal_the_file_takes_nothing_new(rig: Rig) -> None:
     rig.say(consent.WITHDRAWN, case_id, consent=new_id(), standing=[])
 
     path = f"/cases/{case_id}/entries"
-    rig.eventually(lambda: rig.ask("POST", path, {"kind": "note", "text": "x"}).status_code == 409)
+    eventually(lambda: rig.ask("POST", path, {"kind": "note", "text": "x"}).status_code == 409)
     refused(rig.ask("POST", path, {"kind": "note", "text": "x"}), 409, "consent-required")
     refused(rig.ask("POST", f"/cases/{case_id}/people", MOTHER), 409, "consent-required")
     change = rig.ask("PATCH", f"/cases/{case_id}/people/{person}", {"phone": None}, match="*")
@@ -119,8 +119,8 @@ def test_p4_consent_to_something_else_opens_nothing(rig: Rig) -> None:
     over = (utc_now() - timedelta(seconds=1)).isoformat()
     rig.say(consent.GIVEN, case_id, consent=given, standing=[{"consent": given, "purpose": "casework", "until": over}])
 
-    rig.eventually(lambda: bool(rig.rows("projections", case_id)))
-    rig.eventually(lambda: rig.rows("projections", case_id)[0]["version"] == 2)
+    eventually(lambda: bool(rig.rows("projections", case_id)))
+    eventually(lambda: rig.rows("projections", case_id)[0]["version"] == 2)
     assert rig.ask("GET", f"/cases/{case_id}").json()["state"] == "shell"
     refused(rig.ask("POST", f"/cases/{case_id}/people", MOTHER), 409, "consent-required")
 
@@ -139,23 +139,21 @@ def test_p8_a_declined_shell_leaves_no_more_than_an_expired_one(rig: Rig) -> Non
     assert rig.ask("POST", ending, role="service:consent").status_code == 204
     rig.processes["case-worker"].restart()
 
-    rig.eventually(lambda: cases.count_documents({"_id": {"$in": [declined["id"], expired["id"]]}}) == 0)
+    eventually(lambda: cases.count_documents({"_id": {"$in": [declined["id"], expired["id"]]}}) == 0)
     vault, gates, audit = (
         rig.database[f"{rig.provided.prefix}_case_vault"]["keys"],
         rig.database[f"{rig.provided.prefix}_case"]["gates"],
         rig.database[f"{rig.provided.prefix}_case"]["audit"],
     )
     for shell in (declined, expired):
-        rig.eventually(lambda shell=shell: vault.count_documents({"keyAltNames": shell["id"]}) == 0)  # type: ignore[misc]
-        rig.eventually(lambda shell=shell: rig.told("case.ended", shell["id"]) == [{"case": shell["id"]}])  # type: ignore[misc]
+        eventually(lambda shell=shell: vault.count_documents({"keyAltNames": shell["id"]}) == 0)  # type: ignore[misc]
+        eventually(lambda shell=shell: rig.told("case.ended", shell["id"]) == [{"case": shell["id"]}])  # type: ignore[misc]
         refused(rig.ask("GET", f"/cases/{shell['id']}"), 410, "erased")
         assert shell["reference"].encode() not in rig.everything_stored()
     # What is left of each is the same tombstone, once each has also heard of its own end. A message that came twice,
     # as one does where a worker was restarted, counts another write at whosever gate it was.
     left = {"_id": 0, "state": 1, "seq": 1}
-    rig.eventually(
-        lambda: gates.find_one({"_id": declined["id"]}, left) == gates.find_one({"_id": expired["id"]}, left)
-    )
+    eventually(lambda: gates.find_one({"_id": declined["id"]}, left) == gates.find_one({"_id": expired["id"]}, left))
     assert gates.find_one({"_id": declined["id"]}, left)["state"] == "closed"
     actions = {
         shell["id"]: {row["action"] for row in audit.find({"case_id": shell["id"]})} for shell in (declined, expired)

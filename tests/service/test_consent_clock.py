@@ -11,8 +11,9 @@ from services.consent.actions.clock import run_clock
 from services.consent.main import stores
 from services.consent.model.reviews import Windows
 from tests.faults.stream import a_kit
+from tests.helpers import eventually
 from tests.races.inside import Inside, Row, an_inside
-from tests.system import System, eventually
+from tests.system import System
 
 # What is looked for, by the store, and the index that is for it.
 _BY_INDEX = {"reviews": "next_at", "expiries": "on", "rights": "next_on"}

@@ -7,12 +7,9 @@ import io
 import pikepdf
 import pytest
 
+from tests.helpers import refused
 from tests.system import System
 from tests.unit.test_letters import words_of
-
-
-def refused(answer: object, status: int, name: str) -> None:
-    assert (answer.status_code, answer.json()["type"]) == (status, f"urn:fmn:problem:{name}")  # type: ignore[attr-defined]
 
 
 def test_it_is_a_pdf_of_the_statement_in_force_and_needs_no_case(system: System) -> None:
@@ -37,11 +34,6 @@ def test_who_sees_nothing_personal_prints_none(system: System) -> None:
 
 
 def test_without_the_words_in_force_there_is_no_pack(system: System) -> None:
-    away = system.process("consent-api")
-    away.stop()
-    try:
+    with system.away("consent-api"):
         refused(system.caseworker.get("/consent-pack"), 503, "unavailable")
-    finally:
-        away.start()
-        away.wait_ready()
     assert system.caseworker.get("/consent-pack").status_code == 200

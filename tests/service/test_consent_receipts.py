@@ -20,9 +20,10 @@ from shared.ids import new_id
 from shared.messaging.deliveries import Delivery
 from shared.messaging.inbox import Inbox
 from shared.security.signing import PublicKeys, Signer, make_key
-from shared.service.service import service as wiring
-from tests.races.inside import Inside, an_inside, soon
-from tests.system import System, eventually
+from shared.service import service as wiring
+from tests.helpers import eventually, soon
+from tests.races.inside import Inside, an_inside
+from tests.system import System
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ from deploy.local.stack import Stack
 from services.document.store.documents import mark_removing
 from shared.db import Exported
 from tests import samples
+from tests.helpers import eventually
 from tests.service.document_rig import Rig, form, rig_on
 
 pytestmark = pytest.mark.xdist_group("document")
@@ -125,7 +126,7 @@ def test_what_is_only_on_its_way_is_not_exported(rig: Rig, monkeypatch: pytest.M
     case_id = rig.a_case()
     made = rig.filed(case_id)
     connection = rig.opened_upload(case_id, form(("file", samples.jpeg()))[:-40])
-    rig.eventually(lambda: rig.rows("receiving", case_id=case_id))
+    eventually(lambda: rig.rows("receiving", case_id=case_id))
     stores = rig.opened(monkeypatch).context.stores
     document = stores.documents.get(made["id"])
     assert document is not None

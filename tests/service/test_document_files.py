@@ -13,8 +13,8 @@ import requests
 from deploy.local.stack import Stack
 from shared.ids import new_id
 from tests import samples
-from tests.service.document_rig import LIMIT, Rig, answer_on, chunk, form, problem, rig_on
-from tests.service.messaging_rig import until
+from tests.helpers import eventually, problem
+from tests.service.document_rig import LIMIT, Rig, answer_on, chunk, form, rig_on
 
 pytestmark = pytest.mark.xdist_group("document")
 
@@ -162,18 +162,18 @@ def test_a_connection_cut_in_mid_upload_leaves_nothing(rig: Rig, case_id: str) -
     body = form(*FIELDS, ("file", samples.pdf_scan(20)))
     for length in (None, len(body)):
         connection = rig.opened_upload(case_id, body[: len(body) // 2], length=length)
-        rig.eventually(lambda: rig.rows("receiving", case_id=case_id))
+        eventually(lambda: rig.rows("receiving", case_id=case_id))
         connection.close()
-        rig.eventually(lambda: rig.is_clean(case_id))
+        eventually(lambda: rig.is_clean(case_id))
     assert rig.filed(case_id)
 
 
 def test_a_cut_upload_of_several_parts_leaves_no_unfinished_object(rig: Rig, case_id: str) -> None:
     body = form(*FIELDS, ("file", b"%PDF-1.7\n" + bytes(14_000_000)))
     connection = rig.opened_upload(case_id, body[:12_000_000])
-    rig.eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
+    eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
     connection.close()
-    rig.eventually(lambda: rig.is_clean(case_id))
+    eventually(lambda: rig.is_clean(case_id))
 
 
 def test_roles_gate_and_consent_are_settled_before_the_body_is_read(rig: Rig, case_id: str) -> None:
@@ -195,7 +195,7 @@ def test_consent_withdrawn_during_an_upload_refuses_it(rig: Rig) -> None:
     case_id = rig.a_case()
     body = form(*FIELDS, ("file", samples.jpeg()))
     connection = rig.opened_upload(case_id, body[:-40])
-    rig.eventually(lambda: rig.rows("receiving", case_id=case_id))
+    eventually(lambda: rig.rows("receiving", case_id=case_id))
     rig.say_casework(case_id, given=False)
     connection.sendall(chunk(body[-40:]) + b"0\r\n\r\n")
     assert answer_on(connection)[0] == 409
@@ -208,7 +208,7 @@ def test_consent_withdrawn_during_an_upload_refuses_it(rig: Rig) -> None:
 def test_p11_a_document_from_another_party_is_quarantined_unless_consent_names_it(rig: Rig) -> None:
     case_id, council, school = rig.a_case(), rig.an_organisation(), rig.an_organisation()
     rig.consent_to_obtain(case_id, council, "report")
-    rig.eventually(lambda: rig.row("projections", _id=case_id, **{"standing.purpose": "casework"}))
+    eventually(lambda: rig.row("projections", _id=case_id, **{"standing.purpose": "casework"}))
     assert rig.filed(case_id, source=council)["state"] == "accepted"
     other_kind = rig.filed(case_id, source=council, kind="letter")
     assert other_kind["state"] == "quarantined"
@@ -295,7 +295,7 @@ def test_a_reader_who_leaves_early_costs_no_connection_and_no_thread(rig: Rig, c
         answer.close()
     assert rig.ask("GET", f"/documents/{made['id']}/content").content == _large_pdf()
     # gunicorn may have begun more of its own sixteen threads meanwhile.
-    until(lambda: all(now <= then + 20 for now, then in zip(held(), before, strict=True)))
+    eventually(lambda: all(now <= then + 20 for now, then in zip(held(), before, strict=True)))
 
 
 def test_memory_does_not_grow_with_the_file(rig: Rig, case_id: str) -> None:
@@ -352,8 +352,8 @@ def test_a_removed_document_is_gone_at_once_and_its_objects_soon(rig: Rig, case_
     assert problem(rig.ask("GET", path)) == (404, "not-found")
     assert problem(rig.ask("GET", f"{path}/content")) == (404, "not-found")
     assert problem(rig.ask("DELETE", path, If_Match=etag)) == (404, "not-found")
-    rig.eventually(lambda: not [key for key in rig.objects_of(case_id) if made["id"] in key])
-    rig.eventually(lambda: not rig.rows("documents", _id=made["id"]))
+    eventually(lambda: not [key for key in rig.objects_of(case_id) if made["id"] in key])
+    eventually(lambda: not rig.rows("documents", _id=made["id"]))
     assert rig.is_clean(case_id)
 
 
@@ -382,12 +382,12 @@ def test_an_idempotency_key_repeats_the_first_answer_of_an_upload(rig: Rig, case
 def test_what_a_killed_api_left_is_swept(rig: Rig, case_id: str) -> None:
     body = form(*FIELDS, ("file", b"%PDF-1.7\n" + bytes(14_000_000)))
     connection = rig.opened_upload(case_id, body[:12_000_000])
-    rig.eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
+    eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
     rig.signal("document-api", signal.SIGKILL)
     rig.processes["document-api"].restart()
     connection.close()
     assert rig.rows("receiving", case_id=case_id)
-    rig.eventually(lambda: rig.is_clean(case_id))
+    eventually(lambda: rig.is_clean(case_id))
     assert rig.rows("abandoned_uploads", case_id=case_id)
     assert rig.filed(case_id)
 

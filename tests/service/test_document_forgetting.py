@@ -14,7 +14,8 @@ from services.document.actions.sweep import reconcile
 from shared.clock import utc_now
 from shared.ids import new_id
 from tests import samples
-from tests.service.document_rig import Rig, answer_on, chunk, form, problem, rig_on
+from tests.helpers import eventually, problem
+from tests.service.document_rig import Rig, answer_on, chunk, form, rig_on
 
 pytestmark = pytest.mark.xdist_group("document")
 
@@ -65,9 +66,9 @@ def test_an_upload_held_open_across_an_erasure_loses(rig: Rig, size: int) -> Non
     body = form(*FIELDS, ("file", b"%PDF-1.7\n" + bytes(size + 2_000_000)))
     # The caller sends so much, and then nothing, and goes on listening.
     connection = rig.opened_upload(case_id, body[:size])
-    rig.eventually(lambda: rig.rows("receiving", case_id=case_id))
+    eventually(lambda: rig.rows("receiving", case_id=case_id))
     if size > 6_000_000:
-        rig.eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
+        eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
     receipt = rig.erase(case_id)
     assert receipt["outcome"] == "erased"
     assert all(store["remaining"] == 0 for store in receipt["stores"])
@@ -79,13 +80,13 @@ def test_an_upload_that_is_complete_but_for_its_last_byte_loses(rig: Rig) -> Non
     case_id = rig.a_case()
     body = form(*FIELDS, ("file", samples.pdf_scan(2)))
     connection = rig.opened_upload(case_id, body[:-1])
-    rig.eventually(lambda: rig.rows("receiving", case_id=case_id))
+    eventually(lambda: rig.rows("receiving", case_id=case_id))
     request = rig.begin_erasure(case_id)
-    rig.eventually(lambda: rig.row("gates", _id=case_id, state="closed"))
+    eventually(lambda: rig.row("gates", _id=case_id, state="closed"))
     with suppress(OSError):
         connection.sendall(chunk(body[-1:]) + b"0\r\n\r\n")
     assert answer_on(connection)[0] in (410, 0)
-    rig.eventually(lambda: rig.receipts(request))
+    eventually(lambda: rig.receipts(request))
     assert _is_empty(rig, case_id)
     assert rig.receipts(request)[0]["outcome"] == "erased"
 
@@ -96,12 +97,12 @@ def test_an_api_that_was_only_asleep_during_the_erasure_leaves_nothing(rig: Rig)
     # What is left to send fits into the connection's buffers: nobody reads it for a while.
     body = form(*FIELDS, ("file", b"%PDF-1.7\n" + bytes(12_100_000)))
     connection = rig.opened_upload(case_id, body[:12_000_000])
-    rig.eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
+    eventually(lambda: any("unfinished" in key for key in rig.objects_of(case_id)))
     rig.signal("document-api", signal.SIGSTOP)
     try:
         connection.sendall(chunk(body[12_000_000:]) + b"0\r\n\r\n")
         request = rig.begin_erasure(case_id)
-        rig.eventually(lambda: rig.receipts(request), within_seconds=45)
+        eventually(lambda: rig.receipts(request))
         assert rig.receipts(request)[0]["outcome"] == "erased"
         assert _is_empty(rig, case_id)
     finally:
@@ -116,28 +117,28 @@ def test_a_worker_killed_during_the_erasure_finishes_it_when_it_comes_back(rig: 
         rig.filed(case_id, samples.jpeg())
     paper = rig.a_paper(case_id)["id"]
     request = rig.begin_erasure(case_id)
-    rig.eventually(lambda: rig.row("gates", _id=case_id, state="closed"))
+    eventually(lambda: rig.row("gates", _id=case_id, state="closed"))
     worker = rig.processes["document-worker"]
     worker.kill(signal.SIGKILL)
     worker.restart()
-    rig.eventually(lambda: rig.receipts(request))
+    eventually(lambda: rig.receipts(request))
     assert rig.receipts(request)[0]["late"] == ["papers_to_certify"]
     assert _is_empty(rig, case_id)
     assert rig.certify(paper).status_code == 200
-    rig.eventually(lambda: len(rig.receipts(request)) == 2)
+    eventually(lambda: len(rig.receipts(request)) == 2)
 
 
 def test_a_new_attempt_while_paper_waits_is_answered_too(rig: Rig) -> None:
     case_id = rig.a_case()
     paper = rig.a_paper(case_id)["id"]
     request = rig.begin_erasure(case_id)
-    rig.eventually(lambda: rig.receipts(request))
+    eventually(lambda: rig.receipts(request))
     rig.begin_erasure(case_id, request, attempt=2)
-    rig.eventually(lambda: len(rig.receipts(request)) == 2)
+    eventually(lambda: len(rig.receipts(request)) == 2)
     assert [receipt["attempt"] for receipt in rig.receipts(request)] == [1, 2]
     assert rig.receipts(request)[1]["late"] == ["papers_to_certify"]
     assert rig.certify(paper).status_code == 200
-    rig.eventually(lambda: len(rig.receipts(request)) == 3)
+    eventually(lambda: len(rig.receipts(request)) == 3)
     assert (rig.receipts(request)[2]["attempt"], rig.receipts(request)[2]["late"]) == (2, [])
 
 

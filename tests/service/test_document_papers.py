@@ -7,7 +7,8 @@ import pytest
 from deploy.local.stack import Stack
 from shared.ids import new_id
 from tests import samples
-from tests.service.document_rig import Rig, problem, rig_on
+from tests.helpers import eventually, problem
+from tests.service.document_rig import Rig, rig_on
 
 pytestmark = pytest.mark.xdist_group("document")
 
@@ -142,7 +143,7 @@ def test_p29_an_erasure_is_not_over_until_the_paper_is_certified(rig: Rig) -> No
     rig.ask("POST", f"/paper-files/{out}/movements", OUT)
     rig.freeze(case_id)
     request = rig.begin_erasure(case_id)
-    rig.eventually(lambda: rig.receipts(request))
+    eventually(lambda: rig.receipts(request))
     first = rig.receipts(request)[0]
     assert first["outcome"] == "erased"
     assert first["late"] == ["papers_to_certify"]
@@ -185,7 +186,7 @@ def test_p29_an_erasure_is_not_over_until_the_paper_is_certified(rig: Rig) -> No
         Idempotency_Key=new_id(),
     )
     assert last.status_code == 200
-    rig.eventually(lambda: len(rig.receipts(request)) == 2)
+    eventually(lambda: len(rig.receipts(request)) == 2)
     second = rig.receipts(request)[1]
     assert second["late"] == []
     assert {item["paper_file"]: item["method"] for item in second["paper"]} == {

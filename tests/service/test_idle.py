@@ -19,7 +19,8 @@ from shared.events import Event, consent
 from shared.ids import new_id
 from shared.messaging import steps
 from shared.messaging.steps import StepRow
-from tests.service.messaging_rig import Node, Rig, a_rig, start_worker, until
+from tests.helpers import eventually
+from tests.service.messaging_rig import Node, Rig, a_rig, start_worker
 from tests.service.test_messaging import a_delivery, a_step, an_event
 
 _WATCHED_SECONDS = 8
@@ -52,7 +53,7 @@ def test_an_idle_worker_asks_its_database_less_than_three_times_a_second(
     stack: Stack, rig: Rig, node: Node, tmp_path: Path
 ) -> None:
     worker = start_worker(rig.config, "case", "plain", tmp_path)
-    until((tmp_path / "ready-case").exists)
+    eventually((tmp_path / "ready-case").exists)
     time.sleep(1)
     with mongo.admin_client(stack.places, stack.ports) as admin:
         database = admin[node.unit_of_work.db.name]
@@ -76,11 +77,11 @@ def test_a_step_that_another_process_adds_waits_for_no_poll(
     node.steps.serve({"note": lambda step: ran.append(step.key)})
     node.steps.start()
     a_step(node, "note", "its-own")
-    until(lambda: ran == ["its-own"])
+    eventually(lambda: ran == ["its-own"])
     # When another process, which runs none, adds one for now and one for soon
     a_step(elsewhere, "note", "now")
     a_step(elsewhere, "note", "soon", due=timedelta(seconds=1))
-    until(lambda: ran == ["its-own", "now", "soon"])
+    eventually(lambda: ran == ["its-own", "now", "soon"])
 
 
 def test_a_step_whose_nudge_is_lost_is_met_by_the_poll(
@@ -91,9 +92,9 @@ def test_a_step_whose_nudge_is_lost_is_met_by_the_poll(
     node.steps.serve({"note": lambda step: ran.append(step.key)})
     node.steps.start()
     a_step(node, "note", "its-own")
-    until(lambda: ran == ["its-own"])
+    eventually(lambda: ran == ["its-own"])
     a_step(elsewhere, "note", "another")
-    until(lambda: ran == ["its-own", "another"])
+    eventually(lambda: ran == ["its-own", "another"])
 
 
 def test_a_worker_with_its_hands_full_tells_the_others(
@@ -105,18 +106,18 @@ def test_a_worker_with_its_hands_full_tells_the_others(
 
     def long(step: StepRow) -> None:
         running.append(step.key)
-        until(lambda: others)
+        eventually(lambda: others)
 
     node.steps.serve({"note": long})
     node.steps.start()
     for number in range(4):
         a_step(node, "note", f"long-{number}")
-    until(lambda: len(running) == 4)
+    eventually(lambda: len(running) == 4)
     elsewhere.steps.serve({"note": lambda step: others.append(step.key)})
     elsewhere.steps.start()
     time.sleep(1)
     a_step(node, "note", "one-more")
-    until(lambda: others == ["one-more"])
+    eventually(lambda: others == ["one-more"])
     elsewhere.steps.request_stop()
 
 
@@ -129,7 +130,7 @@ def test_a_message_that_another_process_deferred_is_met_when_it_is_due(node: Nod
     elsewhere.also = away
     event = an_event(new_id(), consent.PREPARING)
     elsewhere.inbox.handle([a_delivery(elsewhere, event)])
-    until(lambda: node.inbox.work_deferred(utc_now()) == 1)
+    eventually(lambda: node.inbox.work_deferred(utc_now()) == 1)
     assert node.seen() == [event.id]
 
 

@@ -22,7 +22,8 @@ from shared.ids import new_id
 from shared.messaging.bus import Consumer
 from shared.messaging.deliveries import Delivery
 from shared.messaging.steps import StepRow, Steps
-from tests.service.messaging_rig import Node, Rig, Wire, a_rig, port_of, start_worker, through, until
+from tests.helpers import PATIENCE_SECONDS, eventually
+from tests.service.messaging_rig import Node, Rig, Wire, a_rig, port_of, start_worker, through
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def consuming(receiver: Node) -> Iterator[Node]:
     consumer.start()
     yield receiver
     consumer.request_stop()
-    consumer.join(5)
+    consumer.join(PATIENCE_SECONDS)
 
 
 def an_event(case_id: str, kind: EventType = consent.FROZEN, *, seq: int = 1) -> Event:
@@ -67,7 +68,7 @@ def an_event(case_id: str, kind: EventType = consent.FROZEN, *, seq: int = 1) ->
 
 
 def send(node: Node, *events: Event) -> None:
-    outcomes = node.publisher.publish([outbox_row(event, utc_now()) for event in events], 10)
+    outcomes = node.publisher.publish([outbox_row(event, utc_now()) for event in events], PATIENCE_SECONDS)
     assert set(outcomes.values()) == {"ok"}
 
 
@@ -87,7 +88,7 @@ def a_delivery(node: Node, said: Event | bytes, count: int = 0) -> Delivery:
 
 def test_what_was_committed_is_published_at_once_and_leaves_the_outbox(rig: Rig, sender: Node) -> None:
     events = sender.says(new_id(), times=20)
-    until(lambda: sender.unit_of_work.outbox.count_documents({}) == 0)
+    eventually(lambda: sender.unit_of_work.outbox.count_documents({}) == 0)
     assert sorted(rig.queued("case")) == sorted(event.id for event in events)
 
 
@@ -103,7 +104,7 @@ def test_an_unroutable_message_is_kept_and_backs_off(rig: Rig, receiver: Node) -
     assert kept is not None
     assert kept["attempts"] == 1
     assert kept["due"] > now
-    assert receiver.publisher.publish([row], 5) == {row["_id"]: "returned"}
+    assert receiver.publisher.publish([row], PATIENCE_SECONDS) == {row["_id"]: "returned"}
 
 
 def test_a_row_the_broker_refuses_doesnt_stop_the_others_and_is_marked(rig: Rig, receiver: Node) -> None:
@@ -148,13 +149,13 @@ def test_a_connection_cut_in_mid_batch_repeats_under_the_same_ids(rig: Rig, send
     wire = Wire(port_of(sender.amqp))
     node = Node(rig.config, "consent", amqp=through(sender.amqp, wire)).open()
     case_id = new_id()
-    assert node.publisher.wait_connected(5)
+    assert node.publisher.wait_connected(PATIENCE_SECONDS)
     node.unit_of_work.hand_over = lambda rows: None
     events = node.says(case_id, times=150)
     wire.cut_after = 40_000
     node.outbox.sweep(utc_now() + timedelta(seconds=2))
     assert wire.cut_after is None, "the cut came in the middle"
-    until(
+    eventually(
         lambda: node.outbox.sweep(utc_now() + timedelta(seconds=4)) == 0 and not node.unit_of_work.outbox.find_one({})
     )
     assert set(rig.queued("case")) == {event.id for event in events}
@@ -164,7 +165,7 @@ def test_a_connection_cut_in_mid_batch_repeats_under_the_same_ids(rig: Rig, send
 def test_a_process_killed_between_commit_and_publish_loses_nothing(rig: Rig, sender: Node, tmp_path: Path) -> None:
     case_id = new_id()
     died = start_worker(rig.config, "consent", f"emit-and-die={case_id}", tmp_path)
-    assert died.wait(20) == -signal.SIGKILL
+    assert died.wait(PATIENCE_SECONDS) == -signal.SIGKILL
     waiting = {row["_id"] for row in sender.unit_of_work.outbox.find({"case_id": case_id})}
     assert len(waiting) == 3
     assert rig.queued("case") == []
@@ -180,7 +181,7 @@ def test_an_event_that_comes_twice_is_applied_once(sender: Node, consuming: Node
     send(sender, event)
     send(sender, event)
     send(sender, event, last)
-    until(lambda: last.id in consuming.seen())
+    eventually(lambda: last.id in consuming.seen())
     assert consuming.seen().count(event.id) == 1
 
 
@@ -189,7 +190,7 @@ def test_an_older_state_is_passed_by_and_an_erasure_event_is_not(sender: Node, c
     newer, older = an_event(case_id, seq=5), an_event(case_id, seq=4)
     saga = an_event(case_id, consent.PREPARING, seq=3)
     send(sender, newer, older, saga)
-    until(lambda: saga.id in consuming.seen())
+    eventually(lambda: saga.id in consuming.seen())
     assert consuming.seen() == [newer.id, saga.id]
 
 
@@ -197,21 +198,21 @@ def test_who_isnt_the_publisher_is_parked_and_never_handled(rig: Rig, sender: No
     case_id = new_id()
     absent = write(an_event(case_id))
     rig.inject("consent.given.v1", absent, {"message_id": new_id()})
-    until(lambda: consuming.inbox.parked_messages.parked.rows.count_documents({}) == 1)
+    eventually(lambda: consuming.inbox.parked_messages.parked.rows.count_documents({}) == 1)
     # A service that may use this key, in another's name: only the consent queue hears receipts.
     coordinator, forger = Node(rig.config, "consent").open(), Node(rig.config, "notifier").open()
     listener = coordinator.consumer()
     listener.start()
     row = {**outbox_row(an_event(case_id), utc_now()), "key": "erasure.receipt.v1.notifier"}
-    assert forger.publisher.publish([row], 10) == {row["_id"]: "ok"}
+    assert forger.publisher.publish([row], PATIENCE_SECONDS) == {row["_id"]: "ok"}
     # The first message was for all; the second only the coordinator hears.
     for node, parked in ((consuming, 1), (coordinator, 2)):
         rows = node.inbox.parked_messages.parked.rows
-        until(lambda rows=rows, parked=parked: rows.count_documents({}) == parked)  # type: ignore[misc]
+        eventually(lambda rows=rows, parked=parked: rows.count_documents({}) == parked)  # type: ignore[misc]
         assert {row["reason"] for row in rows.find({})} == {"forged-sender"}
         assert node.seen() == []
     listener.request_stop()
-    listener.join(5)
+    listener.join(PATIENCE_SECONDS)
     coordinator.close()
     forger.close()
 
@@ -226,8 +227,8 @@ def test_what_cant_be_handled_yet_is_handled_later_and_holds_up_nothing(sender: 
 
     consuming.also = also
     send(sender, late, other)
-    until(lambda: consuming.seen() == [other.id])
-    until(lambda: consuming.inbox.parked_messages.deferred.rows.find_one({"_id": late.id}))
+    eventually(lambda: consuming.seen() == [other.id])
+    eventually(lambda: consuming.inbox.parked_messages.deferred.rows.find_one({"_id": late.id}))
     away.set()
     consuming.inbox.work_deferred(utc_now() + timedelta(hours=2))
     assert consuming.seen() == [other.id, late.id]
@@ -243,10 +244,10 @@ def test_a_refused_message_is_parked_with_its_reason(sender: Node, consuming: No
 
     consuming.also = also
     send(sender, *events)
-    until(
+    eventually(
         lambda: consuming.inbox.parked_messages.parked.rows.find_one({"_id": events[1].id, "reason": "no-such-request"})
     )
-    until(lambda: consuming.seen() == [events[0].id, events[2].id])
+    eventually(lambda: consuming.seen() == [events[0].id, events[2].id])
 
 
 def test_a_handler_with_a_bug_is_tried_again_and_then_parked(sender: Node, receiver: Node) -> None:
@@ -269,7 +270,7 @@ def test_a_late_message_brings_nobody_back_and_the_saga_goes_on(sender: Node, co
     consuming.unit_of_work.run(lambda tx: tx.gates.close(tx.session, case_id))
     late, saga = an_event(case_id), an_event(case_id, consent.PREPARING)
     send(sender, late, saga)
-    until(lambda: saga.id in consuming.seen())
+    eventually(lambda: saga.id in consuming.seen())
     assert consuming.seen() == [saga.id]
     assert not consuming.register.vault.has_key(case_id)
 
@@ -282,7 +283,7 @@ def test_a_handler_that_finds_the_case_erased_settles_the_message(sender: Node, 
 
     consuming.also = also
     send(sender, event)
-    until(lambda: consuming.unit_of_work.db["inbox"].find_one({"_id": f"case:{event.id}"}))
+    eventually(lambda: consuming.unit_of_work.db["inbox"].find_one({"_id": f"case:{event.id}"}))
     assert consuming.seen() == []
     assert consuming.inbox.parked_messages.parked.rows.count_documents({}) == 0
 
@@ -308,17 +309,17 @@ def test_while_the_database_is_away_messages_are_held_in_hand(rig: Rig, sender: 
     consumer.start()
     before, after = an_event(new_id(), consent.PREPARING), an_event(new_id(), consent.PREPARING)
     send(sender, before)
-    until(lambda: before.id in receiver.seen())
+    eventually(lambda: before.id in receiver.seen())
     wire.cut()
     send(sender, after)
     time.sleep(3)
     assert after.id not in receiver.seen()
     wire.up = True
-    until(lambda: after.id in receiver.seen())
+    eventually(lambda: after.id in receiver.seen())
     assert receiver.seen().count(after.id) == 1
     assert receiver.unit_of_work.db["trying"].count_documents({}) == 0
     consumer.request_stop()
-    consumer.join(5)
+    consumer.join(PATIENCE_SECONDS)
     node.close()
 
 
@@ -333,10 +334,10 @@ def test_a_consumer_whose_connection_is_cut_comes_back(rig: Rig, sender: Node, r
     wire.cut()
     wire.up = True
     send(sender, second)
-    until(lambda: set(receiver.seen()) == {first.id, second.id})
+    eventually(lambda: set(receiver.seen()) == {first.id, second.id})
     assert len(receiver.seen()) == 2
     consumer.request_stop()
-    consumer.join(5)
+    consumer.join(PATIENCE_SECONDS)
 
 
 def test_a_consumer_outlives_what_nobody_thought_of(rig: Rig, sender: Node, receiver: Node) -> None:
@@ -352,11 +353,11 @@ def test_a_consumer_outlives_what_nobody_thought_of(rig: Rig, sender: Node, rece
     try:
         event = an_event(new_id(), consent.PREPARING)
         send(sender, event)
-        until(lambda: receiver.seen() == [event.id])
+        eventually(lambda: receiver.seen() == [event.id])
         assert len(begun) == 2
     finally:
         consumer.request_stop()
-        consumer.join(5)
+        consumer.join(PATIENCE_SECONDS)
 
 
 # Processes
@@ -366,10 +367,10 @@ def live_until_killed_or_parked(worker: subprocess.Popen[bytes], receiver: Node)
     def parked_and_done() -> bool:
         return bool(receiver.inbox.parked_messages.parked.rows.find_one({})) and len(receiver.seen()) == 10
 
-    until(lambda: worker.poll() is not None or parked_and_done())
+    eventually(lambda: worker.poll() is not None or parked_and_done())
     if worker.poll() is None:
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(10) == 0
+        assert worker.wait(PATIENCE_SECONDS) == 0
 
 
 def test_a_message_that_kills_its_process_parks_itself_only(
@@ -395,15 +396,16 @@ def test_sigterm_finishes_what_is_in_hand_within_five_seconds(
     rig: Rig, sender: Node, receiver: Node, tmp_path: Path
 ) -> None:
     worker = start_worker(rig.config, "case", "slow", tmp_path)
-    until((tmp_path / "ready-case").exists)
+    eventually((tmp_path / "ready-case").exists)
     events = [an_event(new_id(), consent.PREPARING) for _ in range(8)]
     send(sender, *events)
     time.sleep(0.5)
     asked = time.monotonic()
     worker.send_signal(signal.SIGTERM)
-    assert worker.wait(10) == 0
+    assert worker.wait(PATIENCE_SECONDS) == 0
+    # Promised: a process that is asked to stop has finished what it had in hand within five seconds.
     assert time.monotonic() - asked < 5
-    until(lambda: len(receiver.seen()) + len(rig.queued("case")) >= 8)
+    eventually(lambda: len(receiver.seen()) + len(rig.queued("case")) >= 8)
     assert sorted(receiver.seen()) == sorted(event.id for event in events)
 
 
@@ -427,7 +429,7 @@ def test_a_step_runs_once_its_transaction_is_committed_and_not_otherwise(receive
 
     with pytest.raises(ValueError, match="a bug"):
         receiver.unit_of_work.run(fails)
-    until(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 0)
+    eventually(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 0)
     assert ran == ["kept"]
     receiver.steps.request_stop()
 
@@ -438,17 +440,17 @@ def test_a_step_asked_for_while_it_runs_is_run_again(receiver: Node) -> None:
 
     def slow(step: StepRow) -> None:
         ran.append(step.attempts)
-        go.wait(5)
+        go.wait(PATIENCE_SECONDS)
 
     receiver.steps.serve({"slow": slow})
     receiver.steps.start()
     a_step(receiver, "slow", "one")
-    until(lambda: len(ran) == 1)
+    eventually(lambda: len(ran) == 1)
     a_step(receiver, "slow", "one")
     time.sleep(0.6)
     assert len(ran) == 1, "never two at once"
     go.set()
-    until(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 0)
+    eventually(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 0)
     assert len(ran) == 2
     receiver.steps.request_stop()
 
@@ -469,7 +471,7 @@ def test_a_step_that_wants_to_come_again_and_one_that_fails_are_run_again(receiv
     a_step(receiver, "later", "one")
     a_step(receiver, "fails", "two")
     a_step(receiver, "later", "much", due=timedelta(hours=1))
-    until(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 1)
+    eventually(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 1)
     assert ran == ["one", "one"]
     receiver.steps.request_stop()
 
@@ -487,7 +489,7 @@ def test_two_runners_never_run_a_step_at_once_however_long_it_takes(receiver: No
         steps.serve({"long": long})
         steps.start()
     a_step(receiver, "long", "one")
-    until(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 0)
+    eventually(lambda: receiver.unit_of_work.db["steps"].count_documents({}) == 0)
     assert len(running) == 1
     for steps in runners:
         steps.request_stop()
@@ -499,17 +501,18 @@ def test_a_step_whose_process_died_is_run_by_another_within_six_seconds(
 ) -> None:
     ready = tmp_path / "ready-case"
     first = start_worker(rig.config, "case", "plain", tmp_path)
-    until(ready.exists)
+    eventually(ready.exists)
     ready.unlink()
     second = start_worker(rig.config, "case", "plain", tmp_path)
-    until(ready.exists)
+    eventually(ready.exists)
     a_step(receiver, "die_once", "key")
-    until(lambda: first.poll() is not None or second.poll() is not None)
+    eventually(lambda: first.poll() is not None or second.poll() is not None)
     assert -signal.SIGKILL in (first.poll(), second.poll())
     died = time.monotonic()
-    until(lambda: receiver.seen() == ["key"])
+    eventually(lambda: receiver.seen() == ["key"])
+    # Promised: what a process died over is run by another within six seconds, a lease of five and one to notice.
     assert time.monotonic() - died < 6.5
     for worker in (first, second):
         if worker.poll() is None:
             worker.send_signal(signal.SIGTERM)
-            assert worker.wait(10) == 0
+            assert worker.wait(PATIENCE_SECONDS) == 0

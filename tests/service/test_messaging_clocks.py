@@ -16,7 +16,8 @@ from shared.errors import Temporary
 from shared.events import Event, consent, write
 from shared.ids import new_id
 from shared.messaging.steps import LEASE, StepRow
-from tests.service.messaging_rig import Node, a_node, until
+from tests.helpers import PATIENCE_SECONDS, eventually
+from tests.service.messaging_rig import Node, a_node
 from tests.service.test_messaging import a_delivery, a_step, an_event
 
 _AN_HOUR = timedelta(hours=1)
@@ -46,9 +47,11 @@ def test_a_step_that_failed_while_the_clock_was_ahead(node: Node, monkeypatch: p
         node.steps.start()
         a_step(node, "fails", "one")
         a_step(node, "fails", "in-two-hours", due=2 * _AN_HOUR)
-        until(lambda: node.unit_of_work.db["steps"].count_documents({"due": {"$gt": utc_now()}, "attempts": 1}) == 1)
+        eventually(
+            lambda: node.unit_of_work.db["steps"].count_documents({"due": {"$gt": utc_now()}, "attempts": 1}) == 1
+        )
     # What was put off comes at once, and what was to wait goes on waiting
-    until(lambda: [row["key"] for row in node.unit_of_work.db["steps"].find()] == ["in-two-hours"])
+    eventually(lambda: [row["key"] for row in node.unit_of_work.db["steps"].find()] == ["in-two-hours"])
     node.steps.request_stop()
     assert len(tries) == 2
 
@@ -60,7 +63,7 @@ def test_a_step_that_runs_while_the_clock_is_put_right_is_run_by_nobody_else(
 
     def long(step: StepRow) -> None:
         begun[0] += 1
-        assert right_again.wait(20)
+        assert right_again.wait(PATIENCE_SECONDS)
         # For longer than a lease is held, and renewed meanwhile
         time.sleep(LEASE.total_seconds() + 1)
 
@@ -69,10 +72,10 @@ def test_a_step_that_runs_while_the_clock_is_put_right_is_run_by_nobody_else(
         clock.setattr("shared.messaging.steps.utc_now", lambda: utc_now() - _AN_HOUR)
         node.steps.start()
         a_step(node, "long", "one", due=-2 * _AN_HOUR)
-        until(lambda: begun == [1])
+        eventually(lambda: begun == [1])
     right_again.set()
     node.steps.wake()
-    until(lambda: node.unit_of_work.db["steps"].count_documents({}) == 0, 20)
+    eventually(lambda: node.unit_of_work.db["steps"].count_documents({}) == 0)
     node.steps.request_stop()
     assert begun == [1]
 

@@ -13,15 +13,16 @@ from shared.clock import utc_now
 from shared.ids import new_id
 from shared.security.authentication import service_token
 from shared.security.signing import Signer
+from tests.helpers import eventually
 from tests.service.notifier_rig import Rig, notifier_rig
-from tests.system import System, eventually
+from tests.system import System
 
 pytestmark = pytest.mark.xdist_group("notifier")
 
 LEAD = "safeguarding@sendias.example"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def rig(stack: Stack, worker_id: str) -> Rig:
     return notifier_rig(stack, worker_id)
 
@@ -63,7 +64,7 @@ def test_while_the_relay_is_busy_it_alarms_and_waits_and_then_it_goes(rig: Rig) 
         asked(rig.system, id)
         eventually(lambda: '"alert.not_sent"' in log_of(rig) and id in log_of(rig))
         assert mails(rig, id) == []
-    eventually(lambda: mails(rig, id), within_seconds=30)
+    eventually(lambda: mails(rig, id))
 
 
 def test_the_audit_of_the_notifier_does_not_tell_of_it(rig: Rig) -> None:

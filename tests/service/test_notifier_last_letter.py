@@ -10,8 +10,8 @@ from deploy.local.stack import Stack
 from shared.clock import utc_now
 from shared.events import consent
 from shared.ids import new_id
+from tests.helpers import PATIENCE_SECONDS, eventually
 from tests.service.notifier_rig import Rig, notifier_rig
-from tests.system import eventually
 
 pytestmark = pytest.mark.xdist_group("notifier")
 
@@ -45,7 +45,7 @@ def prepare(rig: Rig, case_id: str, request: str) -> None:
 
 def outcome(rig: Rig, request: str) -> str:
     """The outcome that the row tells, once the erasure is completed."""
-    eventually(lambda: rig.system.is_completed(request), within_seconds=40)
+    eventually(lambda: rig.system.is_completed(request))
     return str(rig.last_letter(request)["outcome"])
 
 
@@ -133,7 +133,7 @@ def test_a_crash_during_the_hand_over_is_unknown_and_nothing_is_sent_twice(rig: 
     rig.relay.hung.clear()
     before = rig.post
     request = a_confirmed_erasure(rig, case_id)
-    assert rig.relay.hung.wait(20)
+    assert rig.relay.hung.wait(PATIENCE_SECONDS)
     assert rig.sealed(request)[0]["state"] == "sending"
     rig.processes["notifier-worker"].kill()
     rig.processes["notifier-worker"].restart()
@@ -146,7 +146,7 @@ def test_a_crash_during_the_hand_over_is_unknown_and_nothing_is_sent_twice(rig: 
 def test_nothing_is_erased_while_something_is_being_handed_over(rig: Rig) -> None:
     rig.relay.hung.clear()
     case_id, _ = rig.a_reachable_case("casework", "email", email="hangs.then.leaves@family.example")
-    assert rig.relay.hung.wait(20)
+    assert rig.relay.hung.wait(PATIENCE_SECONDS)
     (going,) = rig.has_ended(case_id, "sending")
     # When it is erased at that moment, the notifier's walk waits for the outcome
     request = a_confirmed_erasure(rig, case_id)

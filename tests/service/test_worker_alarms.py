@@ -43,5 +43,5 @@ def test_a_workers_metrics_have_a_page(system: System) -> None:
     ):
         page = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10)
     assert page.status_code == 200
-    for figure in ("fmn_outbox_oldest_seconds", "fmn_messages_shelved", "fmn_step_failures"):
+    for figure in ("fmn_outbox_oldest_seconds", "fmn_messages_unhandled", "fmn_step_failures"):
         assert figure in page.text

@@ -19,6 +19,7 @@ from shared.db.lost_keys import GRACE, sweep_keys
 from shared.db.unit_of_work import UnitOfWork, connect
 from shared.db.vault import Vault
 from shared.ids import new_id
+from tests.helpers import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.xdist_group("lost-keys")
 
@@ -122,12 +123,12 @@ def test_many_that_prepare_and_many_that_sweep_leave_no_gate_without_a_key(room:
     together = threading.Barrier(4)
 
     def prepare(case_id: str) -> bool:
-        together.wait(30)
+        together.wait(PATIENCE_SECONDS)
         room.unit_of_work.gates.prepare(room.vault, [case_id])
         return room.seals(case_id)
 
     def sweep(case_id: str) -> bool:
-        together.wait(30)
+        together.wait(PATIENCE_SECONDS)
         return room.unit_of_work.gates.forget_key(room.vault, case_id, made_before=utc_now() - GRACE) in (0, 1)
 
     with ThreadPoolExecutor(4) as threads:

@@ -152,9 +152,9 @@ def test_a_first_line_alone_does_not_make_a_file(look: look_at, magic: bytes) ->
 
 
 def test_a_pdf_that_unfolds_without_end_is_refused(look: look_at) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert reason(look, samples.pdf_bomb(100 * 1024 * 1024)) in (Reason.BROKEN, Reason.TOO_MUCH)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """One letter to PDF/UA, beside WeasyPrint on the same words.
 
-Ours is what the notifier calls: checks of the values, the house layout, PDF/A-2b and PDF/UA-1. WeasyPrint gets the
+Ours is what the notifier calls: checks of the values, the office's layout, PDF/A-2b and PDF/UA-1. WeasyPrint gets the
 finished words, its style sheet parsed and its fonts found beforehand, and makes a tagged PDF/UA-1 alone. No two letters
 have the same recipient, so that neither side can have made one before.
 """

@@ -2,20 +2,25 @@
 
 Python imports a module of this name before anything else. Production code has no hooks: the functions named below are
 wrapped from here. A step is armed by a file, `armed/<service>-<role>/<step>`, which the process that comes to it takes
-away before it kills itself, so that its next life goes on. `deadly/<event id>` is never taken away: the handler of
-that event dies each time. `clock` has the seconds by which the services' clocks are wrong.
+away before it kills itself, so that its next life goes on; `<step>.died` says so until the suite has taken notice.
+`deadly/<event id>` is never taken away: the handler of that event dies each time. `clock` has the seconds by which the
+services' clocks are wrong.
 """
 
+import ctypes
 import functools
 import importlib
 import os
 import signal
+import sys
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
 FOLDER = os.environ.get("FAULTS_INSIDE")
+_PR_SET_PDEATHSIG = 1
 # Step: where its function lives, the service that has it (None: all), and on which side of it the process dies.
 STEPS = {
     # First, since others copy the function's name when they are imported.
@@ -74,6 +79,7 @@ def _die_if_armed(armed: Path) -> None:
         armed.rename(armed.with_suffix(".hit"))
     except FileNotFoundError:
         return
+    armed.with_suffix(".died").touch()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -147,6 +153,32 @@ def _prepare(folder: Path) -> None:
         if only in (None, service):
             _wrap(module, path, _dying(folder / "armed" / f"{service}-{role}" / step, side))
     _wrap("shared.messaging.inbox", "Inbox._apply", _deadly(folder / "deadly"))
+    if role == "worker" and "FAULTS_QUICK" in os.environ:
+        importlib.import_module(f"services.{service}.main")
+        # It is run under another name.
+        del sys.modules[f"services.{service}.main"]
+        _live_again_and_again(folder / "armed" / f"{service}-{role}")
+
+
+def _live_again_and_again(armed: Path) -> None:
+    """Returns in a child, which then runs what this process was started for; in another one each time that it is killed
+    at a step. Nothing has run before the fork but imports.
+    """
+    while True:
+        child = os.fork()
+        if child == 0:
+            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                signal.signal(number, signal.SIG_DFL)
+            return
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _, child=child: os.kill(child, number))
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if code != -signal.SIGKILL:
+            os._exit(code if code >= 0 else 128 - code)
+        Path(os.environ["FMN_READY_FILE"]).unlink(missing_ok=True)
+        while any(armed.glob("*.died")):
+            time.sleep(0.01)
 
 
 if FOLDER is not None and "FMN_SERVICE" in os.environ:
