@@ -7,10 +7,11 @@ PROMISES.md, "What the promises imply": the day after the last Friday in June of
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from services.consent.model.consents import CASEWORK, CHILD, PARENTAL, YOUNG_PERSON, Standing
+from services.consent.model.consents import CHILD, PARENTAL, YOUNG_PERSON, Standing
+from shared.known_consents import CASEWORK
 
 #: How long before the day the office is reminded to ask the young person.
 ASKED_BEFORE = timedelta(days=60)
@@ -71,17 +72,18 @@ def calendar_of(born: date) -> Calendar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Young:
-    """A child or young person of a case. pass_on None: their date of birth isn't known.
+    """A child or young person of a case. id: the person's. pass_on None: their date of birth isn't known.
 
     passed_at: when the clock took notice; from then on it has passed whatever day it is. next_on: when the clock
     looks again.
     """
 
-    person_id: str
+    id: str
     case_id: str
     pass_on: date | None
     passed_at: datetime | None = None
     next_on: date | None = None
+    version: int = field(default=1, compare=False)
 
     def has_passed(self, today: date) -> bool:
         return self.passed_at is not None or (self.pass_on is not None and self.pass_on <= today)
@@ -96,10 +98,10 @@ def speaks_for(stand: Standing, young: Young, *, only_one: bool) -> bool:
     if stand.grant.purpose != CASEWORK:
         return False
     if stand.for_person_id is not None:
-        return stand.for_person_id == young.person_id
+        return stand.for_person_id == young.id
     if stand.capacity not in (YOUNG_PERSON, CHILD):
         return False
-    return stand.person_id == young.person_id or (stand.person_id is None and only_one)
+    return stand.person_id == young.id or (stand.person_id is None and only_one)
 
 
 def unanswered(stands: Iterable[Standing], young: Sequence[Young], *, today: date) -> list[Young]:
@@ -153,7 +155,7 @@ def may_end_the_file(
     Not on parental responsibility where anybody of it decides for themselves: their rights have passed, or the file
     rests on nothing but a child's own word. Nor for themselves alone, where they are somebody else than who decides.
     """
-    grown = {one.person_id for one in young if one.has_passed(today)}
+    grown = {one.id for one in young if one.has_passed(today)}
     if authority == PARENTAL:
         file = [s for s in stands if s.grant.purpose == CASEWORK]
         return not grown and not (file and all(s.capacity in (YOUNG_PERSON, CHILD) for s in file))
