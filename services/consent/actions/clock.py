@@ -87,7 +87,7 @@ def run_clock(
     confirmed_by: str | None = None,
     end_shells: Callable[[datetime, bool], int] = lambda now, dry_run: 0,
 ) -> Ran:
-    """Record a step for everything that is due at `now`, unless the run is one that needs somebody's name.
+    """Record a step for everything that is due at `now`, unless the run must be confirmed first.
 
     A step is done once, however often it is recorded, and goes by the time of the last run (`clock_time`). most: how
     many may expire in a run. end_shells: ends the shells whose time is over, or only counts them; raises Unavailable.
@@ -140,7 +140,7 @@ def end_shells(context: Context, now: datetime, dry_run: bool) -> int:
 
 
 def run_regularly(context: Context, now: datetime) -> None:
-    """The worker's run; one that stops is logged, for somebody to run it by hand."""
+    """The worker's run; one that stops is logged, so that the operator runs it by hand."""
     ran = run_clock(context.stores, context.windows, now=now, most=context.most_expiries)
     if ran.stopped is not None:
         log.error("clock.stopped", reason=str(ran.stopped))

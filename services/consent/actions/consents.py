@@ -192,7 +192,7 @@ def withdraw(
     """End a consent, or some of its purposes; also while the case is frozen.
 
     What rested on it stops. When no consent to the file stands any more an erasure is requested in the name of the
-    person who withdrew: it waits for confirmation like any other, by somebody else than `recorded_by`.
+    person who withdrew: it waits for confirmation like any other, by another person than `recorded_by`.
     Raises NotFound; Invalid for a purpose that was never given; Conflict when all of it had ended before.
     """
     stores, today = context.stores, london_day(now)
@@ -256,7 +256,7 @@ def decision(stores: Stores, *, case_id: str, asked: Grant, person_id: str | Non
     stands, young = queries.standing(stores, case_id, today), stores.rights.of_case(case_id)
     agreed = decide(stands, asked, person_id=person_id, first_adult=first_adult)
     if not agreed.allowed:
-        # A consent that names nobody speaks for the adult added first, and the case service hasn't told of any yet.
+        # A consent that names no person speaks for the adult added first, and the case service hasn't told of any yet.
         waits = person_id is not None and first_adult is None and any(s.person_id is None for s in stands)
         return replace(agreed, reason=NOBODY_KNOWN_YET) if waits else agreed
     covering = rights.covering(stands, young, today=today)

@@ -22,7 +22,7 @@ from shared.security.signing import BadSignature, PublicKeys, Signer, verify
 
 
 def letter_sealed(stores: Stores, tx: Tx, *, request_id: str, case_id: str, outcome: str) -> None:
-    """The notifier has sealed the last letter, or has nobody to write to."""
+    """The notifier has sealed the last letter, or knows no person to write to."""
     request = stores.requests.get(request_id, case_id=case_id, tx=tx)
     if request is None:
         raise Permanent("letter-of-no-request")

@@ -36,7 +36,7 @@ def take_in(context: Context, intake: Intake, *, now: datetime) -> TakenIn:
     """Make the case, the consent, its people and wishes; or nothing.
 
     Once it returns they are the family's file, though the case service may hear of people and wishes later
-    (`deliver`). Raises Invalid, ConsentRequired or Conflict before anything was made; whatever else is raised has been
+    (`deliver`). Raises Invalid, ConsentRequired or Conflict before anything was made; after any other error it has been
     taken back, or will be by the worker.
     """
     stores = context.stores

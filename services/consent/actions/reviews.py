@@ -209,7 +209,7 @@ def _emit_review_asked(
 ) -> None:
     person = review.person_id or queries.first_adult(stores, review.case_id, tx=tx)
     if person is None:
-        raise RuntimeError("a review was to be written about to nobody")
+        raise RuntimeError("a review letter has no person to go to")
     tx.emit(
         events.consent.REVIEW_ASKED,
         {

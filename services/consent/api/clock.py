@@ -30,7 +30,7 @@ def clock_routes(context: Context) -> Blueprint:
     @blp.arguments(ClockIn)
     @blp.response(200, ClockOut)
     def run(body: dict[str, Any]) -> Any:
-        """Run the clock now, or at another time; a dry run only counts. 409 for a run that needs somebody's name."""
+        """Run the clock now, or at another time; a dry run only counts. 409 for a run that must be confirmed."""
         if "now" in body and not context.time_travel:
             raise Forbidden("Another time than now is only for a stack with FMN_TIME_TRAVEL=on. Nothing was changed.")
         if "confirm" in body and not Subject().accepts(body["confirm"]):

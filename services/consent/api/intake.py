@@ -1,4 +1,4 @@
-"""An intake: six calls in one, while somebody waits on the phone."""
+"""An intake: six calls in one, while the family waits on the phone."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def intake_routes(context: Context) -> Blueprint:
     @blp.response(201, IntakeOut)
     @idempotent(_made)
     def take_in(body: dict[str, Any]) -> TakenIn:
-        """Make shell, consent, people and first wishes; or, whatever is wrong with any of them, nothing."""
+        """Make shell, consent, people and first wishes; or nothing, when one of them is wrong."""
         intake = _intake(body)
         taken = actions.take_in(context, intake, now=utc_now())
         try:

@@ -64,7 +64,7 @@ def request_routes(context: Context) -> Blueprint:
         )
 
     def changing(rule: str, *roles: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """A route that works a request: audited under its case, whatever its gate says."""
+        """A route that works a request: audited under its case, whether that is frozen, closed or open."""
 
         def mark(view: Callable[..., Any]) -> Callable[..., Any]:
             return blp.route(f"/requests/<request_id>/{rule}", methods=["POST"])(allow(*roles, inward=Inward.NO)(view))
@@ -124,7 +124,7 @@ def request_routes(context: Context) -> Blueprint:
     @blp.response(200, RequestOut)
     @idempotent(render, office=True)
     def confirm(body: dict[str, Any], request_id: str) -> Any:
-        """Confirm an erasure that somebody else logged."""
+        """Confirm an erasure that another person logged."""
         found(request_id)
         return actions.confirm(stores, request_id=request_id, checked=body["checked"], sub=current_caller().sub)
 

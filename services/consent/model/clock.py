@@ -1,4 +1,4 @@
-"""Runs of the daily clock, and when one stops and asks for somebody's name first. Pure Python."""
+"""Runs of the daily clock, and when one stops until a person confirms it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Final
 
 from shared.clock import CLOCKS_DIFFER
 
-#: A run further than this past the last one needs a name: a clock that is wrong must not end files.
+#: A run further than this past the last one must be confirmed: a clock that is wrong must not end files.
 FARTHEST: Final = timedelta(days=10)
 #: The id under which the last run is kept.
 LAST_RUN: Final = "last"
@@ -19,7 +19,7 @@ LAST_RUN: Final = "last"
 class ClockRun:
     """One run. at: the time that it was about; time travel can take it ahead of `ran_at`, when it ran.
 
-    Kept are the last run, each that somebody confirmed, and each that time travel took ahead.
+    Kept are the last run, each that was confirmed, and each that time travel took ahead.
     """
 
     id: str
@@ -53,7 +53,7 @@ class Counts:
 
 
 def stops(counts: Counts, *, now: datetime, last: datetime | None, most: int) -> Stopped | None:
-    """Why this run needs somebody's name; None where it doesn't.
+    """Why this run must be confirmed; None where it needn't be.
 
     last: the time of the last run, None for the first. most: how many may expire in a run (FMN_CLOCK_MAX).
     """

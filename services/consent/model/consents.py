@@ -26,8 +26,8 @@ NEEDS_BASIS = frozenset({CHILD, OTHER})
 class Grant:
     """One purpose, with the party and the document kind it is limited to, where it is.
 
-    until: the last day on which it stands, in London, included; None until it is withdrawn. Two grants are the same
-    purpose whatever their days.
+    until: the last day on which it stands, in London, included; None until it is withdrawn. Two grants of the same
+    purpose are equal, also with different days.
     """
 
     purpose: str
@@ -173,7 +173,7 @@ class Decision:
 def decide(stands: Iterable[Standing], asked: Grant, *, person_id: str | None, first_adult: str | None) -> Decision:
     """Whether what is asked rests on a consent that stands.
 
-    person_id: only that person's consent counts; one that names nobody speaks for the adult added first.
+    person_id: only that person's consent counts; one that names no person speaks for the adult added first.
     Everything but the file itself also needs the file: without `casework` nothing else is allowed (P4).
     """
     theirs = [s for s in stands if person_id is None or (s.person_id or first_adult) == person_id]

@@ -25,7 +25,7 @@ class CasePeople:
 
     @property
     def first_adult(self) -> str | None:
-        """The adult added first, for whom a consent speaks that names nobody."""
+        """The adult added first: a consent that names no person speaks for them."""
         return next((one.person for one in self.people if one.role in ADULTS), None)
 
     @property

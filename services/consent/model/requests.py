@@ -157,7 +157,7 @@ class Hold:
 def latest(request: Request, receipts: Iterable[Receipt]) -> dict[str, Receipt]:
     """The last receipt of each service at its latest attempt, where that is clean.
 
-    The last is the one signed last, in whatever order they came: a second that found something undoes the first.
+    The last is the one signed last, in any order of arrival: a second that found something undoes the first.
     """
     last: dict[str, Receipt] = {}
     for receipt in receipts:
