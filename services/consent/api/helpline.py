@@ -8,7 +8,7 @@ from flask import Response
 
 from services.consent.context import Context
 from services.consent.schemas import HelplineMonths
-from services.consent.store.helpline import calls_by_month
+from services.consent.store.helpline import add_call, calls_by_month
 from shared.clock import utc_now
 from shared.errors import Invalid, NotFound
 from shared.http import Blueprint, Inward, allow, body_reader, leave_no_trace, ok
@@ -33,7 +33,7 @@ def helpline_routes(context: Context) -> Blueprint:
             raise Invalid("A helpline call is counted and never noted: send no body. Nothing was counted.")
         if not context.counts_calls:
             raise NotFound(_OFF)
-        count_call(calls, f"{london_day(utc_now()):%Y-%m}")
+        add_call(calls, f"{london_day(utc_now()):%Y-%m}")
         return Response(status=204)
 
     @blp.route("/helpline-calls")

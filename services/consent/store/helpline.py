@@ -5,7 +5,7 @@ from __future__ import annotations
 from shared.db import KeptRows
 
 
-def count_call(calls: KeptRows, month: str) -> None:
+def add_call(calls: KeptRows, month: str) -> None:
     """One more in this month (`2026-11`)."""
     calls.rows.update_one({"_id": month}, {"$inc": {"count": 1}}, upsert=True)
 
