@@ -16,8 +16,8 @@ import typer
 from deploy.local.places import from_environment, places
 from deploy.local.provision import prefix_from_environment
 from services.consent.model.certificates import CERTIFICATE_TYPE, faults
-from services.consent.model.requests import PARTICIPANTS
 from shared.erasure.participant import RECEIPT_TYPE
+from shared.events import SERVICES
 from shared.security.signing import BadSignature, PublicKeys, verify
 
 # Enough for a certificate with a thousand paper files.
@@ -72,8 +72,8 @@ def check(content: bytes, keys: PublicKeys) -> ValidCertificate:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidCertificate("it is signed, but its claims aren't those of a certificate") from error
     wrong += [f"the receipt of {name} is younger than the certificate" for name in late]
-    if len(receipts) != len(PARTICIPANTS):
-        wrong.append(f"it carries {len(receipts)} receipts instead of {len(PARTICIPANTS)}")
+    if len(receipts) != len(SERVICES):
+        wrong.append(f"it carries {len(receipts)} receipts instead of {len(SERVICES)}")
     if wrong:
         raise InvalidCertificate("; ".join(wrong))
     return ValidCertificate(claims=claims, removed=removed)
@@ -81,7 +81,7 @@ def check(content: bytes, keys: PublicKeys) -> ValidCertificate:
 
 def _receipt(jws: str, keys: PublicKeys) -> dict[str, Any]:
     service = str(_unverified(jws).get("service"))
-    if service not in PARTICIPANTS:
+    if service not in SERVICES:
         raise InvalidCertificate("it carries a receipt that names none of the services")
     return _verified(jws, keys, f"the receipt of {service}", "signed_at", use="receipt", typ=RECEIPT_TYPE, name=service)
 

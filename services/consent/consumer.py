@@ -1,80 +1,74 @@
-"""What the consent service does with what others say."""
+"""What the consent service does with what others say, in the transaction that remembers the event."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 
+from services.consent.actions import erasure_receipts, review_letters, reviews, rights, tasks
 from services.consent.actions.consents import LEDGER_STEP
-from services.consent.actions.erasure_receipts import letter_sealed, take_receipt
-from services.consent.actions.reviews import (
-    hear_failure,
-    hear_hand_over,
-    hear_return,
-    hear_stop,
-    heard_in,
-    look_again,
-)
-from services.consent.actions.rights import look_at_people
-from services.consent.actions.tasks import call_whom_nothing_reaches
-from services.consent.model.reviews import Windows
-from services.consent.store import Stores
+from services.consent.context import Context
+from services.consent.model.people import CasePerson
+from services.consent.store import queries
 from shared.db.unit_of_work import Tx
-from shared.events import Event, case, erasure, notification
-from shared.security.signing import PublicKeys
+from shared.events import Event
 
 
-def handlers(stores: Stores, keys: PublicKeys, windows: Windows) -> dict[str, Callable[[Tx, Event], None]]:
-    """Event type to action."""
+def people_changed(context: Context, tx: Tx, event: Event) -> None:
+    stores, told = context.stores, event.data["people"]
+    tx.enter(event.case, frozen_too=True)
+    tasks.open_calls(stores, tx, event.case, told)
+    known = queries.people_of(stores, event.case, tx=tx)
+    now = replace(known, people=tuple(CasePerson(person=one["person"], role=one["role"]) for one in told))
+    if known.version:
+        stores.people.save(now, tx=tx)
+    else:
+        stores.people.add(now, tx=tx)
+    rights.schedule_reckoning(stores, tx, event.case, told)
+    reviews.schedule_unreached(stores, tx, event.case)
 
-    def on_people(tx: Tx, event: Event) -> None:
-        tx.enter(event.case, frozen_too=True)
-        call_whom_nothing_reaches(stores, tx, event.case, event.data["people"])
-        stores.put_people(tx, event.case, event.data["people"])
-        look_at_people(stores, tx, event.case, event.data["people"])
-        look_again(stores, tx, event.case)
 
-    def on_stopped(tx: Tx, event: Event) -> None:
-        hear_stop(stores, tx, case_id=event.case, stopped=event.data["stopped"], at=event.time)
+def contact_stopped(context: Context, tx: Tx, event: Event) -> None:
+    """Or goes on again."""
+    stopped = event.data["stopped"]
+    reviews.record_contact_stop(context.stores, tx, case_id=event.case, stopped=stopped, at=event.time)
 
-    def on_handed_over(tx: Tx, event: Event) -> None:
-        hear_hand_over(stores, tx, windows, case_id=event.case, heard=heard_in(event.data))
 
-    def on_failed(tx: Tx, event: Event) -> None:
-        hear_failure(stores, tx, case_id=event.case, heard=heard_in(event.data))
+def case_ended(context: Context, tx: Tx, event: Event) -> None:
+    context.stores.steps.add(tx, LEDGER_STEP, f"shell_ended:{event.case}", event.case)
 
-    def on_returned(tx: Tx, event: Event) -> None:
-        hear_return(stores, tx, windows, case_id=event.case, heard=heard_in(event.data))
 
-    def on_ended(tx: Tx, event: Event) -> None:
-        stores.steps.add(tx, LEDGER_STEP, f"shell_ended:{event.case}", event.case)
+def letter_handed_over(context: Context, tx: Tx, event: Event) -> None:
+    report = review_letters.letter_report(event.data)
+    review_letters.record_hand_over(context.stores, tx, context.windows, case_id=event.case, report=report)
 
-    def on_sealed(tx: Tx, event: Event) -> None:
-        letter_sealed(
-            stores,
-            tx,
-            request_id=str(event.data["request"]),
-            case_id=event.case,
-            outcome=str(event.data["outcome"]),
-        )
 
-    def on_receipt(tx: Tx, event: Event) -> None:
-        take_receipt(
-            stores,
-            tx,
-            keys,
-            event=event,
-            request_id=str(event.data["request"]),
-            service=str(event.data["service"]),
-            jws=str(event.data["receipt"]),
-        )
+def letter_failed(context: Context, tx: Tx, event: Event) -> None:
+    report = review_letters.letter_report(event.data)
+    review_letters.record_failure(context.stores, tx, case_id=event.case, report=report)
 
-    return {
-        case.PEOPLE.type: on_people,
-        case.STOPPED.type: on_stopped,
-        case.ENDED.type: on_ended,
-        notification.HANDED_OVER.type: on_handed_over,
-        notification.FAILED.type: on_failed,
-        notification.RETURNED.type: on_returned,
-        erasure.LETTER_SEALED.type: on_sealed,
-        erasure.RECEIPT.type: on_receipt,
-    }
+
+def letter_returned(context: Context, tx: Tx, event: Event) -> None:
+    report = review_letters.letter_report(event.data)
+    review_letters.record_return(context.stores, tx, context.windows, case_id=event.case, report=report)
+
+
+def last_letter_sealed(context: Context, tx: Tx, event: Event) -> None:
+    erasure_receipts.letter_sealed(
+        context.stores,
+        tx,
+        request_id=str(event.data["request"]),
+        case_id=event.case,
+        outcome=str(event.data["outcome"]),
+    )
+
+
+def receipt_sent(context: Context, tx: Tx, event: Event) -> None:
+    erasure_receipts.take_receipt(
+        context.stores,
+        tx,
+        context.public_keys,
+        event=event,
+        request_id=str(event.data["request"]),
+        service=str(event.data["service"]),
+        jws=str(event.data["receipt"]),
+    )

@@ -24,6 +24,8 @@ CASEWORK: Final = (CASEWORKER, MANAGER, APP)
 CASEWORK_IN_PERSON: Final = (CASEWORKER, MANAGER)
 #: Reading casework.
 CASE_READERS: Final = (CASEWORKER, MANAGER, SAFEGUARDING_LEAD, APP)
+#: Reading consents and what comes of them: tasks, reviews.
+CONSENT_READERS: Final = (CASEWORKER, MANAGER, APP, DATA_PROTECTION, SAFEGUARDING_LEAD)
 #: Recording that somebody was told because a person is at risk, or wasn't (P15): every member of staff.
 SAFEGUARDING_STAFF: Final = (CASEWORKER, MANAGER, SAFEGUARDING_LEAD, DATA_PROTECTION)
 #: Seeing what was recorded of it.

@@ -12,7 +12,7 @@ from shared.events import SERVICES, case
 from tests.faults.chaos import LONG_STOP_SECONDS
 from tests.faults.driver import drained
 from tests.faults.running import Running
-from tests.faults.stream import a_case, a_kit, say
+from tests.faults.stream import a_case, a_runtime, say
 from tests.helpers import eventually
 from tests.races.inside import Inside
 from tests.system import System
@@ -81,7 +81,7 @@ def _seconds_to_drain(system: System, running: Running, inside: Inside, fault: s
     about = [a_case(system) for _ in range(4)]
     case_id = inside.a_family()
     request = system.an_erasure(case_id)["id"]
-    with a_kit(system, "case") as kit:
+    with a_runtime(system, "case") as kit:
         assert say(kit, about, _EVENTS)
     system.confirm(request)
     FAULTS[fault](running, seconds)
@@ -125,7 +125,7 @@ def test_one_killing_message_among_a_thousand_parks_itself_only(
     for one in about:
         eventually(lambda one=one: inside.gate("notifier", one.case_id))
     # Nothing is delivered before it is known which one kills.
-    with a_kit(system, "case") as kit, running.frozen(running.server("rabbitmq")):
+    with a_runtime(system, "case") as kit, running.frozen(running.server("rabbitmq")):
         assert say(kit, about, 1_000)
         deadly = about[2].ids[len(about[2].ids) // 2]
         running.make_deadly(deadly)

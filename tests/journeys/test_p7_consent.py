@@ -9,10 +9,8 @@ from typing import Any
 import pytest
 
 from services.consent.actions import clock
-from services.consent.main import stores as consent_stores
 from services.consent.store import Stores
 from shared.ids import new_id
-from shared.service import service as wiring
 from tests.helpers import eventually, refused
 from tests.races.inside import Inside, an_inside
 from tests.system import System
@@ -25,11 +23,10 @@ def inside(system: System) -> Iterator[Inside]:
 
 
 @pytest.fixture
-def opened(system: System, monkeypatch: pytest.MonkeyPatch) -> Stores:
+def opened(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> Stores:
     """The consent service's own stores, for what the clock does at a day that has not come."""
-    for name, value in system.provided.env["consent"].items():
-        monkeypatch.setenv(name, value)
-    return consent_stores(wiring.build("consent", "worker"))
+    stores: Stores = inside.opened("consent", monkeypatch).context.stores
+    return stores
 
 
 NOW = datetime.now(UTC)

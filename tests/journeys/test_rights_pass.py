@@ -10,12 +10,10 @@ import pytest
 import requests
 
 from services.consent.actions import clock
+from services.consent.actions.others import people_now
 from services.consent.actions.rights import reckon
-from services.consent.main import stores as consent_stores
+from services.consent.context import Context
 from services.consent.model.rights import rights_pass_on
-from services.consent.store import Stores
-from shared.service import service as wiring
-from shared.service.service import Kit
 from shared.uk.working_days import london_day
 from tests.helpers import eventually, kill, start
 from tests.races.inside import Inside, an_inside
@@ -32,16 +30,10 @@ def inside(system: System) -> Iterator[Inside]:
 
 
 @pytest.fixture
-def kit(system: System, monkeypatch: pytest.MonkeyPatch) -> Kit:
+def consent(inside: Inside, monkeypatch: pytest.MonkeyPatch) -> Context:
     """The consent service in this process, for what the clock does on a day that has not come."""
-    for name, value in system.provided.env["consent"].items():
-        monkeypatch.setenv(name, value)
-    return wiring.build("consent", "worker")
-
-
-@pytest.fixture
-def opened(kit: Kit) -> Stores:
-    return consent_stores(kit)
+    context: Context = inside.opened("consent", monkeypatch).context
+    return context
 
 
 TODAY = london_day(datetime.now(UTC))
@@ -69,13 +61,13 @@ def tasks(system: System, case_id: str, **more: str) -> list[tuple[str, str, str
     return [(task["kind"], task["subject_id"], task["due_on"]) for task in found]
 
 
-def the_clock(kit: Kit, opened: Stores, case_id: str, day: date) -> bool:
+def the_clock(consent: Context, case_id: str, day: date) -> bool:
     """What the daily clock does for a case on that day; whether it found it due."""
     noon = datetime.combine(day, datetime.min.time(), UTC) + timedelta(hours=12)
-    if not any(one.case_id == case_id and one.kind == "rights" for one in clock.find_due(opened, now=noon, limit=9999)):
+    due = clock.find_due(consent.stores, now=noon, limit=9999)
+    if not any(one.case_id == case_id and one.kind == "rights" for one in due):
         return False
-    people = kit.calls.get("case", f"/cases/{case_id}")["people"]
-    reckon(opened, case_id=case_id, people=people, now=noon)
+    reckon(consent.stores, case_id=case_id, people=people_now(consent, case_id), now=noon)
     return True
 
 
@@ -84,11 +76,11 @@ def conflict(answer: requests.Response) -> str:
     return str(answer.json()["detail"])
 
 
-def test_a_young_person_s_day_passes(system: System, kit: Kit, opened: Stores, inside: Inside) -> None:
+def test_a_young_person_s_day_passes(system: System, consent: Context, inside: Inside) -> None:
     # Given a file of a child, which rests on their parent's word
     case_id, parent, (child,) = a_family(system, date(TODAY.year - 12, 3, 1))
     day = rights_pass_on(date(TODAY.year - 12, 3, 1))
-    eventually(lambda: opened.young_of(case_id))
+    eventually(lambda: consent.stores.rights.of_case(case_id))
     known = inside.rows("consent", "rights", _id=child)[0]
     # Then all that is kept of a date of birth is the day that everyone of that school year shares
     assert {"pass_on": known["pass_on"], "next_on": known["next_on"]} == {
@@ -98,14 +90,14 @@ def test_a_young_person_s_day_passes(system: System, kit: Kit, opened: Stores, i
     assert "personal" not in known
     assert decided(system, case_id)["until"].startswith(str(day - timedelta(days=1)))
     # Sixty days before it, and not a day earlier, somebody is told to ask the young person
-    assert not the_clock(kit, opened, case_id, day - timedelta(days=61))
-    assert the_clock(kit, opened, case_id, day - timedelta(days=60))
+    assert not the_clock(consent, case_id, day - timedelta(days=61))
+    assert the_clock(consent, case_id, day - timedelta(days=60))
     assert tasks(system, case_id, state="open") == [("rights_pass", child, str(day))]
     assert tasks(system, case_id, due_before=str(day)) == [("rights_pass", child, str(day))]
     assert tasks(system, case_id, due_before=str(day - timedelta(days=1))) == []
     assert decided(system, case_id)["allowed"] is True
     # On the day the parent's word covers the file no longer: nothing goes out
-    assert the_clock(kit, opened, case_id, day)
+    assert the_clock(consent, case_id, day)
     assert decided(system, case_id) == {"allowed": False, "reason": "rights-passed"}
     assert decided(system, case_id, person_id=parent) == {"allowed": False, "reason": "rights-passed"}
     # Those whose work it is still read it
@@ -233,20 +225,18 @@ def test_p1_a_child_without_a_date_of_birth_opens_a_task(system: System) -> None
     eventually(lambda: tasks(system, case_id, state="open") == [])
 
 
-def test_p1_the_month_of_the_25th_birthday_opens_a_task(
-    system: System, kit: Kit, opened: Stores, inside: Inside
-) -> None:
+def test_p1_the_month_of_the_25th_birthday_opens_a_task(system: System, consent: Context, inside: Inside) -> None:
     case_id, _, (child,) = a_family(system, date(2004, 2, 29))
-    eventually(lambda: opened.young_of(case_id))
+    eventually(lambda: consent.stores.rights.of_case(case_id))
     known = inside.rows("consent", "rights", _id=child)[0]
     # Only a day that their whole school year shares is kept until that year
     assert known["next_on"] == "2028-09-01"
-    assert the_clock(kit, opened, case_id, date(2028, 9, 1))
+    assert the_clock(consent, case_id, date(2028, 9, 1))
     assert tasks(system, case_id) == [("rights_pass", child, str(rights_pass_on(date(2004, 2, 29))))]
-    assert not the_clock(kit, opened, case_id, date(2029, 1, 31))
-    assert the_clock(kit, opened, case_id, date(2029, 2, 1))
+    assert not the_clock(consent, case_id, date(2029, 1, 31))
+    assert the_clock(consent, case_id, date(2029, 2, 1))
     assert tasks(system, case_id)[1:] == [("turns_25", child, "2029-02-28")]
-    assert not the_clock(kit, opened, case_id, date(2040, 1, 1))
+    assert not the_clock(consent, case_id, date(2040, 1, 1))
     # It closes nothing by itself
     assert system.caseworker.read(f"/cases/{case_id}")["state"] == "open"
 

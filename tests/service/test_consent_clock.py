@@ -8,9 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.consent.actions.clock import run_clock
-from services.consent.main import stores
 from services.consent.model.reviews import Windows
-from tests.faults.stream import a_kit
 from tests.helpers import eventually
 from tests.races.inside import Inside, Row, an_inside
 from tests.system import System
@@ -25,7 +23,8 @@ def inside(system: System) -> Iterator[Inside]:
         yield opened
 
 
-def test_what_is_due_is_found_by_index_alone(system: System, inside: Inside) -> None:
+def test_what_is_due_is_found_by_index_alone(system: System, inside: Inside, monkeypatch: pytest.MonkeyPatch) -> None:
+    stores = inside.opened("consent", monkeypatch).context.stores
     # Given families whose reviews, last days and young people fall due in years to come
     last_day = (datetime.now(UTC) + timedelta(days=60)).date().isoformat()
     for _ in range(3):
@@ -38,8 +37,7 @@ def test_what_is_due_is_found_by_index_alone(system: System, inside: Inside) -> 
         database = inside.mongo[f"{inside.names}_consent"]
         database.command("profile", 2)
         try:
-            with a_kit(system, "consent") as kit:
-                ran = run_clock(stores(kit), Windows(), now=now, most=20, dry_run=True)
+            ran = run_clock(stores, Windows(), now=now, most=20, dry_run=True)
         finally:
             database.command("profile", 0)
         looked: list[Row] = list(database["system.profile"].find({"op": "query"}))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import jwt
 import pytest
 
-from services.consent.consumer import handlers
-from services.consent.main import stores as consent_stores
-from services.consent.main import windows
+from services.consent import consumer
+from services.consent.context import Context
 from shared.clock import utc_now
 from shared.erasure.participant import RECEIPT_TYPE
 from shared.events import SERVICES, Event, erasure, write
@@ -20,7 +21,6 @@ from shared.ids import new_id
 from shared.messaging.deliveries import Delivery
 from shared.messaging.inbox import Inbox
 from shared.security.signing import PublicKeys, Signer, make_key
-from shared.service import service as wiring
 from tests.helpers import eventually, soon
 from tests.races.inside import Inside, an_inside
 from tests.system import System
@@ -131,13 +131,12 @@ def _say(inside: Inside, request: str, case_id: str, receipt: str) -> str:
 
 def _refusal(system: System, inside: Inside, monkeypatch: pytest.MonkeyPatch, request: str, case_id: str) -> str:
     """Why the consent service's own inbox, with a key installed that has run out, parks what that key signed."""
-    for name, value in system.provided.env["consent"].items():
-        monkeypatch.setenv(name, value)
     private, public = make_key("case", "receipt", utc_now() - timedelta(days=3), valid_for=timedelta(days=2))
     installed = json.loads(system.provided.public_keys.read_text())["keys"]
-    kit = wiring.build("consent", "worker")
-    takes = handlers(consent_stores(kit), PublicKeys([*installed, public]), windows(kit))
-    inbox = Inbox(kit.register, takes, names=system.provided.prefix)
+    opened = inside.opened("consent", monkeypatch)
+    context: Context = replace(opened.context, public_keys=PublicKeys([*installed, public]))
+    takes = {erasure.RECEIPT.type: partial(consumer.receipt_sent, context)}
+    inbox = Inbox(opened.runtime.register, takes, names=system.provided.prefix)
     event = _event(request, case_id, Signer(private).sign(claims(request, case_id), typ=RECEIPT_TYPE))
     delivery = Delivery(
         body=write(event),

@@ -14,8 +14,8 @@ from typer.testing import CliRunner, Result
 from deploy.ops.certificate import InvalidCertificate, check
 from deploy.ops.main import app
 from services.consent.model.certificates import CERTIFICATE_TYPE, WHAT_REMAINS
-from services.consent.model.requests import PARTICIPANTS
 from shared.erasure.participant import RECEIPT_TYPE
+from shared.events import SERVICES
 from shared.ids import new_id
 from shared.security.signing import PublicKeys, Signer, make_key
 
@@ -28,7 +28,7 @@ class Ring:
     def __init__(self) -> None:
         self.signers: dict[tuple[str, str], Signer] = {}
         self.public: list[dict[str, Any]] = []
-        for service, use in [*((name, "receipt") for name in PARTICIPANTS), ("consent", "certificate")]:
+        for service, use in [*((name, "receipt") for name in SERVICES), ("consent", "certificate")]:
             private, public = make_key(service, use, NOW, valid_for=timedelta(days=1))
             self.signers[service, use] = Signer(private)
             self.public.append(public)
@@ -53,7 +53,7 @@ class Ring:
         return self.signers[by or service, "receipt"].sign(claims, typ=RECEIPT_TYPE)
 
     def certificate(self, instead: Mapping[str, str] | None = None, **changed: Any) -> bytes:
-        given = {service: self.receipt(service) for service in PARTICIPANTS} | dict(instead or {})
+        given = {service: self.receipt(service) for service in SERVICES} | dict(instead or {})
         claims = {
             "request": REQUEST,
             "case": CASE,
@@ -87,7 +87,7 @@ def reason(ring: Ring, content: bytes) -> str:
 def test_a_whole_certificate_holds(ring: Ring) -> None:
     holds = check(ring.certificate(), ring.keys)
     assert holds.claims["case"] == CASE
-    assert holds.removed == dict.fromkeys(PARTICIPANTS, 3)
+    assert holds.removed == dict.fromkeys(SERVICES, 3)
     check(ring.certificate() + b"\n", ring.keys)
 
 

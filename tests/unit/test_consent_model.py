@@ -16,8 +16,8 @@ from services.consent.model import certificates
 from services.consent.model.consents import Consent, Ended, Ending, Grant, Standing, decide, faults, standing
 from services.consent.model.histories import history, is_given_twice, last_to_leave, supersessions
 from services.consent.model.requests import (
+    KINDS,
     PAPER_STORE,
-    PARTICIPANTS,
     SETTLEMENTS,
     Hold,
     Move,
@@ -25,11 +25,13 @@ from services.consent.model.requests import (
     Receipt,
     Request,
     Status,
+    awaited,
     kept_promise,
     next_move,
-    silent,
     waiting_on,
 )
+from services.consent.schemas import flat
+from shared.events import SERVICES
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 TODAY = date(2026, 11, 22)
@@ -48,11 +50,11 @@ def a_consent(
     return Consent(
         id=id,
         case_id="case",
-        given_by={"name": name, "capacity": "parental_responsibility", "person_id": person, **given_by},
+        **{"name": name, "capacity": "parental_responsibility", "person_id": person, **flat(given_by)},
         channel="phone",
         informed_at=at,
         given_at=at,
-        statement_version="1",
+        statement_version=1,
         statement_sha256="0" * 64,
         grants=grants or (FILE,),
         evidence=None,
@@ -63,7 +65,7 @@ def a_consent(
 
 def an_end(consent_id: str, *grants: Grant) -> Ending:
     return Ending(
-        id="w", case_id="case", consent_id=consent_id, channel="phone", by="Zoë", grants=grants or None, at=NOW
+        id="w", case_id="case", consent_id=consent_id, channel="phone", by="Zoë", grants=grants or None, recorded_at=NOW
     )
 
 
@@ -170,10 +172,15 @@ def test_p7_what_can_t_be_so_is_named_by_its_field(changed: dict[str, Any], fiel
         "given_at": NOW,
         "grants": [FILE],
         "given_by": {"name": "x", "capacity": "young_person"},
-        "now": NOW,
     }
-    assert faults(**right) == {}  # type: ignore[arg-type]
-    assert field in faults(**{**right, **changed})
+    assert wrong_with(right) == {}
+    assert field in wrong_with({**right, **changed})
+
+
+def wrong_with(body: dict[str, Any]) -> dict[str, list[str]]:
+    """What is wrong with a consent whose body says so."""
+    said = {"grants": tuple(body["grants"]), **{name: body[name] for name in ("informed_at", "given_at")}}
+    return faults(replace(a_consent(), **said, **flat({"capacity": "", **body["given_by"]})), now=NOW)
 
 
 # Last days
@@ -197,10 +204,10 @@ def test_a_decision_says_until_when_it_holds() -> None:
 
 
 def test_a_last_day_that_is_over_can_t_be_named() -> None:
-    right = {"informed_at": NOW, "given_at": NOW, "given_by": {"capacity": "young_person"}, "now": NOW}
-    assert faults(**right, grants=[replace(FILE, until=TODAY)]) == {}  # type: ignore[arg-type]
+    right = {"informed_at": NOW, "given_at": NOW, "given_by": {"capacity": "young_person"}}
+    assert wrong_with({**right, "grants": [replace(FILE, until=TODAY)]}) == {}
     over = replace(FILE, until=TODAY - timedelta(days=1))
-    assert set(faults(**right, grants=[over])) == {"purposes"}  # type: ignore[arg-type]
+    assert set(wrong_with({**right, "grants": [over]})) == {"purposes"}
 
 
 # One after another
@@ -273,7 +280,7 @@ def test_p7_a_history_tells_everything_in_order_and_changes_nothing() -> None:
     assert told[1].at == datetime(2026, 11, 21, 23, 59, 59, tzinfo=UTC)
     # The clock's own entry says the same once, not twice
     noticed = Ending(
-        id="e", case_id="case", consent_id="c1", kind=Ended.EXPIRED, grants=(passing,), at=told[1].at
+        id="e", case_id="case", consent_id="c1", kind=Ended.EXPIRED, grants=(passing,), recorded_at=told[1].at
     )  # fmt: skip
     assert history(consent, [an_end("c1", FILE), noticed], today=TODAY) == told
 
@@ -309,9 +316,10 @@ def test_the_last_to_leave_is_whoever_ends_the_last_consent_to_the_file() -> Non
 def test_p7_whoever_decides_for_another_says_for_whom_and_how_it_was_judged(
     given_by: dict[str, Any], field: str
 ) -> None:
-    assert field in faults(informed_at=NOW, given_at=NOW, grants=[FILE], given_by={"name": "x", **given_by}, now=NOW)
+    right = {"informed_at": NOW, "given_at": NOW, "grants": [FILE]}
+    assert field in wrong_with({**right, "given_by": {"name": "x", **given_by}})
     whole = {"capacity": "other", "for_person_id": "cid", "incapacity": {"represented_by": "deputy"}}
-    assert faults(informed_at=NOW, given_at=NOW, grants=[FILE], given_by={"name": "x", **whole}, now=NOW) == {}
+    assert wrong_with({**right, "given_by": {"name": "x", **whole}}) == {}
 
 
 # The erasure
@@ -349,6 +357,10 @@ def a_request(**changed: Any) -> Request:
 
 def a_receipt(service: str, **changed: Any) -> Receipt:
     start: dict[str, Any] = {
+        "id": "receipt",
+        "request": "r",
+        "case_id": "case",
+        "at": NOW,
         "service": service,
         "attempt": 1,
         "outcome": "erased",
@@ -366,10 +378,10 @@ BEGUN = {
     "phase": Phase.BEGUN,
     "status": Status.IN_PROGRESS,
     "letter": "sealed",
-    "attempts": dict.fromkeys(PARTICIPANTS, 1),
+    "attempts": dict.fromkeys(SERVICES, 1),
 }
 VERIFIED = {**BEGUN, "phase": Phase.VERIFIED}
-ALL = tuple(a_receipt(service) for service in PARTICIPANTS)
+ALL = tuple(a_receipt(service) for service in SERVICES)
 TOLD = replace(ALL[3], last_letter="sent", signed_at=NOW + timedelta(minutes=1))
 LATE_PAPER = replace(ALL[1], late=[PAPER_STORE])
 LEFT = [{"store": "people", "found": 2, "deleted": 1, "remaining": 1}]
@@ -388,8 +400,8 @@ LEFT = [{"store": "people", "found": 2, "deleted": 1, "remaining": 1}]
         (a_request(**DONE, phase=Phase.PREPARING, letter="sealed"), (), True, ["hold"], None),
         (a_request(**DONE, phase=Phase.PREPARING, letter="sealed"), (), False, [], Move.BEGIN),
         (a_request(**DONE, phase=Phase.PREPARING, letter="nobody_to_write_to"), (), False, [], Move.BEGIN),
-        (a_request(**BEGUN), (), False, list(PARTICIPANTS), None),
-        (a_request(**BEGUN), (), True, list(PARTICIPANTS), None),
+        (a_request(**BEGUN), (), False, list(SERVICES), None),
+        (a_request(**BEGUN), (), True, list(SERVICES), None),
         (a_request(**BEGUN), ALL[1:], False, ["case"], None),
         (a_request(**BEGUN), ALL, False, [], Move.VERIFY),
         (a_request(**BEGUN), (*ALL[:3], replace(ALL[3], outcome="failed")), False, ["notifier"], None),
@@ -416,6 +428,18 @@ def test_p24_what_a_request_waits_for_and_what_comes_next(
     assert next_move(request_, receipts, held=held) == move
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "erasure"])
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("status", Status)
+def test_only_a_request_for_erasure_yields_a_step_of_one(kind: str, phase: Phase, status: Status) -> None:
+    # Everything has been said and done that an erasure could wait for, at every phase
+    request = a_request(**{**BEGUN, "kind": kind, "phase": phase, "status": status})
+    for receipts in ((), ALL, (*ALL, TOLD)):
+        assert next_move(request, receipts, held=False) is None
+        assert waiting_on(request, receipts, held=True) == []
+    assert not request.is_open_erasure
+
+
 def test_the_last_receipt_is_the_one_signed_last_in_whatever_order_they_came() -> None:
     certified = replace(LATE_PAPER, late=[], signed_at=NOW + timedelta(hours=1))
     request = a_request(**BEGUN)
@@ -426,10 +450,10 @@ def test_the_last_receipt_is_the_one_signed_last_in_whatever_order_they_came() -
 def test_a_second_receipt_that_found_something_undoes_the_first() -> None:
     found_again = replace(ALL[1], stores=LEFT, outcome="failed", signed_at=NOW + timedelta(hours=1))
     request = a_request(**BEGUN)
-    assert silent(request, [*ALL, found_again]) == ["document"]
+    assert awaited(request, [*ALL, found_again]) == ["document"]
     assert next_move(request, [*ALL, found_again], held=False) is None
     anew = replace(request, attempts={**request.attempts, "document": 2})
-    assert silent(anew, [*ALL, found_again, replace(ALL[1], attempt=2, signed_at=NOW + timedelta(hours=2))]) == []
+    assert awaited(anew, [*ALL, found_again, replace(ALL[1], attempt=2, signed_at=NOW + timedelta(hours=2))]) == []
 
 
 def test_a_hold_ends_with_its_day() -> None:
@@ -466,7 +490,7 @@ class AnErasure(RuleBasedStateMachine):
     @rule(paper=st.booleans())
     @precondition(lambda self: self.request.begun)
     def everyone_answers(self, paper: bool) -> None:
-        for service in PARTICIPANTS:
+        for service in SERVICES:
             self.answer(service, 0, [PAPER_STORE] if paper and service == "document" else [], None, 0, False)
 
     def advance(self) -> None:
@@ -476,7 +500,7 @@ class AnErasure(RuleBasedStateMachine):
                 self.request = replace(self.request, phase=Phase.PREPARING, status=Status.IN_PROGRESS)
             elif move is Move.BEGIN:
                 self.may_begin()
-                attempts = dict.fromkeys(PARTICIPANTS, 1)
+                attempts = dict.fromkeys(SERVICES, 1)
                 self.request = replace(self.request, phase=Phase.BEGUN, attempts=attempts)
             elif move is Move.VERIFY:
                 self.nothing_is_left()
@@ -497,7 +521,7 @@ class AnErasure(RuleBasedStateMachine):
         assert self.request.letter
 
     def nothing_is_left(self) -> None:
-        for service in PARTICIPANTS:
+        for service in SERVICES:
             last = self.last(service)
             assert last is not None, service
             assert last.outcome != "failed"
@@ -508,7 +532,7 @@ class AnErasure(RuleBasedStateMachine):
         assert set(self.request.elsewhere) <= set(self.request.elsewhere_certified)
 
     def nothing_is_late(self) -> None:
-        assert not any(receipt.late for receipt in map(self.last, PARTICIPANTS) if receipt)
+        assert not any(receipt.late for receipt in map(self.last, SERVICES) if receipt)
         notifier = self.last("notifier")
         assert notifier is not None
         assert notifier.last_letter is not None
@@ -537,7 +561,7 @@ class AnErasure(RuleBasedStateMachine):
         self.advance()
 
     @rule(
-        service=st.sampled_from(PARTICIPANTS),
+        service=st.sampled_from(SERVICES),
         left=st.integers(0, 3).map(lambda n: n if n > 2 else 0),
         late=st.sampled_from([[], [], [PAPER_STORE], ["sealed_letters"]]),
         told=st.sampled_from([None, "sent", "unknown"]),
@@ -567,7 +591,7 @@ class AnErasure(RuleBasedStateMachine):
     @rule()
     @precondition(lambda self: self.request.begun and self.request.stands)
     def ask_anew(self) -> None:
-        for service in silent(self.request, self.receipts):
+        for service in awaited(self.request, self.receipts):
             if self.last(service) is not None:
                 attempts = {**self.request.attempts, service: self.request.attempts[service] + 1}
                 self.request = replace(self.request, attempts=attempts)
@@ -618,7 +642,7 @@ def test_a_certificate_is_one_of_its_own_receipts_or_does_not_hold() -> None:
     assert claims["paper"] == [{"paper_file": "p", "method": "shredded", "at": NOW.isoformat()}]
     said = [
         {"service": s, "request": "r", "case": "case", "outcome": "erased", "stores": [{"remaining": 0}], "late": []}
-        for s in PARTICIPANTS
+        for s in SERVICES
     ]
     assert certificates.faults(claims, said) == []
     assert certificates.faults(claims, said[1:])

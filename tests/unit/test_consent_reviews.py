@@ -10,7 +10,7 @@ import pytest
 from services.consent.model import clock
 from services.consent.model.clock import Counts, Stopped
 from services.consent.model.reviews import (
-    Around,
+    Circumstances,
     Do,
     Due,
     Review,
@@ -29,7 +29,7 @@ from shared.ids import new_id
 WINDOWS = Windows()
 T0 = datetime(2027, 3, 1, 9, tzinfo=UTC)
 DAY = timedelta(days=1)
-HERE = Around(ways="a")
+HERE = Circumstances(ways="a")
 CASE, CONSENT = new_id(), new_id()
 
 
@@ -108,13 +108,13 @@ def test_post_that_came_back_waits_for_a_second_address_or_28_more_days() -> Non
     assert next_step(back, HERE, now=T0 + 56 * DAY, windows=WINDOWS).do is Do.EXPIRE
     # It isn't reminded of at the address that it came back from
     assert next_step(back, HERE, now=T0 + 14 * DAY, windows=WINDOWS).do is Do.WAIT
-    assert next_step(back, Around(ways="b"), now=T0 + 6 * DAY, windows=WINDOWS).do is Do.WRITE
+    assert next_step(back, Circumstances(ways="b"), now=T0 + 6 * DAY, windows=WINDOWS).do is Do.WRITE
     # Another address of somebody who was reached changes nothing
-    assert next_step(asked(), Around(ways="b"), now=T0 + 6 * DAY, windows=WINDOWS).do is Do.WAIT
+    assert next_step(asked(), Circumstances(ways="b"), now=T0 + 6 * DAY, windows=WINDOWS).do is Do.WAIT
 
 
 def test_whoever_can_t_be_reached_is_called_and_their_silence_never_counts() -> None:
-    nobody = Around(ways=None)
+    nobody = Circumstances(ways=None)
     for review in (a_review(), asked(), reminded(), asked(returned_at=T0)):
         step = next_step(review, nobody, now=T0 + 400 * DAY, windows=WINDOWS)
         assert (step.do, step.look_at) == (Do.CALL, T0 + 401 * DAY)
@@ -122,20 +122,20 @@ def test_whoever_can_t_be_reached_is_called_and_their_silence_never_counts() -> 
 
 def test_a_file_that_is_worked_on_is_asked_by_phone_first() -> None:
     end = T0 + 28 * DAY
-    busy = Around(ways="a", last_entry_at=T0 + DAY)
+    busy = Circumstances(ways="a", last_entry_at=T0 + DAY)
     step = next_step(reminded(), busy, now=end, windows=WINDOWS)
     assert (step.do, step.look_at) == (Do.ASK_BY_PHONE, end + 28 * DAY)
     # And again only after 28 more days
     phoned = reminded(next_at=step.look_at)
     assert due(phoned, now=end + 27 * DAY, windows=WINDOWS) is None
     assert next_step(phoned, busy, now=end + 28 * DAY, windows=WINDOWS).do is Do.EXPIRE
-    still = Around(ways="a", last_entry_at=end + 20 * DAY)
+    still = Circumstances(ways="a", last_entry_at=end + 20 * DAY)
     assert next_step(phoned, still, now=end + 28 * DAY, windows=WINDOWS).do is Do.ASK_BY_PHONE
-    assert next_step(reminded(), Around(ways="a", last_entry_at=T0), now=end, windows=WINDOWS).do is Do.EXPIRE
+    assert next_step(reminded(), Circumstances(ways="a", last_entry_at=T0), now=end, windows=WINDOWS).do is Do.EXPIRE
 
 
 def test_silence_is_paused_while_contact_has_stopped() -> None:
-    stopped = Around(ways="a", stopped=True)
+    stopped = Circumstances(ways="a", stopped=True)
     for review in (a_review(), asked(), reminded()):
         assert next_step(review, stopped, now=T0 + 400 * DAY, windows=WINDOWS).do is Do.WAIT
 

@@ -86,7 +86,7 @@ def test_what_the_clock_looks_at_is_the_same_for_a_whole_school_year_but_for_the
 
 
 def young(person: str = ZOE, born: date | None = date(2009, 9, 1)) -> Young:
-    return Young(person_id=person, case_id="case", pass_on=None if born is None else rights_pass_on(born))
+    return Young(id=person, case_id="case", pass_on=None if born is None else rights_pass_on(born))
 
 
 def agreed(consent: str, person: str | None, capacity: str, grant: Grant = FILE, **more: str) -> Standing:
@@ -116,9 +116,7 @@ def test_a_parent_s_consent_covers_the_file_until_the_day_and_not_from_it_on() -
 
 
 def test_a_day_that_the_clock_has_noticed_stays() -> None:
-    noticed = Young(
-        person_id=ZOE, case_id="case", pass_on=date(2030, 6, 29), passed_at=datetime(2030, 7, 1, tzinfo=UTC)
-    )
+    noticed = Young(id=ZOE, case_id="case", pass_on=date(2030, 6, 29), passed_at=datetime(2030, 7, 1, tzinfo=UTC))
     assert covering(PARENT, [noticed], today=TODAY) == ()
 
 

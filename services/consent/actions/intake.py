@@ -1,49 +1,50 @@
 """An intake as one act that spans two services, and makes all of it or nothing (docs/decisions/0024).
 
 Everything is checked, then the case service makes the shell, and one transaction here decides: it keeps the consent,
-the answer and, sealed, who came. All that is left then is to hand them to the case service, until it has them.
+the answer and, sealed, who came. All that is left then is to deliver them to the case service, until it has them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
-from services.consent.actions.consents import Outside, check_consent, record_consent, require_file
+from services.consent.actions.consents import check_consent, record_consent, require_file
+from services.consent.actions.others import Others
 from services.consent.actions.rights import refuse_parental_for
+from services.consent.context import Context
 from services.consent.model.consents import PARENTAL
-from services.consent.model.intakes import Intake, TakenIn
+from services.consent.model.intakes import Intake, PendingIntake, TakenIn
 from services.consent.store import Stores
 from shared.db.gates import CLOSED
 from shared.db.unit_of_work import Tx
 from shared.erasure.participant import END_STEP
-from shared.errors import Erased, Invalid, Unavailable
+from shared.errors import ConsentRequired, Erased, Frozen, Invalid, NotFound, Unavailable
+from shared.messaging.steps import StepRow
 from shared.uk.working_days import london_day
 
 DELIVER_STEP = "deliver_intake"
 ABANDON_STEP = "abandon_intake"
-#: Whoever took it in hands it on at once, within this; the step is for when that failed, or its process died.
-_TIME_TO_HAND_ON = timedelta(seconds=2)
+#: The process that took it in delivers it at once, within this; the step is for when that failed, or it died.
+_TIME_TO_DELIVER = timedelta(seconds=2)
+_WHILE_FROZEN = timedelta(minutes=5)
 _CANT = "The intake can't be taken in as it stands. Nothing was stored."
 
 
-class Posts(Protocol):
-    """The way to the case service (shared.http.calls)."""
-
-    def post(self, service: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]: ...
-
-
-def take_in(stores: Stores, calls: Posts, intake: Intake, *, now: datetime) -> TakenIn:
+def take_in(context: Context, intake: Intake, *, now: datetime) -> TakenIn:
     """Make the case, the consent, its people and wishes; or nothing.
 
     Once it returns they are the family's file, though the case service may hear of people and wishes later
-    (`deliver`). Raises Invalid, ConsentRequired or Conflict before anything was made; whatever else is raised has been
+    (`deliver`). Raises Invalid, ConsentRequired or Conflict before anything was made; after any other error it has been
     taken back, or will be by the worker.
     """
+    stores = context.stores
     _check(stores, intake, now)
     try:
-        shown = calls.post("case", f"/cases/{intake.case_id}/intake/shell", _coming(intake, channel=intake.channel))
+        shown = context.calls.post(
+            "case", f"/cases/{intake.case_id}/intake/shell", _coming(intake, channel=intake.channel)
+        )
         if errors := shown.get("errors"):
             raise Invalid(_CANT, errors=errors)
         stores.unit_of_work.gates.prepare(stores.vault, [intake.case_id])
@@ -68,9 +69,9 @@ def take_in(stores: Stores, calls: Posts, intake: Intake, *, now: datetime) -> T
 
 def _check(stores: Stores, intake: Intake, now: datetime) -> None:
     """All that this service can refuse, before anything is asked or written."""
-    outside = Outside(role_of=intake.role_of, has_document=lambda _: False)
+    others = Others(role_of=intake.role_of, has_document=lambda _: False)
     try:
-        check_consent(stores, intake.given, outside, now=now)
+        check_consent(stores, intake.given, others, now=now)
     except Invalid as wrong:
         errors = {f"consent.{name.replace('person_id', 'person')}": said for name, said in wrong.errors.items()}
         raise Invalid(_CANT, errors=errors) from wrong
@@ -82,10 +83,10 @@ def _check(stores: Stores, intake: Intake, now: datetime) -> None:
 def _decide(stores: Stores, tx: Tx, intake: Intake, taken: TakenIn, now: datetime) -> TakenIn:
     """From here on it is made: with this transaction the family's consent stands, and it says who came."""
     case_id = intake.case_id
-    told = record_consent(stores, tx, intake.given, now=now)
-    personal = _coming(intake, standing=told.data["standing"], seq=told.seq)
-    stores.intakes.insert(tx, id=case_id, case_id=case_id, clear={}, personal=personal)
-    stores.steps.add(tx, DELIVER_STEP, case_id, case_id, tx.now + _TIME_TO_HAND_ON)
+    event = record_consent(stores, tx, intake.given, now=now)
+    coming = _coming(intake, standing=event.data["standing"], seq=event.seq)
+    stores.intakes.add(PendingIntake(case_id=case_id, personal=coming), tx=tx)
+    stores.steps.add(tx, DELIVER_STEP, case_id, case_id, tx.now + _TIME_TO_DELIVER)
     return taken
 
 
@@ -99,21 +100,35 @@ def _coming(intake: Intake, **more: Any) -> dict[str, Any]:
     }
 
 
-def deliver(stores: Stores, calls: Posts, *, case_id: str) -> None:
+def deliver_step(context: Context, step: StepRow) -> datetime | None:
+    """See `deliver`. When to try again: an erasure that was asked for may still be settled one way or the other.
+
+    A case that is being erased takes in no one; what was to come goes with it.
+    """
+    with suppress(NotFound, Erased):
+        try:
+            deliver(context, case_id=str(step.case_id))
+        except (Frozen, ConsentRequired):
+            return step.now + _WHILE_FROZEN
+    return None
+
+
+def deliver(context: Context, *, case_id: str) -> None:
     """Hand people and wishes to the case service; nothing where it has them. May be done again.
 
     Raises what it answers: Frozen while an erasure is asked for, Erased, Unavailable.
     """
-    record = stores.intakes.get(case_id)
-    if record is None:
+    stores = context.stores
+    pending = stores.intakes.get(case_id)
+    if pending is None:
         return
-    calls.post("case", f"/cases/{case_id}/intake", record.personal)
+    context.calls.post("case", f"/cases/{case_id}/intake", pending.personal)
 
     def act(tx: Tx) -> None:
         tx.enter(case_id, frozen_too=True)
         left = stores.intakes.get(case_id, tx=tx)
         if left is not None:
-            stores.intakes.remove(tx, left)
+            stores.intakes.remove(left, tx=tx)
 
     stores.unit_of_work.run(act)
 
@@ -133,6 +148,7 @@ def abandon(stores: Stores, *, case_id: str) -> None:
     stores.unit_of_work.run(act)
 
 
-def end_abandoned(calls: Posts, *, case_id: str) -> None:
-    """End the shell of an intake that was taken back. Raises NotFound or Erased where there is none."""
-    calls.post("case", f"/cases/{case_id}/ending", {})
+def abandon_step(context: Context, step: StepRow) -> None:
+    """End the shell of an intake that was taken back, where there is one."""
+    with suppress(NotFound, Erased):
+        context.calls.post("case", f"/cases/{step.case_id}/ending", {})

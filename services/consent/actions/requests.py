@@ -2,40 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from services.consent.actions.rights import refuse_ending
-from services.consent.actions.saga import advance, keep_looking, stop
+from services.consent.actions.saga import advance, check_again_later, stop
+from services.consent.context import Context
 from services.consent.model.requests import (
     CHECKS,
+    ERASURE,
     ERASURE_WORKING_DAYS,
     NOT_BEGUN,
     Hold,
     Phase,
     Request,
     Status,
+    request_key,
 )
 from services.consent.store import Stores
 from shared import events
 from shared.db.gates import CLOSED
 from shared.db.unit_of_work import Tx
 from shared.errors import Conflict, Forbidden, Invalid, NotFound, Problem
+from shared.messaging.steps import StepRow
 from shared.uk.working_days import end_of_day, london_day
 
 BEGUN_SENTENCE = "The erasure has begun and can't be undone. Nothing was changed."
 NO_REQUEST = "There is no such request here."
-
-
-def request_key(request_id: str) -> str:
-    """The name of the key that a request about an erased case is sealed under."""
-    return f"request:{request_id}"
+NO_HOLD = "There is no such hold here."
 
 
 def log_erasure(
-    stores: Stores,
+    context: Context,
     *,
     id: str,
     case_id: str,
@@ -44,7 +44,6 @@ def log_erasure(
     personal: Mapping[str, Any],
     identity_settled: bool,
     logged_by: str,
-    elsewhere: Sequence[str],
     now: datetime,
 ) -> tuple[Request, bool]:
     """Log that an erasure was asked for, and freeze the case; or join the one that is open (P24, P25).
@@ -52,13 +51,14 @@ def log_erasure(
     Returns the request, and whether it is new. `personal`: {made_by, note?, late_reason?}. The caller has settled
     that the case is one we know of.
     """
+    stores = context.stores
     if london_day(now) > london_day(received_at) and not personal.get("late_reason"):
         raise Invalid(
             "It was received on an earlier day than today, so say why it is logged late. Nothing was stored.",
             errors={"late_reason": ["Needed when a request is logged on a later day than it was received."]},
         )
     new = new_erasure(
-        stores,
+        context,
         id=id,
         case_id=case_id,
         received_at=received_at,
@@ -66,7 +66,6 @@ def log_erasure(
         personal=personal,
         identity_settled=identity_settled,
         logged_by=logged_by,
-        elsewhere=elsewhere,
         now=now,
     )
     erased = stores.unit_of_work.gates.state(case_id) == CLOSED
@@ -80,20 +79,20 @@ def log_erasure(
             refuse_ending(stores, tx, case_id, authority=by["authority"], person_id=by.get("person_id"), now=now)
         if (tx.gates.state(case_id, tx.session) == CLOSED) != erased and not _open_erasures(stores, tx, case_id):
             raise Conflict("The case was just erased. Nothing was stored; log the request again.")
-        return log_or_join(stores, tx, new, key=request_key(id) if erased else None)
+        return log_or_join(stores, tx, replace(new, own_key=erased))
 
     try:
         logged, is_new = stores.unit_of_work.run(act)
     except Problem:
-        drop_key(stores, id)
+        stores.vault.destroy_key(request_key(id))
         raise
     if not is_new:
-        drop_key(stores, id)
+        stores.vault.destroy_key(request_key(id))
     return logged, is_new
 
 
 def new_erasure(
-    stores: Stores,
+    context: Context,
     *,
     id: str,
     case_id: str,
@@ -102,15 +101,14 @@ def new_erasure(
     personal: Mapping[str, Any],
     identity_settled: bool,
     logged_by: str,
-    elsewhere: Sequence[str],
     now: datetime,
     recorded_by: str | None = None,
 ) -> Request:
     """A request for erasure as it is when it is logged: due on the second working day (P24)."""
-    due_on = stores.calendar.after(london_day(received_at), ERASURE_WORKING_DAYS)
+    due_on = context.stores.calendar.after(london_day(received_at), ERASURE_WORKING_DAYS)
     return Request(
         id=id,
-        kind="erasure",
+        kind=ERASURE,
         case_id=case_id,
         status=Status.RECEIVED,
         phase=Phase.ASKED,
@@ -127,36 +125,35 @@ def new_erasure(
         confirmed_at=None,
         letter=None,
         attempts={},
-        elsewhere=tuple(elsewhere),
+        elsewhere=context.elsewhere,
         elsewhere_certified=(),
         verified_at=None,
         completed_at=None,
         certificate=None,
         personal=personal,
-        version=1,
     )
 
 
-def log_or_join(stores: Stores, tx: Tx, new: Request, *, key: str | None = None) -> tuple[Request, bool]:
+def log_or_join(stores: Stores, tx: Tx, new: Request) -> tuple[Request, bool]:
     """Log it and freeze the case, or join the erasure that is open; the caller has counted the write at the gate.
 
-    key: the name of the key that it is sealed under, where that isn't the case's.
+    Returns the request, and whether it is new.
     """
     for joined in _open_erasures(stores, tx, new.case_id):
         return joined, False
-    stores.add_request(tx, new, key=key)
+    stores.requests.add(new, tx=tx)
     tx.gates.freeze(tx.session, new.case_id)
     tx.emit(events.consent.FROZEN, {"case": new.case_id})
     return new, True
 
 
 def _open_erasures(stores: Stores, tx: Tx, case_id: str) -> list[Request]:
-    return [r for r in stores.requests_of(case_id, tx) if r.stands and r.kind == "erasure"]
+    return [request for request in stores.requests.of_case(case_id, tx=tx) if request.is_open_erasure]
 
 
-def drop_key(stores: Stores, request_id: str) -> None:
-    """Destroy the key of its own that a request about an erased case had; most never had one."""
-    stores.vault.destroy_key(request_key(request_id))
+def drop_key_step(context: Context, step: StepRow) -> None:
+    """Destroy the key of its own that a request about an erased case had."""
+    context.stores.vault.destroy_key(request_key(step.key))
 
 
 def confirm(stores: Stores, *, request_id: str, checked: Sequence[str], sub: str) -> Request:
@@ -168,14 +165,13 @@ def confirm(stores: Stores, *, request_id: str, checked: Sequence[str], sub: str
         )
 
     def act(tx: Tx) -> Request:
-        request = _open_request(stores, tx, request_id)
+        request = _not_begun(_erasure(stores, tx, request_id))
         if sub in (request.logged_by, request.recorded_by):
             raise Forbidden("Whoever logged a request can't confirm it: ask a colleague. Nothing was changed.")
         if request.confirmed_at is not None:
             raise Conflict("It has been confirmed already. Nothing was changed.")
-        confirmed = replace(request, confirmed_by=sub, confirmed_at=tx.now)
-        keep_looking(stores, tx, request)
-        return advance(stores, tx, stores.change_request(tx, request, confirmed))
+        check_again_later(stores, tx, request)
+        return _changed(stores, tx, replace(request, confirmed_by=sub, confirmed_at=tx.now))
 
     return stores.unit_of_work.run(act)
 
@@ -184,41 +180,40 @@ def settle_identity(stores: Stores, *, request_id: str, settled: bool) -> Reques
     """Record whether it is in doubt who asked; the clock doesn't stop for it."""
 
     def act(tx: Tx) -> Request:
-        request = _open_request(stores, tx, request_id)
-        moved = stores.change_request(tx, request, replace(request, identity_settled=settled))
-        return advance(stores, tx, moved)
+        request = _not_begun(_standing(stores, tx, request_id))
+        return _changed(stores, tx, replace(request, identity_settled=settled))
 
     return stores.unit_of_work.run(act)
 
 
-def end_early(stores: Stores, *, request_id: str, status: Status, released: Callable[[Tx, str], None]) -> Request:
-    """Withdrawn by the family, refused, or void: nothing is lost; the case is released, and `released` goes on then."""
+def end_early(context: Context, *, request_id: str, status: Status) -> Request:
+    """Withdrawn by the family, refused, or void: nothing is lost, and the case is released."""
 
     def act(tx: Tx) -> Request:
-        return stop(stores, tx, _open_request(stores, tx, request_id), status, released=released)
+        return stop(context, tx, _not_begun(_standing(context.stores, tx, request_id)), status)
 
-    return stores.unit_of_work.run(act)
+    return context.stores.unit_of_work.run(act)
 
 
 def settle_letter(stores: Stores, *, request_id: str, outcome: str) -> Request:
     """A manager settles a last letter that can't go; while it is being sealed this counts as the answer."""
 
     def act(tx: Tx) -> Request:
-        request = _standing(stores, tx, request_id)
+        request = _erasure(stores, tx, request_id)
         if request.phase is Phase.ASKED:
             raise Conflict("No last letter is being written yet. Nothing was changed.")
         ids = {"request": request.id, "case": request.case_id}
         tx.emit(events.consent.SETTLED, {**ids, "outcome": outcome})
-        return advance(stores, tx, stores.change_request(tx, request, replace(request, letter=outcome)))
+        return _changed(stores, tx, replace(request, letter=outcome))
 
     return stores.unit_of_work.run(act)
 
 
 def certify_elsewhere(stores: Stores, *, request_id: str, place: str) -> Request:
-    """Someone has emptied a place outside the software (mailbox, phones, shared drive) of the case."""
+    """A place outside the software (mailbox, phones, shared drive) was emptied of the case."""
 
     def act(tx: Tx) -> Request:
-        request = _standing(stores, tx, request_id)
+        request = _erasure(stores, tx, request_id)
         if place not in request.elsewhere:
             raise Invalid(
                 "That isn't one of the places to certify. Nothing was changed.",
@@ -228,59 +223,47 @@ def certify_elsewhere(stores: Stores, *, request_id: str, place: str) -> Request
             raise Conflict("The erasure hasn't begun, so nothing can be certified yet. Nothing was changed.")
         if place in request.elsewhere_certified:
             raise Conflict("That place was certified before. Nothing was changed.")
-        certified = (*request.elsewhere_certified, place)
-        return advance(stores, tx, stores.change_request(tx, request, replace(request, elsewhere_certified=certified)))
+        return _changed(stores, tx, replace(request, elsewhere_certified=(*request.elsewhere_certified, place)))
 
     return stores.unit_of_work.run(act)
 
 
-def place_hold(
-    stores: Stores, *, id: str, case_id: str, ground: str, until: date, reason: str, placed_by: str, now: datetime
-) -> Hold:
+def place_hold(stores: Stores, hold: Hold) -> Hold:
     """Hold any erasure of the case on a legal ground, until a date that is included."""
-    if until < london_day(now):
+    if hold.until < london_day(hold.placed_at):
         raise Invalid("A hold can't end before it begins. Nothing was stored.", errors={"until": ["This day is over."]})
-    hold = Hold(
-        id=id,
-        case_id=case_id,
-        ground=ground,
-        until=until,
-        reason=reason,
-        placed_by=placed_by,
-        placed_at=now,
-        version=1,
-    )
 
     def act(tx: Tx) -> Hold:
-        if tx.gates.state(case_id, tx.session) == CLOSED:
+        if tx.gates.state(hold.case_id, tx.session) == CLOSED:
             raise Conflict("The erasure has begun: it can't be held any more. Nothing was stored.")
-        tx.enter(case_id, frozen_too=True)
-        clear = {"ground": ground, "until": until.isoformat(), "placed_by": placed_by, "placed_at": now}
-        stores.holds.insert(tx, id=id, case_id=case_id, clear=clear, personal={"reason": reason})
-        return hold
+        tx.enter(hold.case_id, frozen_too=True)
+        return stores.holds.add(hold, tx=tx)
 
     return stores.unit_of_work.run(act)
 
 
 def lift_hold(stores: Stores, *, hold_id: str) -> None:
-    """Lift a hold; what it alone stood in the way of goes on."""
+    """Lift a hold; the erasure that it alone stood in the way of goes on."""
 
     def act(tx: Tx) -> None:
-        record = stores.holds.get(hold_id, tx=tx)
-        if record is None:
-            raise NotFound("There is no such hold here.")
-        case_id = str(record.case_id)
-        tx.enter(case_id, frozen_too=True)
-        stores.holds.remove(tx, record)
-        for request in stores.requests_of(case_id, tx):
-            if request.stands:
-                advance(stores, tx, request)
+        hold = stores.holds.get(hold_id, tx=tx)
+        if hold is None:
+            raise NotFound(NO_HOLD)
+        tx.enter(hold.case_id, frozen_too=True)
+        stores.holds.remove(hold, tx=tx)
+        for request in _open_erasures(stores, tx, hold.case_id):
+            advance(stores, tx, request)
 
     stores.unit_of_work.run(act)
 
 
+def _changed(stores: Stores, tx: Tx, request: Request) -> Request:
+    """Keep what was changed of it, and take the step that waited for that."""
+    return advance(stores, tx, stores.requests.save_clear(request, tx=tx))
+
+
 def _standing(stores: Stores, tx: Tx, request_id: str) -> Request:
-    request = stores.request(request_id, tx)
+    request = stores.requests.get(request_id, tx=tx)
     if request is None:
         raise NotFound(NO_REQUEST)
     # Two people working one request at once conflict here, and the second reads what the first decided.
@@ -290,8 +273,14 @@ def _standing(stores: Stores, tx: Tx, request_id: str) -> Request:
     return request
 
 
-def _open_request(stores: Stores, tx: Tx, request_id: str) -> Request:
+def _erasure(stores: Stores, tx: Tx, request_id: str) -> Request:
     request = _standing(stores, tx, request_id)
+    if not request.is_open_erasure:
+        raise Conflict("This request doesn't ask for an erasure. Nothing was changed.")
+    return request
+
+
+def _not_begun(request: Request) -> Request:
     if request.phase not in NOT_BEGUN:
         raise Conflict(BEGUN_SENTENCE)
     return request

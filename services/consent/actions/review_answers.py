@@ -6,18 +6,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from services.consent.actions.automatic_erasures import ask_erasure, authority_of
+from services.consent.actions.automatic_erasures import authority_of, request_erasure
 from services.consent.actions.consents import enter_consent
 from services.consent.actions.rights import refuse_ending, refuse_parental
-from services.consent.actions.unanswered_reviews import settle_tasks
+from services.consent.actions.tasks import settle_review_tasks
+from services.consent.context import Context
 from services.consent.model import reviews as v
 from services.consent.model import rights
-from services.consent.model.consents import CASEWORK, Consent, Grant
+from services.consent.model.consents import Consent, Grant
 from services.consent.model.reviews import Answer, Review, State
-from services.consent.store import Stores
+from services.consent.store import Stores, queries
 from shared.db.unit_of_work import Tx
 from shared.errors import Conflict, NotFound
 from shared.ids import new_id
+from shared.known_consents import CASEWORK
 from shared.uk.working_days import london_day
 
 NO_REVIEW = "There is no such review here."
@@ -25,25 +27,25 @@ _OVER = "This review is over: the consent it was about has ended, or a newer one
 
 
 def answer(
-    stores: Stores,
+    context: Context,
     *,
     review_id: str,
     decision: Answer,
     channel: str,
     by: str,
     recorded_by: str,
-    elsewhere: Sequence[str],
     now: datetime,
 ) -> Review:
-    """Record what somebody answered; the same answer again is the first one.
+    """Record what a person answered; the same answer again is the first one.
 
     renew: a consent like theirs, given now, to everything that they agreed to and that stands. forget: an erasure is
-    asked for, in their name. Raises NotFound, Erased; Conflict for another answer than the first, for a review that
+    requested, in their name. Raises NotFound, Erased; Conflict for another answer than the first, for a review that
     is over, or on parental authority that has passed; Frozen for renewing while an erasure is asked for.
     """
+    stores = context.stores
 
     def act(tx: Tx) -> Review:
-        review = stores.reviews.get(review_id, tx)
+        review = stores.reviews.get(review_id, tx=tx)
         if review is None:
             raise NotFound(NO_REVIEW)
         tx.enter(review.case_id, frozen_too=decision is Answer.FORGET or review.state is State.ANSWERED)
@@ -51,7 +53,7 @@ def answer(
             if review.decision is decision:
                 return review
             raise Conflict("This review was answered before, and differently. Nothing was changed.")
-        consents = stores.consents_of(review.case_id, tx)
+        consents = stores.consents.of_case(review.case_id, tx=tx)
         base = next((one for one in consents if one.id == review.consent_id), None)
         if base is None or review.state is State.OVER:
             raise Conflict(_OVER)
@@ -60,7 +62,7 @@ def answer(
             refuse_ending(stores, tx, review.case_id, authority=authority, person_id=base.person_id, now=now)
         if not rights.is_own_word(base.capacity, base.for_person_id):
             refuse_parental(stores, tx, review.case_id, now)
-        said = replace(
+        answered = replace(
             review,
             state=State.ANSWERED,
             decision=decision,
@@ -70,8 +72,8 @@ def answer(
             next_at=None,
         )
         if decision is Answer.FORGET:
-            asked = ask_erasure(
-                stores,
+            request_id = request_erasure(
+                context,
                 tx,
                 base,
                 id=new_id(),
@@ -79,23 +81,22 @@ def answer(
                 channel=channel,
                 note="Asked for in answer to the annual review.",
                 logged_by=recorded_by,
-                elsewhere=elsewhere,
             )
-            said = stores.reviews.save(tx, replace(said, request_id=asked))
+            answered = stores.reviews.save(replace(answered, request_id=request_id), tx=tx)
         else:
-            said = _renew(stores, tx, said, base, consents, recorded_by=recorded_by)
-        settle_tasks(stores, tx, review)
-        return said
+            answered = _renew(stores, tx, answered, base, consents, recorded_by=recorded_by)
+        settle_review_tasks(stores, tx, review)
+        return answered
 
     return stores.unit_of_work.run(act)
 
 
 def _renew(
-    stores: Stores, tx: Tx, said: Review, base: Consent, consents: Sequence[Consent], *, recorded_by: str
+    stores: Stores, tx: Tx, answered: Review, base: Consent, consents: Sequence[Consent], *, recorded_by: str
 ) -> Review:
     """What was agreed to goes on as it is, with the words that they were shown when they agreed to it."""
-    today, first_adult = london_day(tx.now), stores.first_adult(base.case_id, tx)
-    stands = stores.standing(base.case_id, today, tx)
+    first_adult = queries.first_adult(stores, base.case_id, tx=tx)
+    stands = queries.standing(stores, base.case_id, london_day(tx.now), tx=tx)
     theirs = v.standing_of(base, consents, stands, first_adult=first_adult)
     if not any(stand.grant.purpose == CASEWORK for stand in theirs):
         raise Conflict(_OVER)
@@ -107,7 +108,7 @@ def _renew(
     renewed = replace(
         base,
         id=new_id(),
-        channel=str(said.channel),
+        channel=str(answered.channel),
         given_at=tx.now,
         grants=tuple(grants.values()),
         evidence=None,
@@ -116,5 +117,6 @@ def _renew(
     )
     # The next year's review is reckoned from the time by which they were asked, so this one is answered after it.
     enter_consent(stores, tx, renewed, consents, stands)
-    latest = stores.reviews.get(said.id, tx)
-    return stores.reviews.save(tx, replace(said, version=said.version if latest is None else latest.version))
+    latest = stores.reviews.get(answered.id, tx=tx)
+    version = answered.version if latest is None else latest.version
+    return stores.reviews.save(replace(answered, version=version), tx=tx)

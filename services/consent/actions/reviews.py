@@ -1,53 +1,55 @@
-"""Annual reviews: begun with each consent to a file, written about, reminded of, and what nobody answering leads to."""
+"""Annual reviews: begun with each consent to a file, written about, reminded of, and ended without an answer."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
-from services.consent.actions.tasks import open_task, settle_task
-from services.consent.actions.unanswered_reviews import expire_silent, settle_tasks
+from services.consent.actions.clock_time import clock_time, clock_time_then
+from services.consent.actions.tasks import TO_DO_WITHIN, open_review_task, open_task, settle_review_tasks
+from services.consent.actions.unanswered_reviews import expire_unanswered
+from services.consent.context import Context
 from services.consent.model import reviews as v
-from services.consent.model.consents import CASEWORK, Consent
+from services.consent.model.consents import Consent
 from services.consent.model.histories import same_person
-from services.consent.model.reviews import Around, Do, Letter, Review, State, Windows
+from services.consent.model.reviews import Circumstances, Do, Letter, Review, State
 from services.consent.model.tasks import Kind
-from services.consent.store import Stores
+from services.consent.store import Stores, queries
 from shared import events
 from shared.db.gates import OPEN
 from shared.db.unit_of_work import Tx
+from shared.errors import Erased, NotFound
+from shared.events.case import ADULTS
 from shared.ids import new_id
+from shared.known_consents import CASEWORK
+from shared.messaging.steps import StepRow
 from shared.uk.working_days import london_day
 
-LOOK_STEP = "look_at_review"
-_ADULTS = frozenset({"parent", "carer", "young_person"})
-#: How long the office has for what a review opens.
-_TO_DO_WITHIN = timedelta(days=7)
-
-
-def clock_time(stores: Stores, now: datetime, tx: Tx | None = None) -> datetime:
-    """The time that reviews go by: `now`, or that of the clock's last run where time travel took it ahead."""
-    return max(now, stores.clock_runs.last(tx) or now)
+REVIEW_STEP = "look_at_review"
 
 
 def schedule(stores: Stores, tx: Tx, case_id: str) -> None:
-    """Each person whose consent to the file stands has a review of it, a year after their last; nobody else has one.
+    """Each person whose consent to the file stands has a review of it, a year after their last; no other person has.
 
-    For whoever changed a consent, in their transaction, at the gate of the case.
+    Belongs to every change of a consent, in the same transaction, which went through the gate of the case.
     """
-    today, first_adult = london_day(tx.now), stores.first_adult(case_id, tx)
-    consents = stores.consents_of(case_id, tx)
-    wanted = {one.id: one for one in v.bases(consents, stores.standing(case_id, today, tx), first_adult=first_adult)}
+    first_adult = queries.first_adult(stores, case_id, tx=tx)
+    consents, stands = (
+        stores.consents.of_case(case_id, tx=tx),
+        queries.standing(stores, case_id, london_day(tx.now), tx=tx),
+    )
+    wanted = {one.id: one for one in v.bases(consents, stands, first_adult=first_adult)}
     given = {one.id: one for one in consents}
-    known = stores.reviews.of_case(case_id, tx)
+    known = stores.reviews.of_case(case_id, tx=tx)
     answered: list[Consent] = []
     for review in known:
         if review.state in v.OPEN and review.consent_id not in wanted:
-            stores.reviews.save(tx, replace(review, state=State.OVER, next_at=None))
-            settle_tasks(stores, tx, review)
+            stores.reviews.save(replace(review, state=State.OVER, next_at=None), tx=tx)
+            settle_review_tasks(stores, tx, review)
             if review.state is State.ASKED and review.consent_id in given:
                 answered.append(given[review.consent_id])
     for base in wanted.values():
@@ -60,165 +62,111 @@ def schedule(stores: Stores, tx: Tx, case_id: str) -> None:
             since = max(base.given_at, clock_time(stores, tx.now, tx))
         due_on = v.a_year_after(london_day(since))
         new = Review(id=new_id(), case_id=case_id, consent_id=base.id, person_id=base.person_id, due_on=due_on)
-        stores.reviews.add(tx, replace(new, next_at=v.begins_at(due_on)))
+        stores.reviews.add(replace(new, next_at=v.begins_at(due_on)), tx=tx)
 
 
-def look_again(stores: Stores, tx: Tx, case_id: str) -> None:
-    """Something about the people changed: who couldn't be reached may be now."""
-    for review in stores.reviews.of_case(case_id, tx):
+def schedule_unreached(stores: Stores, tx: Tx, case_id: str) -> None:
+    """The people changed: a person who couldn't be reached about their review may be reached now."""
+    for review in stores.reviews.of_case(case_id, tx=tx):
         if review.state is State.ASKED and (review.unreached or review.returned_at is not None):
-            stores.steps.add(tx, LOOK_STEP, review.id, case_id)
+            stores.steps.add(tx, REVIEW_STEP, review.id, case_id)
 
 
-def restart(stores: Stores, tx: Tx, case_id: str) -> None:
-    """No erasure is asked for any more: the file goes on, so whoever had been asked is asked again.
+def restart(context: Context, tx: Tx, case_id: str) -> None:
+    """No erasure is asked for any more: the file goes on, so each person who had been asked is asked again.
 
     In the transaction that releases the case, which has its gate. Were it done later, the clock or a letter that waited
     could come first, and the same person be written to twice.
     """
+    stores = context.stores
     if tx.gates.state(case_id, tx.session) != OPEN:
         return
-    for review in stores.reviews.of_case(case_id, tx):
+    for review in stores.reviews.of_case(case_id, tx=tx):
         asked_for = review.request_id is not None and review.state in (State.SILENT, State.ANSWERED)
         if asked_for or review.state in v.OPEN:
-            _ask_anew(stores, tx, review)
-    # Whoever has withdrawn meanwhile is not.
+            _begin_anew(stores, tx, review)
+    # Not a person who has withdrawn meanwhile.
     schedule(stores, tx, case_id)
-    if not any(stand.grant.purpose == CASEWORK for stand in stores.standing(case_id, london_day(tx.now), tx)):
-        # The last of them withdrew, and then the erasure was taken back: nobody agrees, so somebody must ask.
-        due_on = london_day(clock_time(stores, tx.now, tx) + _TO_DO_WITHIN)
+    stands = queries.standing(stores, case_id, london_day(tx.now), tx=tx)
+    if not any(stand.grant.purpose == CASEWORK for stand in stands):
+        # The last of them withdrew, and then the erasure was taken back: no consent stands, so the office must ask.
+        due_on = london_day(clock_time(stores, tx.now, tx) + TO_DO_WITHIN)
         open_task(stores, tx, case_id=case_id, kind=Kind.CONSENT_EXPIRED, due_on=due_on)
 
 
-def hear_stop(stores: Stores, tx: Tx, *, case_id: str, stopped: bool, at: datetime) -> None:
-    """All contact has stopped, so silence is paused; or it goes on, and whoever had been asked is asked again.
+def record_contact_stop(stores: Stores, tx: Tx, *, case_id: str, stopped: bool, at: datetime) -> None:
+    """All contact has stopped, so silence is paused; or it goes on, and each person who had been asked is asked again.
 
-    at: when that was. Whoever was asked since it went on, before this was heard, isn't written to twice.
+    at: when that was. A person who was asked since it went on, before this was known, isn't written to twice.
     """
     tx.enter(case_id, frozen_too=True)
-    before = stores.clock_runs.said_at(at)
-    for review in stores.reviews.of_case(case_id, tx):
+    before = clock_time_then(stores, at)
+    for review in stores.reviews.of_case(case_id, tx=tx):
         if not stopped and review.state is State.ASKED and review.asked_at is not None and review.asked_at <= before:
-            _ask_anew(stores, tx, review)
+            _begin_anew(stores, tx, review)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heard:
-    """What the notifier says of one letter of a review."""
-
-    review_id: str
-    letter: Letter
-    round: int
-    at: datetime
-
-
-def heard_in(data: Mapping[str, Any]) -> Heard:
-    return Heard(
-        review_id=str(data["review"]),
-        letter=Letter(data["letter"]),
-        round=int(data["round"]),
-        at=datetime.fromisoformat(data["at"]),
-    )
-
-
-def hear_hand_over(stores: Stores, tx: Tx, windows: Windows, *, case_id: str, heard: Heard) -> None:
-    """A letter of this round has gone: from now on silence may count."""
-    review = _heard_of(stores, tx, case_id, heard)
-    if review is None:
-        return
-    if heard.letter is Letter.REVIEW and review.handed_at is None and review.asked_at is not None:
-        review = replace(review, handed_at=v.counts_from(heard.at, asked_at=review.asked_at))
-    elif heard.letter is Letter.REMINDER and review.reminder_handed_at is None and review.reminded_at is not None:
-        review = replace(review, reminder_handed_at=v.counts_from(heard.at, asked_at=review.reminded_at))
-    else:
-        return
-    # It was thought to have failed, by another process than the one that handed it over after all.
-    review = replace(review, unreached=False, next_at=None)
-    settle_task(stores, tx, case_id=case_id, kind=Kind.CALL, subject_id=review.id)
-    stores.reviews.save(tx, replace(review, next_at=v.looked_at(review, windows=windows)))
-
-
-def hear_failure(stores: Stores, tx: Tx, *, case_id: str, heard: Heard) -> None:
-    """A letter won't go, or nobody knows whether it has: somebody calls, and silence doesn't count.
-
-    One that is known to be handed over had failed before that: it is heard late.
-    """
-    review = _heard_of(stores, tx, case_id, heard)
-    if review is None:
-        return
-    known = review.handed_at if heard.letter is Letter.REVIEW else review.reminder_handed_at
-    if known is not None:
-        return
-    _open(stores, tx, review, Kind.CALL)
-    stores.reviews.save(tx, replace(review, unreached=True, next_at=None))
-
-
-def hear_return(stores: Stores, tx: Tx, windows: Windows, *, case_id: str, heard: Heard) -> None:
-    """A letter came back: a task, and silence counts from a second address, or in another 28 days (P21)."""
-    review = _heard_of(stores, tx, case_id, heard)
-    if review is None or review.returned_at is not None:
-        return
-    returned = replace(review, returned_at=max(heard.at, clock_time(stores, tx.now, tx)))
-    _open(stores, tx, returned, Kind.RETURNED_POST)
-    stores.reviews.save(tx, replace(returned, next_at=v.looked_at(replace(returned, next_at=None), windows=windows)))
-
-
-def _heard_of(stores: Stores, tx: Tx, case_id: str, heard: Heard) -> Review | None:
-    """The review, if it still waits for what this round leads to."""
-    tx.enter(case_id, frozen_too=True)
-    review = stores.reviews.get(heard.review_id, tx)
-    if review is None or review.state is not State.ASKED or review.round != heard.round:
-        return None
-    return review
-
-
-def around(
+def circumstances_of(
     review: Review, case: Mapping[str, Any], *, first_adult: str | None, last_entry_at: datetime | None
-) -> Around:
+) -> Circumstances:
     """What the case service's answer means for a review. Only a digest of an address is made of it, nothing is kept."""
     who = review.person_id or first_adult
-    person = next((one for one in case["people"] if one["id"] == who and one["role"] in _ADULTS), None)
+    person = next((one for one in case["people"] if one["id"] == who and one["role"] in ADULTS), None)
     reach = next((one for one in case["reach"] if one["person_id"] == who), None)
     ways = None
     if person is not None and reach is not None and (reach["post"] != "no" or reach["email"] != "no"):
         address = [str(line) for line in person.get("address") or ()] if reach["post"] != "no" else []
         email = str(person.get("email") or "") if reach["email"] != "no" else ""
         ways = sha256("\n".join((*address, "", email)).encode()).hexdigest()
-    return Around(ways=ways, stopped=bool(case["contact_stopped"]), last_entry_at=last_entry_at)
+    return Circumstances(ways=ways, stopped=bool(case["contact_stopped"]), last_entry_at=last_entry_at)
 
 
-def look(
-    stores: Stores, windows: Windows, *, review_id: str, around: Around, elsewhere: tuple[str, ...], now: datetime
-) -> None:
+def review_step(context: Context, step: StepRow) -> None:
+    """Ask the case service how things are, and do what is due about one review."""
+    stores = context.stores
+    review = stores.reviews.get(step.key)
+    if review is None:
+        return
+    with suppress(NotFound, Erased):
+        case = context.calls.get("case", f"/cases/{review.case_id}")
+        last = context.calls.get("case", f"/cases/{review.case_id}/last-entry").get("at")
+        circumstances = circumstances_of(
+            review,
+            case,
+            first_adult=queries.first_adult(stores, review.case_id),
+            # By the clock: where time travel had taken it ahead, an entry was made at its time.
+            last_entry_at=None if last is None else clock_time_then(stores, datetime.fromisoformat(last)),
+        )
+        process_review(context, review_id=review.id, circumstances=circumstances, now=clock_time(stores, step.now))
+
+
+def process_review(context: Context, *, review_id: str, circumstances: Circumstances, now: datetime) -> None:
     """Do what is to be done about one review now. Nothing while its case is frozen; may be done again."""
+    stores = context.stores
 
     def act(tx: Tx) -> None:
-        review = stores.reviews.get(review_id, tx)
+        review = stores.reviews.get(review_id, tx=tx)
         if review is None or review.state not in v.OPEN:
             return
         tx.enter(review.case_id, frozen_too=True)
         if tx.gates.state(review.case_id, tx.session) != OPEN:
             # It is looked at again once the case is released (`restart`).
-            stores.reviews.save(tx, replace(review, next_at=None))
+            stores.reviews.save(replace(review, next_at=None), tx=tx)
             return
-        step = v.next_step(review, around, now=now, windows=windows)
+        step = v.next_step(review, circumstances, now=now, windows=context.windows)
         match step.do:
             case Do.WRITE:
-                _write(stores, tx, review, around, windows, now)
+                _send_review(context, tx, review, circumstances, now)
             case Do.REMIND:
                 reminded = replace(review, reminded_at=now, next_at=None)
-                stores.reviews.save(tx, reminded)
-                _ask_for(stores, tx, reminded, Letter.REMINDER, now, windows.after_reminder)
+                stores.reviews.save(reminded, tx=tx)
+                _emit_review_asked(stores, tx, reminded, Letter.REMINDER, now, context.windows.after_reminder)
             case Do.EXPIRE:
-                expire_silent(stores, tx, review, windows, elsewhere, now)
-            case Do.ASK_BY_PHONE:
-                _open(stores, tx, review, Kind.ASK_BY_PHONE)
-                stores.reviews.save(tx, replace(review, next_at=step.look_at))
-            case Do.CALL:
-                _open(stores, tx, review, Kind.CALL)
-                stores.reviews.save(tx, replace(review, next_at=step.look_at))
-            case Do.WAIT:
-                stores.reviews.save(tx, replace(review, next_at=step.look_at))
+                expire_unanswered(context, tx, review, now)
+            case Do.ASK_BY_PHONE | Do.CALL | Do.WAIT:
+                if step.do is not Do.WAIT:
+                    open_review_task(stores, tx, review, Kind(step.do))
+                stores.reviews.save(replace(review, next_at=step.look_at), tx=tx)
 
     stores.unit_of_work.run(act)
 
@@ -243,23 +191,25 @@ def _begun_anew(review: Review) -> Review:
     )
 
 
-def _ask_anew(stores: Stores, tx: Tx, review: Review) -> None:
+def _begin_anew(stores: Stores, tx: Tx, review: Review) -> None:
     """Nothing that was asked before counts any more; the clock finds it when it is due, or at once."""
-    stores.reviews.save(tx, replace(_begun_anew(review), next_at=v.begins_at(review.due_on)))
+    stores.reviews.save(replace(_begun_anew(review), next_at=v.begins_at(review.due_on)), tx=tx)
 
 
-def _write(stores: Stores, tx: Tx, review: Review, around: Around, windows: Windows, now: datetime) -> None:
-    settle_tasks(stores, tx, review)
+def _send_review(context: Context, tx: Tx, review: Review, circumstances: Circumstances, now: datetime) -> None:
+    settle_review_tasks(context.stores, tx, review)
     anew = _begun_anew(review)
-    asked = replace(anew, state=State.ASKED, asked_at=now, ways=around.ways, next_at=None)
-    stores.reviews.save(tx, asked)
-    _ask_for(stores, tx, asked, Letter.REVIEW, now, windows.window)
+    asked = replace(anew, state=State.ASKED, asked_at=now, ways=circumstances.ways, next_at=None)
+    context.stores.reviews.save(asked, tx=tx)
+    _emit_review_asked(context.stores, tx, asked, Letter.REVIEW, now, context.windows.window)
 
 
-def _ask_for(stores: Stores, tx: Tx, review: Review, letter: Letter, now: datetime, window: timedelta) -> None:
-    person = review.person_id or stores.first_adult(review.case_id, tx)
+def _emit_review_asked(
+    stores: Stores, tx: Tx, review: Review, letter: Letter, now: datetime, window: timedelta
+) -> None:
+    person = review.person_id or queries.first_adult(stores, review.case_id, tx=tx)
     if person is None:
-        raise RuntimeError("a review was to be written about to nobody")
+        raise RuntimeError("a review letter has no person to go to")
     tx.emit(
         events.consent.REVIEW_ASKED,
         {
@@ -272,10 +222,3 @@ def _ask_for(stores: Stores, tx: Tx, review: Review, letter: Letter, now: dateti
             "days": window.days,
         },
     )
-
-
-def _open(stores: Stores, tx: Tx, review: Review, kind: Kind) -> None:
-    due_on = london_day(clock_time(stores, tx.now, tx) + _TO_DO_WITHIN)
-    before = stores.tasks.about(tx, review.case_id, kind, review.id)
-    if before is None or before.done_at is not None:
-        open_task(stores, tx, case_id=review.case_id, kind=kind, subject_id=review.id, due_on=due_on)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from services.consent.actions.tasks import open_task, settle_task
+from services.consent.actions.clock_time import clock_time
+from services.consent.actions.others import people_now
+from services.consent.actions.tasks import open_task, settle_task, task_about
+from services.consent.context import Context
 from services.consent.model import rights
 from services.consent.model.consents import YOUNG
 from services.consent.model.rights import Young, calendar_of
 from services.consent.model.tasks import Kind
-from services.consent.store import Stores
+from services.consent.store import Stores, queries
 from shared.db.unit_of_work import Tx
-from shared.errors import Conflict
+from shared.errors import Conflict, Erased, NotFound
+from shared.messaging.steps import StepRow
 from shared.uk.working_days import london_day
 
 RECKON_STEP = "reckon_rights"
@@ -26,10 +32,18 @@ _THEY_DECIDE = (
 )
 
 
-def look_at_people(stores: Stores, tx: Tx, case_id: str, people: Iterable[Mapping[str, Any]]) -> None:
+def schedule_reckoning(stores: Stores, tx: Tx, case_id: str, people: Iterable[Mapping[str, Any]]) -> None:
     """The people of the case are now these ({person, role}): what it means for rights is reckoned in a step."""
-    if any(p["role"] in YOUNG for p in people) or stores.young_of(case_id, tx):
+    if any(p["role"] in YOUNG for p in people) or stores.rights.exists({"case_id": case_id}, tx=tx):
         stores.steps.add(tx, RECKON_STEP, case_id, case_id)
+
+
+def reckon_step(context: Context, step: StepRow) -> None:
+    """Reckon it from the dates of birth that the case service has; nothing for a case that has ended or is erased."""
+    case_id = str(step.case_id)
+    with suppress(NotFound, Erased):
+        people = people_now(context, case_id)
+        reckon(context.stores, case_id=case_id, people=people, now=clock_time(context.stores, step.now))
 
 
 def reckon(stores: Stores, *, case_id: str, people: Sequence[Mapping[str, Any]], now: datetime) -> None:
@@ -43,10 +57,15 @@ def reckon(stores: Stores, *, case_id: str, people: Sequence[Mapping[str, Any]],
 
     def act(tx: Tx) -> None:
         tx.enter(case_id, frozen_too=True)
-        before = {one.person_id: one for one in stores.young_of(case_id, tx)}
-        young = [_reckoned(case_id, id, day, before.get(id), now) for id, day in born.items()]
-        stores.put_young(tx, case_id, young)
+        before = {one.id: one for one in stores.rights.of_case(case_id, tx=tx)}
+        for id, day in born.items():
+            young, kept = _reckoned(case_id, id, day, before.get(id), now), before.get(id)
+            if kept is None:
+                stores.rights.add(young, tx=tx)
+            elif kept != young:
+                stores.rights.save(replace(young, version=kept.version), tx=tx)
         for gone in before.keys() - born.keys():
+            stores.rights.remove(before[gone], tx=tx)
             for kind in (Kind.RIGHTS_PASS, Kind.NO_DATE_OF_BIRTH, Kind.TURNS_25):
                 settle_task(stores, tx, case_id=case_id, kind=kind, subject_id=gone)
         for id, day in born.items():
@@ -59,13 +78,13 @@ def reckon(stores: Stores, *, case_id: str, people: Sequence[Mapping[str, Any]],
 def _reckoned(case_id: str, person_id: str, born: date | None, before: Young | None, now: datetime) -> Young:
     """Once the clock has noticed that rights have passed they stay so, unless the date of birth was mended."""
     if born is None:
-        return Young(person_id=person_id, case_id=case_id, pass_on=None)
+        return Young(id=person_id, case_id=case_id, pass_on=None)
     calendar, today = calendar_of(born), london_day(now)
     passed_at = before.passed_at if before is not None and before.pass_on == calendar.pass_on else None
     if passed_at is None and calendar.pass_on <= today:
         passed_at = now
     return Young(
-        person_id=person_id,
+        id=person_id,
         case_id=case_id,
         pass_on=calendar.pass_on,
         passed_at=passed_at,
@@ -82,7 +101,7 @@ def _open_what_is_due(stores: Stores, tx: Tx, case_id: str, person_id: str, born
     calendar = calendar_of(born)
     if calendar.asks_on <= today:
         open_task(stores, tx, kind=Kind.RIGHTS_PASS, due_on=calendar.pass_on, **about)
-    elif (task := stores.tasks.about(tx, kind=Kind.RIGHTS_PASS, **about)) and task.due_on != calendar.pass_on:
+    elif (task := task_about(stores, tx, kind=Kind.RIGHTS_PASS, **about)) and task.due_on != calendar.pass_on:
         # It was opened for a date of birth that has been mended since.
         settle_task(stores, tx, kind=Kind.RIGHTS_PASS, **about)
     if calendar.turns_25_in <= today:
@@ -90,16 +109,16 @@ def _open_what_is_due(stores: Stores, tx: Tx, case_id: str, person_id: str, born
 
 
 def settle_answered(stores: Stores, tx: Tx, case_id: str, today: date) -> None:
-    """Whoever has been heard, or whose representative has, needs no asking."""
-    stands, young = stores.standing(case_id, today, tx), stores.young_of(case_id, tx)
+    """A young person who has been heard, or whose representative has, needs no asking."""
+    stands, young = queries.standing(stores, case_id, today, tx=tx), stores.rights.of_case(case_id, tx=tx)
     for one in young:
         if any(rights.speaks_for(stand, one, only_one=len(young) == 1) for stand in stands):
-            settle_task(stores, tx, case_id=case_id, kind=Kind.RIGHTS_PASS, subject_id=one.person_id)
+            settle_task(stores, tx, case_id=case_id, kind=Kind.RIGHTS_PASS, subject_id=one.id)
 
 
 def refuse_parental(stores: Stores, tx: Tx, case_id: str, now: datetime) -> None:
-    """Raises Conflict when nobody may act on parental responsibility in this case any more."""
-    refuse_parental_for(stores.young_of(case_id, tx), now)
+    """Raises Conflict when parental responsibility counts for nothing in this case any more."""
+    refuse_parental_for(stores.rights.of_case(case_id, tx=tx), now)
 
 
 def refuse_parental_for(young: Sequence[Young], now: datetime) -> None:
@@ -113,7 +132,7 @@ def refuse_ending(
 ) -> None:
     """Raises Conflict where a file can't be ended on that authority (`rights.may_end_the_file`)."""
     today = london_day(now)
-    young, stands = stores.young_of(case_id, tx), stores.standing(case_id, today, tx)
+    young, stands = stores.rights.of_case(case_id, tx=tx), queries.standing(stores, case_id, today, tx=tx)
     if not rights.may_end_the_file(young, stands, authority=authority, person_id=person_id, today=today):
         raise Conflict(_THEY_DECIDE)
 

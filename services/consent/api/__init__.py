@@ -12,16 +12,21 @@ from services.consent.api.requests import request_routes
 from services.consent.api.reviews import review_routes
 from services.consent.api.statement import statement_routes
 from services.consent.api.tasks import task_routes
+from services.consent.context import Context
+from shared.http import Blueprint
 
-__all__ = [
-    "clock_routes",
-    "consent_routes",
-    "helpline_routes",
-    "hold_routes",
-    "intake_routes",
-    "organisation_routes",
-    "request_routes",
-    "review_routes",
-    "statement_routes",
-    "task_routes",
-]
+
+def blueprints(context: Context) -> list[Blueprint]:
+    """Every route, by its noun."""
+    return [
+        statement_routes(),
+        organisation_routes(context),
+        consent_routes(context),
+        intake_routes(context),
+        request_routes(context),
+        hold_routes(context),
+        task_routes(context),
+        review_routes(context),
+        clock_routes(context),
+        helpline_routes(context),
+    ]

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from functools import partial
 from typing import Any
 
-from services.consent.actions.clock import Ran, run_clock
+from services.consent.actions.clock import Ran, end_shells, run_clock
+from services.consent.context import Context
 from services.consent.model.clock import Stopped
-from services.consent.model.reviews import Windows
 from services.consent.schemas import ClockIn, ClockOut
-from services.consent.store import Stores
 from shared.clock import utc_now
 from shared.errors import Conflict, Forbidden, Invalid
 from shared.fields import Subject
 from shared.http import Blueprint, Inward, allow, ok
-from shared.service.service import Kit
 
 _WHY = {
     Stopped.BEHIND: "The last run was later than this",
@@ -23,7 +21,7 @@ _WHY = {
 }
 
 
-def clock_routes(kit: Kit, stores: Stores, windows: Windows) -> Blueprint:
+def clock_routes(context: Context) -> Blueprint:
     blp = Blueprint("clock", description="What falls due by itself, for the operator of this service")
 
     # Nothing of a case is shown or named in it: numbers alone.
@@ -32,8 +30,8 @@ def clock_routes(kit: Kit, stores: Stores, windows: Windows) -> Blueprint:
     @blp.arguments(ClockIn)
     @blp.response(200, ClockOut)
     def run(body: dict[str, Any]) -> Any:
-        """Run the clock now, or at another time; a dry run only counts. 409 for a run that needs somebody's name."""
-        if "now" in body and not kit.settings.time_travel:
+        """Run the clock now, or at another time; a dry run only counts. 409 for a run that must be confirmed."""
+        if "now" in body and not context.time_travel:
             raise Forbidden("Another time than now is only for a stack with FMN_TIME_TRAVEL=on. Nothing was changed.")
         if "confirm" in body and not Subject().accepts(body["confirm"]):
             raise Invalid(
@@ -41,21 +39,17 @@ def clock_routes(kit: Kit, stores: Stores, windows: Windows) -> Blueprint:
                 errors={"confirm": ["An opaque name without spaces, such as `manager-1`."]},
             )
         ran = run_clock(
-            stores,
-            windows,
+            context.stores,
+            context.windows,
             now=body.get("now") or utc_now(),
-            most=kit.settings.clock_max,
+            most=context.most_expiries,
             dry_run=body["dry_run"],
             confirmed_by=body.get("confirm"),
-            end_shells=_shells,
+            end_shells=partial(end_shells, context),
         )
         if ran.stopped is not None and not body["dry_run"]:
             raise Conflict(f"{_WHY[ran.stopped]}. Nothing was changed. Look at a dry run, and say who confirms it.")
-        return ok(_shown(ran)).response()
-
-    def _shells(now: datetime, dry_run: bool) -> int:
-        answer = kit.calls.post("case", "/cases/expiry", {"now": now.isoformat(), "dry_run": dry_run})
-        return int(answer["shells"])
+        return ok(_shown(ran))
 
     return blp
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from services.consent.actions import requests as actions
+from services.consent.context import Context
 from services.consent.model.requests import Hold
 from services.consent.schemas import HoldIn, HoldOut, HoldPage, HoldsQuery
-from services.consent.store import Stores
-from services.consent.store.records import hold as to_hold
 from shared.clock import utc_now
 from shared.errors import Conflict, Erased, NotFound
 from shared.http import (
@@ -25,68 +25,55 @@ from shared.http import (
     page,
 )
 from shared.ids import new_id
-from shared.service.service import Kit
-
-_MAY_HOLD = ("manager", "safeguarding_lead", "data_protection")
+from shared.security.roles import HOLDERS
 
 
-def hold_routes(kit: Kit, stores: Stores) -> Blueprint:
+def hold_routes(context: Context) -> Blueprint:
+    stores = context.stores
     blp = Blueprint("holds", description="Legal grounds on which an erasure waits, until a date")
 
     def found(hold_id: str) -> Hold:
-        record = stores.holds.get(hold_id)
-        if record is None:
-            raise NotFound("There is no such hold here.")
-        audit_case(str(record.case_id))
-        return to_hold(record)
+        hold = stores.holds.get(hold_id)
+        if hold is None:
+            raise NotFound(actions.NO_HOLD)
+        audit_case(hold.case_id)
+        return hold
 
     @blp.route("/holds", methods=["POST"])
-    @allow(*_MAY_HOLD, inward=Inward.NO)
+    @allow(*HOLDERS, inward=Inward.NO)
     @blp.arguments(HoldIn)
     @blp.response(201, HoldOut)
     @idempotent(_made)
     def place_hold(body: dict[str, Any]) -> Any:
         """Place a hold."""
         try:
-            kit.known(body["case_id"])
+            context.require_known(body["case_id"])
         except Erased as error:
             raise Conflict("The erasure has begun: it can't be held any more. Nothing was stored.") from error
-        return actions.place_hold(
-            stores,
-            id=new_id(),
-            case_id=body["case_id"],
-            ground=body["ground"],
-            until=body["until"],
-            reason=body["reason"],
-            placed_by=current_caller().sub,
-            now=utc_now(),
-        )
+        placed = Hold(id=new_id(), placed_by=current_caller().sub, placed_at=utc_now(), **body)
+        return actions.place_hold(stores, placed)
 
     @blp.route("/holds")
-    @allow(*_MAY_HOLD)
+    @allow(*HOLDERS)
     @blp.arguments(HoldsQuery, location="query")
     @blp.response(200, HoldPage)
     def list_holds(query: dict[str, Any]) -> Any:
         """Holds, oldest first."""
         where = {"case_id": query["case_id"]} if "case_id" in query else {}
         if where:
-            kit.known(query["case_id"])
-
-        def find(after: str | None, limit: int) -> list[Hold]:
-            return [to_hold(record) for record in stores.holds.find(where, after=after, limit=limit)]
-
-        return ok(page(query, find, lambda hold: HoldOut().dump(hold))).response()
+            context.require_known(query["case_id"])
+        return ok(page(query, partial(stores.holds.page, where), HoldOut().dump))
 
     @blp.route("/holds/<hold_id>")
-    @allow(*_MAY_HOLD)
+    @allow(*HOLDERS)
     @blp.response(200, HoldOut)
     def get_hold(hold_id: str) -> Any:
         """One hold."""
         hold = found(hold_id)
-        return ok(HoldOut().dump(hold), etag=hold.version).response()
+        return ok(HoldOut().dump(hold), etag=hold.version)
 
     @blp.route("/holds/<hold_id>", methods=["DELETE"])
-    @allow(*_MAY_HOLD, inward=Inward.NO)
+    @allow(*HOLDERS, inward=Inward.NO)
     @blp.response(204)
     def lift_hold(hold_id: str) -> Any:
         """Lift a hold; what it alone stood in the way of goes on."""

@@ -2,60 +2,54 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from services.consent.actions import consents as actions
+from services.consent.context import Context
+from services.consent.model.organisations import Organisation
 from services.consent.schemas import OrganisationIn, OrganisationOut, OrganisationPage
-from services.consent.store import Stores
 from shared.errors import NotFound
 from shared.http import Blueprint, Inward, JsonResponse, PageArgs, allow, created, idempotent, ok, page
 from shared.ids import new_id
+from shared.security.roles import CASEWORK, CONSENT_READERS
 
-_CASEWORK = ("caseworker", "manager", "app")
-_MAY_READ = (*_CASEWORK, "data_protection", "safeguarding_lead")
-_ASKING = ("notifier", "document", "case")
+_SERVICES = ("notifier", "document", "case")
 
 
-def organisation_routes(stores: Stores) -> Blueprint:
+def organisation_routes(context: Context) -> Blueprint:
+    stores = context.stores
     blp = Blueprint("organisations", description="Organisations that are contacted, asked and shared with")
 
     @blp.route("/organisations", methods=["POST"])
-    @allow(*_CASEWORK, inward=Inward.YES)
+    @allow(*CASEWORK, inward=Inward.YES)
     @blp.arguments(OrganisationIn)
     @blp.response(201, OrganisationOut)
     @idempotent(_made, office=True)
     def add_organisation(body: dict[str, Any]) -> Any:
         """Enter an organisation; its id is a `party`."""
-        return actions.add_organisation(stores, id=new_id(), name=body["name"], kind=body["kind"])
+        return actions.add_organisation(stores, Organisation(id=new_id(), **body))
 
     @blp.route("/organisations")
-    @allow(*_MAY_READ, services=_ASKING)
+    @allow(*CONSENT_READERS, services=_SERVICES)
     @blp.arguments(PageArgs, location="query")
     @blp.response(200, OrganisationPage)
     def list_organisations(query: dict[str, Any]) -> Any:
         """Organisations, oldest first."""
-
-        def find(after: str | None, limit: int) -> list[Any]:
-            return stores.organisations.find({}, after=after, limit=limit)
-
-        def show(record: Any) -> dict[str, Any]:
-            return {"id": record.id, **record.clear, **record.personal}
-
-        return ok(page(query, find, show)).response()
+        return ok(page(query, partial(stores.organisations.page, {}), OrganisationOut().dump))
 
     @blp.route("/organisations/<organisation_id>")
-    @allow(*_MAY_READ, services=_ASKING)
+    @allow(*CONSENT_READERS, services=_SERVICES)
     @blp.response(200, OrganisationOut)
     def get_organisation(organisation_id: str) -> Any:
         """One organisation."""
-        record = stores.organisations.get(organisation_id)
-        if record is None:
+        found = stores.organisations.get(organisation_id)
+        if found is None:
             raise NotFound("There is no such organisation here.")
-        shown = OrganisationOut().dump({"id": record.id, **record.clear, **record.personal})
-        return ok(shown, etag=record.version).response()
+        return ok(OrganisationOut().dump(found), etag=found.version)
 
     return blp
 
 
-def _made(made: Any) -> JsonResponse:
-    return created(OrganisationOut().dump(made), location=f"/v1/organisations/{made['id']}", etag=1)
+def _made(made: Organisation) -> JsonResponse:
+    return created(OrganisationOut().dump(made), location=f"/v1/organisations/{made.id}", etag=made.version)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from flask import Response
 
 from services.consent.actions import requests as actions
-from services.consent.actions import reviews
-from services.consent.model.consents import CLOCK_LEEWAY
+from services.consent.actions.others import role_of
+from services.consent.context import Context
 from services.consent.model.requests import STANDING, Request, Status, waiting_on
 from services.consent.schemas import (
     ConfirmationIn,
@@ -26,10 +28,8 @@ from services.consent.schemas import (
     RequestsQuery,
     VoidIn,
 )
-from services.consent.store import Stores
-from services.consent.store.records import request as to_request
-from shared.clock import utc_now
-from shared.db.unit_of_work import Tx
+from services.consent.store import Stores, queries
+from shared.clock import CLOCKS_DIFFER, utc_now
 from shared.errors import Conflict, Erased, Invalid, NotFound
 from shared.http import (
     Blueprint,
@@ -44,23 +44,16 @@ from shared.http import (
     page,
 )
 from shared.ids import new_id
-from shared.service.service import Kit
+from shared.security.roles import ANYONE, MANAGER, REQUEST_CONFIRMERS, REQUEST_LOGGERS
 from shared.uk.working_days import end_of_day, london_day
 
-_MAY_LOG = ("caseworker", "manager", "app", "data_protection")
-_MAY_FOLLOW = (*_MAY_LOG, "auditor", "safeguarding_lead")
-_MAY_CONFIRM = ("caseworker", "manager", "data_protection")
 
-
-def request_routes(kit: Kit, stores: Stores) -> Blueprint:
+def request_routes(context: Context) -> Blueprint:
+    stores = context.stores
     blp = Blueprint("requests", description="What families ask of their data, and how far it has come")
 
     def shown(request: Request) -> dict[str, Any]:
         return _shown(stores, request)
-
-    def go_on(tx: Tx, case_id: str) -> None:
-        """What a case that is released goes on with."""
-        reviews.restart(stores, tx, case_id)
 
     def render(result: Any) -> JsonResponse:
         request, new = result if isinstance(result, tuple) else (result, False)
@@ -71,7 +64,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
         )
 
     def changing(rule: str, *roles: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """A route that works a request: audited under its case, whatever its gate says."""
+        """A route that works a request: audited under its case, whether that is frozen, closed or open."""
 
         def mark(view: Callable[..., Any]) -> Callable[..., Any]:
             return blp.route(f"/requests/<request_id>/{rule}", methods=["POST"])(allow(*roles, inward=Inward.NO)(view))
@@ -79,24 +72,24 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
         return mark
 
     def found(request_id: str) -> Request:
-        request = stores.request(request_id)
+        request = stores.requests.get(request_id)
         if request is None:
             raise NotFound(actions.NO_REQUEST)
         audit_case(request.case_id)
         return request
 
     @blp.route("/requests", methods=["POST"])
-    @allow(*_MAY_LOG, inward=Inward.NO)
+    @allow(*REQUEST_LOGGERS, inward=Inward.NO)
     @blp.arguments(RequestIn)
     @blp.response(201, RequestOut)
     @idempotent(render, office=True)
     def log_request(body: dict[str, Any]) -> Any:
         """Log a request and freeze the case; or join the open one (200)."""
         now = utc_now()
-        _check(kit, stores, body, now)
+        _check(context, body, now)
         personal: dict[str, Any] = {name: body[name] for name in ("made_by", "note", "late_reason") if name in body}
         return actions.log_erasure(
-            stores,
+            context,
             id=new_id(),
             case_id=body["case_id"],
             received_at=body["received_at"],
@@ -104,12 +97,11 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
             personal=personal,
             identity_settled=body["identity"] == "settled",
             logged_by=current_caller().sub,
-            elsewhere=kit.settings.elsewhere,
             now=now,
         )
 
     @blp.route("/requests")
-    @allow(*_MAY_FOLLOW)
+    @allow(*ANYONE)
     @blp.arguments(RequestsQuery, location="query")
     @blp.response(200, RequestPage)
     def list_requests(query: dict[str, Any]) -> Any:
@@ -117,30 +109,26 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
         where: dict[str, Any] = {name: query[name] for name in ("status", "case_id") if name in query}
         if "due_before" in query:
             where["due_at"] = {"$lte": end_of_day(query["due_before"])}
-
-        def find(after: str | None, limit: int) -> list[Request]:
-            return [to_request(r) for r in stores.requests.find(where, after=after, limit=limit)]
-
-        return ok(page(query, find, shown)).response()
+        return ok(page(query, partial(stores.requests.page, where), shown))
 
     @blp.route("/requests/<request_id>")
-    @allow(*_MAY_FOLLOW)
+    @allow(*ANYONE)
     @blp.response(200, RequestOut)
     def get_request(request_id: str) -> Any:
         """One request, and what stands between now and done."""
         request = found(request_id)
-        return ok(shown(request), etag=request.version).response()
+        return ok(shown(request), etag=request.version)
 
-    @changing("confirmation", *_MAY_CONFIRM)
+    @changing("confirmation", *REQUEST_CONFIRMERS)
     @blp.arguments(ConfirmationIn)
     @blp.response(200, RequestOut)
     @idempotent(render, office=True)
     def confirm(body: dict[str, Any], request_id: str) -> Any:
-        """Confirm an erasure that somebody else logged."""
+        """Confirm an erasure that another person logged."""
         found(request_id)
         return actions.confirm(stores, request_id=request_id, checked=body["checked"], sub=current_caller().sub)
 
-    @changing("identity", *_MAY_LOG)
+    @changing("identity", *REQUEST_LOGGERS)
     @blp.arguments(IdentityIn)
     @blp.response(200, RequestOut)
     @idempotent(render, office=True)
@@ -149,34 +137,34 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
         found(request_id)
         return actions.settle_identity(stores, request_id=request_id, settled=body["outcome"] == "settled")
 
-    @changing("withdrawal", *_MAY_LOG)
+    @changing("withdrawal", *REQUEST_LOGGERS)
     @blp.arguments(EndedIn)
     @blp.response(200, RequestOut)
     @idempotent(render, office=True)
     def withdraw_request(body: dict[str, Any], request_id: str) -> Any:
         """The family has taken it back."""
         found(request_id)
-        return actions.end_early(stores, request_id=request_id, status=Status.WITHDRAWN, released=go_on)
+        return actions.end_early(context, request_id=request_id, status=Status.WITHDRAWN)
 
-    @changing("refusal", "manager")
+    @changing("refusal", MANAGER)
     @blp.arguments(RefusalIn)
     @blp.response(200, RequestOut)
     @idempotent(render, office=True)
     def refuse_request(body: dict[str, Any], request_id: str) -> Any:
         """Refuse it, on a ground and with the words told to the family."""
         found(request_id)
-        return actions.end_early(stores, request_id=request_id, status=Status.REFUSED, released=go_on)
+        return actions.end_early(context, request_id=request_id, status=Status.REFUSED)
 
-    @changing("void", "manager")
+    @changing("void", MANAGER)
     @blp.arguments(VoidIn)
     @blp.response(200, RequestOut)
     @idempotent(render, office=True)
     def void_request(body: dict[str, Any], request_id: str) -> Any:
         """It was logged in error."""
         found(request_id)
-        return actions.end_early(stores, request_id=request_id, status=Status.VOID, released=go_on)
+        return actions.end_early(context, request_id=request_id, status=Status.VOID)
 
-    @changing("last-letter", "manager")
+    @changing("last-letter", MANAGER)
     @blp.arguments(LastLetterIn)
     @blp.response(200, RequestOut)
     @idempotent(render, office=True)
@@ -185,7 +173,7 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
         found(request_id)
         return actions.settle_letter(stores, request_id=request_id, outcome=body["outcome"])
 
-    @changing("elsewhere", *_MAY_CONFIRM)
+    @changing("elsewhere", *REQUEST_CONFIRMERS)
     @blp.arguments(ElsewhereIn)
     @blp.response(200, RequestOut)
     @idempotent(render, office=True)
@@ -195,16 +183,16 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
         return actions.certify_elsewhere(stores, request_id=request_id, place=body["place"])
 
     @blp.route("/requests/<request_id>/receipts")
-    @allow(*_MAY_FOLLOW)
+    @allow(*ANYONE)
     @blp.response(200, ReceiptList)
     def list_receipts(request_id: str) -> Any:
         """Every receipt, oldest first."""
         found(request_id)
-        receipts = stores.receipts_of(request_id)
-        return ok({"items": ReceiptOut(many=True).dump(receipts), "next": None}).response()
+        receipts = queries.receipts_of(stores, request_id)
+        return ok({"items": ReceiptOut(many=True).dump(receipts), "next": None})
 
     @blp.route("/requests/<request_id>/certificate")
-    @allow(*_MAY_FOLLOW)
+    @allow(*ANYONE)
     @blp.response(200, content_type="application/jose")
     def get_certificate(request_id: str) -> Any:
         """The certificate, as a compact JWS."""
@@ -216,10 +204,10 @@ def request_routes(kit: Kit, stores: Stores) -> Blueprint:
     return blp
 
 
-def _check(kit: Kit, stores: Stores, body: dict[str, Any], now: Any) -> None:
-    """What a request must be before it is logged. Raises Invalid, or NotFound for a case nobody knows."""
+def _check(context: Context, body: dict[str, Any], now: datetime) -> None:
+    """What a request must be before it is logged. Raises Invalid, or NotFound for a case that no service knows."""
     wrong: dict[str, list[str]] = {}
-    if body["received_at"] > now + CLOCK_LEEWAY:
+    if body["received_at"] > now + CLOCKS_DIFFER:
         wrong["received_at"] = ["It can't have been received in the future."]
     elif london_day(body["received_at"]).year < 2000:
         wrong["received_at"] = ["This is too long ago to be when it was received."]
@@ -228,15 +216,12 @@ def _check(kit: Kit, stores: Stores, body: dict[str, Any], now: Any) -> None:
     if wrong:
         raise Invalid("The request can't be logged as it stands. Nothing was stored.", errors=wrong)
     try:
-        kit.known(body["case_id"])
+        context.require_known(body["case_id"])
     except Erased:
         # Logged all the same: it completes with "nothing is held".
         return
     person_id = body["made_by"].get("person_id")
-    if person_id is None or any(p["person"] == person_id for p in stores.people_of(body["case_id"])):
-        return
-    people = kit.calls.get("case", f"/cases/{body['case_id']}").get("people", [])
-    if not any(person["id"] == person_id for person in people):
+    if person_id is not None and role_of(context, body["case_id"], person_id) is None:
         said = {"made_by.person_id": ["This is no person of the case."]}
         raise Invalid("The request can't be logged as it stands. Nothing was stored.", errors=said)
 
@@ -245,8 +230,8 @@ def _shown(stores: Stores, request: Request) -> dict[str, Any]:
     shown: dict[str, Any] = RequestOut().dump(request)
     waits: list[str] = []
     if request.status in STANDING:
-        held = stores.is_held(request.case_id, london_day(utc_now()))
-        waits = waiting_on(request, stores.receipts_of(request.id), held=held)
+        held = queries.is_held(stores, request.case_id, london_day(utc_now()))
+        waits = waiting_on(request, queries.receipts_of(stores, request.id), held=held)
     shown["waiting_on"] = waits
     if request.status is not Status.COMPLETED:
         shown.pop("completed_at")

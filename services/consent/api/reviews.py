@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from services.consent.actions import review_answers as actions
+from services.consent.context import Context
 from services.consent.model.reviews import Answer, Review
 from services.consent.schemas import AnswerIn, ReviewOut, ReviewPage, ReviewsQuery
-from services.consent.store import Stores
 from shared.clock import utc_now
 from shared.db.gates import CLOSED
 from shared.errors import NotFound
 from shared.http import Blueprint, Inward, JsonResponse, allow, audit_case, current_caller, idempotent, ok, page
-from shared.service.service import Kit
-
-_MAY_DO = ("caseworker", "manager", "app")
-_MAY_READ = (*_MAY_DO, "data_protection", "safeguarding_lead")
+from shared.security.roles import CASEWORK, CONSENT_READERS
 
 
-def review_routes(kit: Kit, stores: Stores) -> Blueprint:
+def review_routes(context: Context) -> Blueprint:
+    stores = context.stores
     blp = Blueprint("reviews", description="Once a year each person is asked whether the file may go on")
 
     @blp.route("/reviews")
-    @allow(*_MAY_READ)
+    @allow(*CONSENT_READERS)
     @blp.arguments(ReviewsQuery, location="query")
     @blp.response(200, ReviewPage)
     def list_reviews(query: dict[str, Any]) -> Any:
         """Reviews, oldest first; `due_before` is a date and inclusive."""
         where: dict[str, Any] = {name: query[name] for name in ("case_id", "state") if name in query}
         if "case_id" in query:
-            kit.known(query["case_id"])
+            context.require_known(query["case_id"])
         if "due_before" in query:
             where["due_on"] = {"$lte": query["due_before"].isoformat()}
-
-        def find(after: str | None, limit: int) -> list[Review]:
-            return stores.reviews.find(where, after=after, limit=limit)
-
-        return ok(page(query, find, _shown)).response()
+        return ok(page(query, partial(stores.reviews.page, where), _shown))
 
     @blp.route("/reviews/<review_id>")
-    @allow(*_MAY_READ, services=("notifier",))
+    @allow(*CONSENT_READERS, services=("notifier",))
     @blp.response(200, ReviewOut)
     def get_review(review_id: str) -> Any:
         """One review."""
         review = _found(review_id)
-        return ok(_shown(review), etag=review.version).response()
+        return ok(_shown(review), etag=review.version)
 
     @blp.route("/reviews/<review_id>/answer", methods=["POST"])
-    @allow(*_MAY_DO, inward=Inward.NO)
+    @allow(*CASEWORK, inward=Inward.NO)
     @blp.arguments(AnswerIn)
     @blp.response(200, ReviewOut)
     @idempotent(_answered)
@@ -55,13 +50,12 @@ def review_routes(kit: Kit, stores: Stores) -> Blueprint:
         """Renew: a consent given anew. Forget: an erasure is asked for. The same again changes nothing."""
         _found(review_id)
         return actions.answer(
-            stores,
+            context,
             review_id=review_id,
             decision=Answer(body["decision"]),
             channel=body["channel"],
             by=body["by"],
             recorded_by=current_caller().sub,
-            elsewhere=kit.settings.elsewhere,
             now=utc_now(),
         )
 

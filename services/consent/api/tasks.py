@@ -2,50 +2,45 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from services.consent.actions import tasks as actions
+from services.consent.context import Context
 from services.consent.model.tasks import Task
 from services.consent.schemas import TaskOut, TaskPage, TasksQuery
-from services.consent.store import Stores
 from shared.errors import NotFound
 from shared.http import Blueprint, Inward, JsonResponse, allow, audit_case, current_caller, idempotent, ok, page
-from shared.service.service import Kit
-
-_MAY_DO = ("caseworker", "manager", "app")
-_MAY_READ = (*_MAY_DO, "data_protection", "safeguarding_lead")
+from shared.security.roles import CASEWORK, CONSENT_READERS
 
 
-def task_routes(kit: Kit, stores: Stores) -> Blueprint:
+def task_routes(context: Context) -> Blueprint:
+    stores = context.stores
     blp = Blueprint("tasks", description="What there is to do about a case by a day: ids, a kind and dates")
 
     @blp.route("/tasks")
-    @allow(*_MAY_READ)
+    @allow(*CONSENT_READERS)
     @blp.arguments(TasksQuery, location="query")
     @blp.response(200, TaskPage)
     def list_tasks(query: dict[str, Any]) -> Any:
         """Tasks, oldest first; `due_before` is a date and inclusive."""
         where: dict[str, Any] = {name: query[name] for name in ("case_id", "state") if name in query}
         if "case_id" in query:
-            kit.known(query["case_id"])
+            context.require_known(query["case_id"])
         if "due_before" in query:
             where["due_on"] = {"$lte": query["due_before"].isoformat()}
-
-        def find(after: str | None, limit: int) -> list[Task]:
-            return stores.tasks.find(where, after=after, limit=limit)
-
-        return ok(page(query, find, _shown)).response()
+        return ok(page(query, partial(stores.tasks.page, where), _shown))
 
     @blp.route("/tasks/<task_id>")
-    @allow(*_MAY_READ)
+    @allow(*CONSENT_READERS)
     @blp.response(200, TaskOut)
     def get_task(task_id: str) -> Any:
         """One task."""
         task = _found(task_id)
-        return ok(_shown(task), etag=task.version).response()
+        return ok(_shown(task), etag=task.version)
 
     @blp.route("/tasks/<task_id>/done", methods=["POST"])
-    @allow(*_MAY_DO, inward=Inward.NO)
+    @allow(*CASEWORK, inward=Inward.NO)
     @blp.response(200, TaskOut)
     @idempotent(_done)
     def finish_task(task_id: str) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.consent.model.requests import PARTICIPANTS, Receipt, Request, kept_promise
+from services.consent.model.requests import Receipt, Request, kept_promise
+from shared.events import SERVICES
 
 CERTIFICATE_TYPE = "fmn-certificate"
 LETTER_OUTCOMES = frozenset({"sent", "unknown", "undeliverable", "nobody"})
@@ -32,7 +33,7 @@ WHAT_REMAINS: tuple[Mapping[str, Any], ...] = (
         "gone_by": None,
     },
     {
-        # Said of every erasure alike, because there may be one or none, and nobody else may know which (P15).
+        # Said of every erasure alike, because there may be one or none, and no other reader may know which (P15).
         "what": "a record of what was told to somebody because a person was at risk, if there ever was one",
         "where": "a store of its own, under keys of its own, for the safeguarding lead and data protection alone",
         "readable": True,
@@ -48,7 +49,7 @@ WHAT_REMAINS: tuple[Mapping[str, Any], ...] = (
 
 
 def payload(request: Request, final: Mapping[str, Receipt], *, completed_at: datetime) -> dict[str, Any]:
-    """The certificate's claims. final: the last clean receipt of every participant, nothing late in any."""
+    """The certificate's claims. final: the last clean receipt of every service, nothing late in any."""
     paper = [dict(item) for item in final["document"].paper]
     # What an earlier request had already found missing is told again, but is no broken promise of this one.
     since = [item for item in paper if item["at"] >= request.received_at]
@@ -59,7 +60,7 @@ def payload(request: Request, final: Mapping[str, Receipt], *, completed_at: dat
         "due_at": request.due_at.isoformat(),
         "completed_at": completed_at.isoformat(),
         "kept_promise": kept_promise(completed_at=completed_at, due_at=request.due_at, paper=since),
-        "receipts": [final[service].jws for service in PARTICIPANTS],
+        "receipts": [final[service].jws for service in SERVICES],
         "paper": [{**item, "at": item["at"].isoformat()} for item in paper],
         "last_letter": final["notifier"].last_letter,
         "what_remains": [dict(item) for item in WHAT_REMAINS],
@@ -72,7 +73,7 @@ def faults(claims: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) -> 
     receipts: the claims of its receipts, each already known to be signed by the service it names.
     """
     wrong = []
-    missing = set(PARTICIPANTS) - {str(receipt.get("service")) for receipt in receipts}
+    missing = set(SERVICES) - {str(receipt.get("service")) for receipt in receipts}
     if missing:
         wrong.append(f"there is no receipt of {', '.join(sorted(missing))}")
     for receipt in receipts:

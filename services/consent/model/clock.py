@@ -1,4 +1,4 @@
-"""When a run of the clock stops and asks for somebody's name first. Pure Python."""
+"""Runs of the daily clock, and when one stops until a person confirms it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,25 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
-#: Further than this past the last run nobody goes unasked: a clock that is wrong must not end files.
+from shared.clock import CLOCKS_DIFFER
+
+#: A run further than this past the last one must be confirmed: a clock that is wrong must not end files.
 FARTHEST: Final = timedelta(days=10)
-#: Two machines' clocks may differ by this much.
-LEEWAY: Final = timedelta(minutes=1)
+#: The id under which the last run is kept.
+LAST_RUN: Final = "last"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClockRun:
+    """One run. at: the time that it was about; time travel can take it ahead of `ran_at`, when it ran.
+
+    Kept are the last run, each that was confirmed, and each that time travel took ahead.
+    """
+
+    id: str
+    at: datetime
+    ran_at: datetime
+    confirmed_by: str | None = None
 
 
 class Stopped(StrEnum):
@@ -25,8 +40,8 @@ class Stopped(StrEnum):
 class Counts:
     """How many of each fall due.
 
-    shells: whose time is over. letters, reminders: reviews to be written about. silences: reviews that nobody
-    answered. expiries: cases with a consent whose last day is over. rights: cases whose young people are looked at.
+    shells: whose time is over. letters, reminders: reviews to be written about. silences: reviews without an answer.
+    expiries: cases with a consent whose last day is over. rights: cases whose young people are looked at.
     """
 
     shells: int = 0
@@ -38,11 +53,11 @@ class Counts:
 
 
 def stops(counts: Counts, *, now: datetime, last: datetime | None, most: int) -> Stopped | None:
-    """Why this run needs somebody's name; None where it doesn't.
+    """Why this run must be confirmed; None where it needn't be.
 
     last: the time of the last run, None for the first. most: how many may expire in a run (FMN_CLOCK_MAX).
     """
-    if last is not None and now < last - LEEWAY:
+    if last is not None and now < last - CLOCKS_DIFFER:
         return Stopped.BEHIND
     if last is not None and now > last + FARTHEST:
         return Stopped.TOO_FAR

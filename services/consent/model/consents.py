@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
 
+from shared.clock import CLOCKS_DIFFER
+from shared.known_consents import CASEWORK
 from shared.uk.working_days import end_of_day, london_day
 
 PARENTAL, YOUNG_PERSON, CHILD, OTHER = "parental_responsibility", "young_person", "child", "other"
 CAPACITIES = (PARENTAL, YOUNG_PERSON, CHILD, OTHER)
-#: Who decides for somebody who can't, in this order: a parent only where there is no deputy and no attorney.
+#: Who decides for a person who can't, in this order: a parent only where there is no deputy and no attorney.
 REPRESENTATIVES = ("deputy", "attorney", "parent")
 #: The people of a case whose file it is, by role: the others speak for them, or for themselves.
 YOUNG = frozenset({"child", "young_person"})
 CHANNELS = ("phone", "in_person", "email", "letter", "form", "website")
-CASEWORK = "casework"
 NEEDS_PARTY = frozenset({"contact", "obtain_documents", "share"})
 NEEDS_BASIS = frozenset({CHILD, OTHER})
-# A clock a little ahead of ours is not a consent given in the future.
-CLOCK_LEEWAY = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
     """One purpose, with the party and the document kind it is limited to, where it is.
 
-    until: the last day on which it stands, in London, included; None until it is withdrawn. Two grants are the same
-    purpose whatever their days.
+    until: the last day on which it stands, in London, included; None until it is withdrawn. Two grants of the same
+    purpose are equal, also with different days.
     """
 
     purpose: str
@@ -56,41 +54,43 @@ class Grant:
 class Consent:
     """One consent as it was given; never changed afterwards (P7).
 
-    given_by: {name, capacity, person_id?, basis?, for_person_id?, incapacity?: {represented_by, how_judged,
-    judged_by}}. evidence: the id of a document of the case. until: what was said for the whole of it; each grant has
-    its own last day already.
+    name, capacity, person_id: who gave it; person_id None where they weren't named as a person of the case.
+    basis: on what basis they agree, or how a child's competence was judged. for_person_id: the person for whom they
+    decide, who can't; with it represented_by, how_judged and judged_by. evidence: the id of a document of the case.
+    until: what was said for the whole of it; each grant has its own last day already.
     """
 
     id: str
     case_id: str
-    given_by: Mapping[str, Any]
+    name: str
+    capacity: str
+    person_id: str | None = None
+    basis: str | None = None
+    for_person_id: str | None = None
+    represented_by: str | None = None
+    how_judged: str | None = None
+    judged_by: str | None = None
     channel: str
     informed_at: datetime
     given_at: datetime
-    statement_version: str
+    statement_version: int
     statement_sha256: str
     grants: tuple[Grant, ...]
-    evidence: str | None
+    evidence: str | None = None
     recorded_at: datetime
     recorded_by: str
     until: date | None = None
 
-    @property
-    def person_id(self) -> str | None:
-        return self.given_by.get("person_id")
 
-    @property
-    def for_person_id(self) -> str | None:
-        return self.given_by.get("for_person_id")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expiry:
+    """A last day to come of a consent, by which the clock finds it. A consent itself is never changed."""
 
-    @property
-    def capacity(self) -> str:
-        return str(self.given_by["capacity"])
-
-    @property
-    def represented_by(self) -> str | None:
-        incapacity = self.given_by.get("incapacity")
-        return None if incapacity is None else str(incapacity["represented_by"])
+    id: str
+    case_id: str
+    consent_id: str
+    on: date
+    version: int = 1
 
 
 class Ended(StrEnum):
@@ -99,7 +99,7 @@ class Ended(StrEnum):
     WITHDRAWN = "withdrawn"
     SUPERSEDED = "superseded"
     EXPIRED = "expired"
-    #: Nobody answered the annual review (P22).
+    #: The annual review was not answered (P22).
     SILENT = "silent"
 
 
@@ -115,7 +115,7 @@ class Ending:
     consent_id: str
     kind: Ended = Ended.WITHDRAWN
     grants: tuple[Grant, ...] | None
-    at: datetime
+    recorded_at: datetime
     channel: str | None = None
     by: str | None = None
     superseded_by: str | None = None
@@ -126,7 +126,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """A grant that stands, the consent it comes from and the person who gave it (None: nobody was named)."""
+    """A grant that stands, the consent it comes from and the person who gave it (None: none was named)."""
 
     consent_id: str
     person_id: str | None
@@ -173,7 +173,7 @@ class Decision:
 def decide(stands: Iterable[Standing], asked: Grant, *, person_id: str | None, first_adult: str | None) -> Decision:
     """Whether what is asked rests on a consent that stands.
 
-    person_id: only that person's consent counts; one that names nobody speaks for the adult added first.
+    person_id: only that person's consent counts; one that names no person speaks for the adult added first.
     Everything but the file itself also needs the file: without `casework` nothing else is allowed (P4).
     """
     theirs = [s for s in stands if person_id is None or (s.person_id or first_adult) == person_id]
@@ -194,42 +194,38 @@ def _longest(stands: Iterable[Standing]) -> Standing | None:
     return max(stands, key=lambda s: date.max if s.grant.until is None else s.grant.until, default=None)
 
 
-def faults(
-    *,
-    informed_at: datetime,
-    given_at: datetime,
-    grants: Iterable[Grant],
-    given_by: Mapping[str, Any],
-    now: datetime,
-) -> dict[str, list[str]]:
-    """What is wrong with a consent before it is recorded, by field; empty when nothing is (P6, P7)."""
+def faults(given: Consent, *, now: datetime) -> dict[str, list[str]]:
+    """What is wrong with a consent before it is recorded, by field of its body; empty when nothing is (P6, P7).
+
+    A clock a little ahead of ours is not a consent given in the future.
+    """
     wrong: dict[str, list[str]] = {}
-    if given_at > now + CLOCK_LEEWAY:
+    if given.given_at > now + CLOCKS_DIFFER:
         wrong["given_at"] = ["A consent can't be given in the future."]
-    elif given_at < informed_at:
+    elif given.given_at < given.informed_at:
         wrong["given_at"] = ["A consent can't be given before the person was informed."]
-    if informed_at > now + CLOCK_LEEWAY:
+    if given.informed_at > now + CLOCKS_DIFFER:
         wrong["informed_at"] = ["The person can't have been informed in the future."]
-    wrong |= _capacity_faults(given_by)
-    if said := _purpose_faults(list(grants), today=london_day(now)):
+    wrong |= _capacity_faults(given)
+    if said := _purpose_faults(given.grants, today=london_day(now)):
         wrong["purposes"] = said
     return wrong
 
 
-def _capacity_faults(given_by: Mapping[str, Any]) -> dict[str, list[str]]:
-    incapacity, for_person = given_by.get("incapacity"), given_by.get("for_person_id")
+def _capacity_faults(given: Consent) -> dict[str, list[str]]:
+    represents, for_person = given.represented_by is not None, given.for_person_id is not None
     wrong: dict[str, list[str]] = {}
-    if given_by["capacity"] in NEEDS_BASIS and not given_by.get("basis") and incapacity is None:
+    if given.capacity in NEEDS_BASIS and not given.basis and not represents:
         wrong["given_by.basis"] = ["Say on what basis, or how competence was judged."]
-    if incapacity is not None and (for_person is None or given_by["capacity"] != OTHER):
+    if represents and (not for_person or given.capacity != OTHER):
         wrong["given_by.incapacity"] = [
             "Whoever decides for someone who can't does so in the capacity `other`, and names them in `for_person_id`."
         ]
-    if for_person is not None and incapacity is None:
+    if for_person and not represents:
         wrong["given_by.incapacity"] = [
             "Say who represents this person, how that they can't decide was judged, by whom."
         ]
-    if for_person is not None and for_person == given_by.get("person_id"):
+    if for_person and given.for_person_id == given.person_id:
         wrong["given_by.for_person_id"] = ["Nobody represents themselves."]
     return wrong
 

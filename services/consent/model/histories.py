@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from services.consent.model.consents import CASEWORK, Consent, Ended, Ending, Grant, Standing
+from services.consent.model.consents import Consent, Ended, Ending, Grant, Standing
+from shared.known_consents import CASEWORK
 from shared.uk.working_days import end_of_day
 
 
@@ -15,7 +16,7 @@ def same_person(one: Consent, other: Consent, *, first_adult: str | None) -> boo
     """Whether the same person gave both, for themselves or for the same young person.
 
     Where neither names a person the names decide; where one does, the other must be theirs by name and speak for the
-    adult added first. In doubt they are two people: nobody's consent ends by another's.
+    adult added first. In doubt they are two people: one person's consent doesn't end by another's.
     """
     if one.for_person_id != other.for_person_id:
         return False
@@ -26,7 +27,7 @@ def same_person(one: Consent, other: Consent, *, first_adult: str | None) -> boo
 
 
 def _folded(consent: Consent) -> str:
-    return " ".join(unicodedata.normalize("NFKC", str(consent.given_by["name"])).casefold().split())
+    return " ".join(unicodedata.normalize("NFKC", consent.name).casefold().split())
 
 
 def is_given_twice(new: Consent, before: Iterable[Consent], *, first_adult: str | None) -> bool:
@@ -81,7 +82,9 @@ def history(consent: Consent, endings: Iterable[Ending], *, today: date) -> list
     theirs = [e for e in endings if e.consent_id == consent.id]
     ended = {g for e in theirs for g in consent.grants if e.ends(g)}
     told = [Happening(event="given", at=consent.given_at)]
-    told += [Happening(event=e.kind, at=e.at, purposes=e.grants, superseded_by=e.superseded_by) for e in theirs]
+    told += [
+        Happening(event=e.kind, at=e.recorded_at, purposes=e.grants, superseded_by=e.superseded_by) for e in theirs
+    ]
     over = [g for g in consent.grants if g.until is not None and g.until < today and g not in ended]
     for day in sorted({g.until for g in over if g.until is not None}):
         gone = tuple(g for g in over if g.until == day)
@@ -90,5 +93,5 @@ def history(consent: Consent, endings: Iterable[Ending], *, today: date) -> list
 
 
 def last_to_leave(before: Iterable[Standing], after: Iterable[Standing]) -> bool:
-    """Whether the file itself was agreed to before, and by nobody any more."""
+    """Whether the file itself was agreed to before, and isn't any more."""
     return any(s.grant.purpose == CASEWORK for s in before) and not any(s.grant.purpose == CASEWORK for s in after)

@@ -10,7 +10,7 @@ from typing import Any
 from services.consent.model.consents import YOUNG, Consent
 from services.consent.model.rights import Young, calendar_of
 
-#: Nobody has lived longer; the case service refuses such a date, and no school year is reckoned from it.
+#: No person has lived longer; the case service refuses such a date, and no school year is reckoned from it.
 _MAX_AGE_YEARS = 130
 
 
@@ -18,7 +18,7 @@ _MAX_AGE_YEARS = 130
 class Intake:
     """What is to be made. people, wishes: as their own routes of the case service take them, each with its `id`.
 
-    channel: how the family came. Its repr shows ids alone, so that nobody ends up in a log.
+    channel: how the family came. Its repr shows ids alone, so that no person ends up in a log.
     """
 
     given: Consent = field(repr=False)
@@ -36,10 +36,22 @@ class Intake:
     def young(self, *, today: date) -> list[Young]:
         """The children and young people, with the day on which rights pass to each, where it is known."""
         return [
-            Young(person_id=one["id"], case_id=self.case_id, pass_on=_pass_on(one.get("date_of_birth"), today))
+            Young(id=one["id"], case_id=self.case_id, pass_on=_pass_on(one.get("date_of_birth"), today))
             for one in self.people
             if one["role"] in YOUNG
         ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PendingIntake:
+    """People and wishes that the case service doesn't have yet; sealed whole. Its record's id is the case's.
+
+    personal: {people, wishes, by, at, standing, seq}, as the case service takes it.
+    """
+
+    case_id: str
+    personal: Mapping[str, Any] = field(repr=False)
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

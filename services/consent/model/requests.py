@@ -9,17 +9,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
-KINDS = ("access", "erasure", "rectification", "restriction", "objection", "complaint")
+from shared.events import SERVICES
+
+ERASURE: Final = "erasure"
+KINDS = ("access", ERASURE, "rectification", "restriction", "objection", "complaint")
 AUTHORITIES = ("self", "parental_responsibility", "representative")
-PARTICIPANTS = ("case", "document", "consent", "notifier")
 CHECKS = frozenset({"family", "authority", "safeguarding"})
 GROUNDS = ("legal_claim", "safeguarding", "legal_duty", "open_access_request")
 SETTLEMENTS = ("unknown", "undeliverable", "nobody")
 PAPER_STORE = "papers_to_certify"
 ERASURE_WORKING_DAYS = 2
-#: Who logged a request that nobody did: it came of a withdrawal, or of silence.
+#: Who logged a request that came by itself, of a withdrawal or of a review without an answer.
 SYSTEM = "system"
 
 
@@ -58,9 +60,11 @@ NOT_BEGUN = frozenset({Phase.ASKED, Phase.PREPARING})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One request. `personal` is {made_by, note?, late_reason?, ...}: empty once the case is erased.
+    """One request of any kind; only an erasure goes through phases.
 
-    recorded_by: of one that the system logged, whoever recorded what it came of: they can't confirm it either.
+    personal: {made_by, note?, late_reason?, ...}, sealed; None once the case is erased. own_key: it is sealed under a
+    key of its own, because the case had none any more. recorded_by: of one that the system logged, who recorded what
+    it came of; they can't confirm it either.
     """
 
     id: str
@@ -85,23 +89,37 @@ class Request:
     verified_at: datetime | None
     completed_at: datetime | None
     certificate: str | None
-    personal: Mapping[str, Any]
-    version: int
+    personal: Mapping[str, Any] | None
     recorded_by: str | None = None
+    own_key: bool = False
+    version: int = 1
 
     @property
     def stands(self) -> bool:
         return self.status in STANDING
 
     @property
+    def is_open_erasure(self) -> bool:
+        """Whether it asks for an erasure, and still stands."""
+        return self.kind == ERASURE and self.stands
+
+    @property
     def begun(self) -> bool:
         return self.phase not in NOT_BEGUN and self.phase is not Phase.STOPPED
 
 
+def request_key(request_id: str) -> str:
+    """The name of the key that a request about an erased case is sealed under."""
+    return f"request:{request_id}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receipt:
-    """A receipt that was checked and kept. stores: [{store, found, deleted, remaining}]."""
+    """A receipt that was checked and kept. stores: [{store, found, deleted, remaining}]. at: when it was kept."""
 
+    id: str
+    request: str
+    case_id: str
     service: str
     attempt: int
     outcome: str
@@ -111,6 +129,7 @@ class Receipt:
     jws: str
     last_letter: str | None = None
     paper: Sequence[Mapping[str, Any]] = ()
+    at: datetime
 
     @property
     def clean(self) -> bool:
@@ -129,7 +148,7 @@ class Hold:
     reason: str
     placed_by: str
     placed_at: datetime
-    version: int
+    version: int = 1
 
     def holds_on(self, day: date) -> bool:
         return day <= self.until
@@ -138,7 +157,7 @@ class Hold:
 def latest(request: Request, receipts: Iterable[Receipt]) -> dict[str, Receipt]:
     """The last receipt of each service at its latest attempt, where that is clean.
 
-    The last is the one signed last, in whatever order they came: a second that found something undoes the first.
+    The last is the one signed last, in any order of arrival: a second that found something undoes the first.
     """
     last: dict[str, Receipt] = {}
     for receipt in receipts:
@@ -150,15 +169,15 @@ def latest(request: Request, receipts: Iterable[Receipt]) -> dict[str, Receipt]:
     return {service: receipt for service, receipt in last.items() if receipt.clean}
 
 
-def silent(request: Request, receipts: Iterable[Receipt]) -> list[str]:
-    """The participants that have not yet answered with everything gone."""
+def awaited(request: Request, receipts: Iterable[Receipt]) -> list[str]:
+    """The services that have not yet answered with everything gone."""
     answered = latest(request, receipts)
-    return [service for service in PARTICIPANTS if service not in answered]
+    return [service for service in SERVICES if service not in answered]
 
 
 def waiting_on(request: Request, receipts: Sequence[Receipt], *, held: bool) -> list[str]:
-    """What stands between now and the next step: nothing that a later step waits for."""
-    if not request.stands:
+    """What stands between now and the next step of an erasure: nothing that a later step waits for."""
+    if not request.is_open_erasure:
         return []
     if request.phase in NOT_BEGUN:
         reasons = [] if request.confirmed_at else ["confirmation"]
@@ -168,15 +187,15 @@ def waiting_on(request: Request, receipts: Sequence[Receipt], *, held: bool) -> 
             reasons.append("letter")
         return reasons
     if request.phase is Phase.VERIFIED:
-        return silent(request, receipts) or _outside(request, receipts) or _letter(request, receipts)
+        return awaited(request, receipts) or _outside(request, receipts) or _letter(request, receipts)
     if request.phase is Phase.BEGUN:
-        return silent(request, receipts) or _outside(request, receipts)
+        return awaited(request, receipts) or _outside(request, receipts)
     return []
 
 
 def next_move(request: Request, receipts: Sequence[Receipt], *, held: bool) -> Move | None:
-    """The step that nothing stands in the way of any more; None while something does."""
-    if not request.stands or waiting_on(request, receipts, held=held):
+    """The step that nothing stands in the way of any more; None while something does, and for every other kind."""
+    if not request.is_open_erasure or waiting_on(request, receipts, held=held):
         return None
     return {
         Phase.ASKED: Move.PREPARE,
@@ -196,15 +215,10 @@ def _outside(request: Request, receipts: Sequence[Receipt]) -> list[str]:
 
 
 def _letter(request: Request, receipts: Sequence[Receipt]) -> list[str]:
-    return [] if _told(request, receipts) else ["letter"]
-
-
-def _told(request: Request, receipts: Sequence[Receipt]) -> bool:
-    """Every service has said that nothing is late, and the notifier how the last letter ended."""
+    """`letter`, until every service has said that nothing is late, and the notifier how the last letter ended."""
     answered = latest(request, receipts)
-    if len(answered) < len(PARTICIPANTS) or any(receipt.late for receipt in answered.values()):
-        return False
-    return answered["notifier"].last_letter is not None
+    late = len(answered) < len(SERVICES) or any(receipt.late for receipt in answered.values())
+    return ["letter"] if late or answered["notifier"].last_letter is None else []
 
 
 def kept_promise(*, completed_at: datetime, due_at: datetime, paper: Iterable[Mapping[str, Any]]) -> bool:

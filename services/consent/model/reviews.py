@@ -1,6 +1,6 @@
 """The annual review: what is to be done next about one person's consent to a file, and when (P20, P21, P22).
 
-Silence counts only from real hand-overs, each with its full window before; whoever wasn't reached hasn't been silent.
+Silence counts only from real hand-overs, each with its full window before; a person who wasn't reached isn't silent.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
-from services.consent.model.consents import CASEWORK, Consent, Standing
+from services.consent.model.consents import Consent, Standing
 from services.consent.model.histories import same_person
 from shared.clock import LONDON
+from shared.known_consents import CASEWORK
 
 #: How much longer silence takes once a letter came back, and how long before an expiry an entry counts (P22).
 AFTER_A_RETURN = timedelta(days=28)
 QUIET = timedelta(days=28)
-#: How soon somebody is looked at again with whom contact has stopped, or who can't be reached.
+#: How soon a review is looked at again where contact has stopped, or the person can't be reached.
 _LOOK_AGAIN = timedelta(days=1)
 
 
@@ -141,10 +142,10 @@ class Next:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Around:
-    """What the case says of it at that moment.
+class Circumstances:
+    """What the case says of a review at that moment.
 
-    ways: a digest of how the person may be written to, None for nobody who may be. stopped: all contact with the
+    ways: a digest of how the person may be written to, None where they may not be. stopped: all contact with the
     family has. last_entry_at: when the last entry was made on the file.
     """
 
@@ -187,21 +188,21 @@ def _waits_for_quiet(review: Review, now: datetime) -> bool:
     return review.next_at is not None and review.next_at > now
 
 
-def next_step(review: Review, around: Around, *, now: datetime, windows: Windows) -> Next:
+def next_step(review: Review, circumstances: Circumstances, *, now: datetime, windows: Windows) -> Next:
     """What is to be done about an open review, and when to look again."""
-    if around.stopped:
-        # Silence is paused; nobody is written to.
+    if circumstances.stopped:
+        # Silence is paused, and no letter is sent.
         return Next(do=Do.WAIT, look_at=now + _LOOK_AGAIN)
     falls_due = due(review, now=now, windows=windows)
     unheard = review.state is State.ASKED and (review.unreached or review.returned_at is not None)
-    if unheard and around.ways is not None and around.ways != review.ways:
+    if unheard and circumstances.ways is not None and circumstances.ways != review.ways:
         # A second address: written to again, with every window in full.
         return Next(do=Do.WRITE)
-    if falls_due is not None and around.ways is None:
-        # Nobody who can't be reached has been silent.
+    if falls_due is not None and circumstances.ways is None:
+        # A person who can't be reached hasn't been silent.
         return Next(do=Do.CALL, look_at=now + _LOOK_AGAIN)
     if falls_due is Due.EXPIRE:
-        if around.last_entry_at is not None and now - around.last_entry_at < QUIET:
+        if circumstances.last_entry_at is not None and now - circumstances.last_entry_at < QUIET:
             return Next(do=Do.ASK_BY_PHONE, look_at=now + QUIET)
         return Next(do=Do.EXPIRE)
     if falls_due is not None:

@@ -7,10 +7,11 @@ PROMISES.md, "What the promises imply": the day after the last Friday in June of
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
-from services.consent.model.consents import CASEWORK, CHILD, PARENTAL, YOUNG_PERSON, Standing
+from services.consent.model.consents import CHILD, PARENTAL, YOUNG_PERSON, Standing
+from shared.known_consents import CASEWORK
 
 #: How long before the day the office is reminded to ask the young person.
 ASKED_BEFORE = timedelta(days=60)
@@ -71,24 +72,25 @@ def calendar_of(born: date) -> Calendar:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Young:
-    """A child or young person of a case. pass_on None: their date of birth isn't known.
+    """A child or young person of a case. id: the person's. pass_on None: their date of birth isn't known.
 
-    passed_at: when the clock took notice; from then on it has passed whatever day it is. next_on: when the clock
+    passed_at: when the clock took notice; from then on they have passed, on any day. next_on: when the clock
     looks again.
     """
 
-    person_id: str
+    id: str
     case_id: str
     pass_on: date | None
     passed_at: datetime | None = None
     next_on: date | None = None
+    version: int = field(default=1, compare=False)
 
     def has_passed(self, today: date) -> bool:
         return self.passed_at is not None or (self.pass_on is not None and self.pass_on <= today)
 
 
 def speaks_for(stand: Standing, young: Young, *, only_one: bool) -> bool:
-    """Whether this is the young person's own consent to the file, or that of whoever decides for them.
+    """Whether this is the young person's own consent to the file, or that of the person who decides for them.
 
     Their own counts also where they gave it as a competent child. only_one: the case has no other child or young
     person, so one who gave it without being named is they.
@@ -96,10 +98,10 @@ def speaks_for(stand: Standing, young: Young, *, only_one: bool) -> bool:
     if stand.grant.purpose != CASEWORK:
         return False
     if stand.for_person_id is not None:
-        return stand.for_person_id == young.person_id
+        return stand.for_person_id == young.id
     if stand.capacity not in (YOUNG_PERSON, CHILD):
         return False
-    return stand.person_id == young.person_id or (stand.person_id is None and only_one)
+    return stand.person_id == young.id or (stand.person_id is None and only_one)
 
 
 def unanswered(stands: Iterable[Standing], young: Sequence[Young], *, today: date) -> list[Young]:
@@ -128,8 +130,8 @@ def covering(stands: Sequence[Standing], young: Sequence[Young], *, today: date)
 def speaking(stands: Iterable[Standing], young: Sequence[Young], *, today: date) -> tuple[Standing, ...]:
     """The consents of those who may still speak for the file.
 
-    Once everybody's rights have passed: theirs, and those of whoever decides for somebody who can't. What else anyone
-    is to them, by parental authority or on another basis, speaks for nobody then.
+    Once the rights of every young person have passed: their own, and those of people who decide for one who can't.
+    Every other consent, by parental authority or on another basis, counts for nothing then.
     """
     parents_may = parents_may_speak(young, today=today)
     return tuple(s for s in stands if parents_may or is_own_word(s.capacity, s.for_person_id))
@@ -148,12 +150,12 @@ def may_end_the_file(
     person_id: str | None,
     today: date,
 ) -> bool:
-    """Whether somebody with that authority may ask for the whole file to be forgotten.
+    """Whether a person with that authority may ask for the whole file to be forgotten.
 
-    Not on parental responsibility where anybody of it decides for themselves: their rights have passed, or the file
-    rests on nothing but a child's own word. Nor for themselves alone, where they are somebody else than who decides.
+    Not on parental responsibility where a young person of the file decides for themselves: their rights have passed, or
+    the file rests on a child's own consent alone. Nor for themselves alone, where another person decides.
     """
-    grown = {one.person_id for one in young if one.has_passed(today)}
+    grown = {one.id for one in young if one.has_passed(today)}
     if authority == PARENTAL:
         file = [s for s in stands if s.grant.purpose == CASEWORK]
         return not grown and not (file and all(s.capacity in (YOUNG_PERSON, CHILD) for s in file))
@@ -161,8 +163,7 @@ def may_end_the_file(
 
 
 def parents_may_speak(young: Sequence[Young], *, today: date) -> bool:
-    """Whether anyone may act on parental responsibility: somebody of the file is still under their parents' authority,
-    or nobody is known whose rights could have passed."""
+    """Whether parental responsibility still counts: a young person of the file is still under it, or none is known."""
     return not young or any(not y.has_passed(today) for y in young)
 
 

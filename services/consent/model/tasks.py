@@ -1,4 +1,4 @@
-"""Tasks: what a person of the office has to do about a case by a day. No words of anyone's in them."""
+"""Tasks: what a person of the office has to do about a case by a day. Nothing that a person said is in them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ class Kind(StrEnum):
     RIGHTS_PASS = "rights_pass"  # noqa: S105 - no password
     #: Ask for the date of birth of a child or young person.
     NO_DATE_OF_BIRTH = "no_date_of_birth"
-    #: Review the file of somebody who turns 25 this month.
+    #: Review the file of a person who turns 25 this month.
     TURNS_25 = "turns_25"
     #: The last consent to the file has run out: ask again, or erase.
     CONSENT_EXPIRED = "consent_expired"
     #: A review letter, or an email, came back: find out where this person is to be written to.
     RETURNED_POST = "returned_post"
-    #: The review's time is over, but somebody has been working with the family: ask them by phone.
+    #: The review's time is over, but there has been work with the family: ask them by phone.
     ASK_BY_PHONE = "ask_by_phone"
     #: This person can't be written to about their review, or refused every way to be reached: call them.
     CALL = "call"
@@ -35,7 +35,7 @@ class State(StrEnum):
 class Task:
     """One thing to do. subject_id: the person, consent, review or letter it is about, where it is about one.
 
-    done_by: the `sub` of whoever did it; None also where it settled itself.
+    done_by: the `sub` of the member of staff who did it; None also where it settled itself.
     """
 
     id: str

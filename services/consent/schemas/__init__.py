@@ -17,6 +17,7 @@ from services.consent.schemas.consents import (
     ShownConsent,
     WithdrawalIn,
     WithdrawalOut,
+    flat,
 )
 from services.consent.schemas.office import (
     HelplineMonth,
@@ -103,4 +104,5 @@ __all__ = [
     "VoidIn",
     "WithdrawalIn",
     "WithdrawalOut",
+    "flat",
 ]

@@ -8,13 +8,14 @@ from typing import Any
 import marshmallow as ma
 
 from services.consent.model import consents as c
+from services.consent.model.consents import Consent
 from services.consent.schemas.pages import page_of
 from shared.events.consent import DOCUMENT_KINDS, PURPOSES
 from shared.http import Body, Choice, DayField, IdField, Line, Moment, PageArgs, Text
 
 
 class Incapacity(Body):
-    """That somebody can't decide for themselves, and who does (Mental Capacity Act 2005)."""
+    """That a person can't decide for themselves, and who does (Mental Capacity Act 2005)."""
 
     represented_by = Choice(*c.REPRESENTATIVES, required=True, metadata={"description": "in this order"})
     how_judged = Text(most=2_000, required=True)
@@ -30,6 +31,32 @@ class GivenBy(Body):
     )
     for_person_id = IdField(metadata={"description": "the young person for whom somebody else decides"})
     incapacity = ma.fields.Nested(Incapacity, metadata={"description": "with `for_person_id`, in capacity `other`"})
+
+
+def flat(given_by: Mapping[str, Any]) -> dict[str, Any]:
+    """Who gave a consent, by the names that the model has: those of `incapacity` beside the others."""
+    return {**{name: said for name, said in given_by.items() if name != "incapacity"}, **given_by.get("incapacity", {})}
+
+
+def nested(given: Consent) -> dict[str, Any]:
+    """Who gave a consent, as a body says it."""
+    shown: dict[str, Any] = {name: getattr(given, name) for name in ("name", "person_id", "capacity", "basis")}
+    if given.for_person_id is not None:
+        judged = {name: getattr(given, name) for name in ("represented_by", "how_judged", "judged_by")}
+        shown |= {"for_person_id": given.for_person_id, "incapacity": judged}
+    return shown
+
+
+class GivenByOut(ma.fields.Dict):
+    """`nested`, on a whole consent. sent: only what a body has, which leaves out what isn't so."""
+
+    def __init__(self, *, sent: bool) -> None:
+        super().__init__()
+        self._sent = sent
+
+    def serialize(self, attr: str, obj: Any, accessor: Any = None, **more: Any) -> dict[str, Any]:
+        shown = nested(obj)
+        return {name: value for name, value in shown.items() if value is not None} if self._sent else shown
 
 
 class Purpose(Body):
@@ -96,7 +123,7 @@ class WithdrawalOut(ma.Schema):
     channel = ma.fields.String(attribute="ending.channel")
     by = ma.fields.String(attribute="ending.by")
     purposes = ma.fields.List(ma.fields.Nested(PurposeOut), attribute="ending.grants", allow_none=True)
-    at = Moment(attribute="ending.at")
+    at = Moment(attribute="ending.recorded_at")
     request_id = ma.fields.String(
         allow_none=True,
         metadata={"description": "the erasure that it asks for, where it was the last one to the file"},
@@ -118,7 +145,7 @@ class ConsentOut(ma.Schema):
     id = ma.fields.String()
     case_id = ma.fields.String()
     decision = ma.fields.Constant("given")
-    given_by = ma.fields.Dict()
+    given_by = GivenByOut(sent=True)
     channel = ma.fields.String()
     informed_at = Moment()
     given_at = Moment()
@@ -133,6 +160,7 @@ class ConsentOut(ma.Schema):
 class ShownConsent(ConsentOut):
     """A consent as it is read: with what still stands of it, and its history."""
 
+    given_by = GivenByOut(sent=False)
     standing = ma.fields.List(ma.fields.Nested(LimitedPurposeOut))
     history = ma.fields.List(ma.fields.Nested(HappeningOut))
     etag = ma.fields.String()

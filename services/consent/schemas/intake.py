@@ -22,7 +22,7 @@ class IntakeCase(Body):
 
 
 class IntakeGivenBy(Body):
-    """As of a consent; nobody has an id yet, so `person` says which of `people` it is, counted from 0."""
+    """As of a consent; no person has an id yet, so `person` says which of `people` it is, counted from 0."""
 
     name = Line(most=200, required=True)
     person = ma.fields.Integer(strict=True, validate=ma.validate.Range(min=0, max=_MOST_PEOPLE - 1))

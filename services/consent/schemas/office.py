@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import marshmallow as ma
 
+from services.consent.model import organisations
 from services.consent.model import tasks as t
 from services.consent.schemas.pages import page_of
-from services.consent.store.fields import ORGANISATION_KINDS
 from shared.http import Body, Choice, DayField, IdField, Line, Moment, PageArgs
 
 
 class OrganisationIn(Body):
     name = Line(most=200, required=True)
-    kind = Choice(*ORGANISATION_KINDS, required=True)
+    kind = Choice(*organisations.KINDS, required=True)
 
 
 class TasksQuery(PageArgs):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from services.consent.model import consents as c
+from services.consent.model import organisations
 from services.consent.model import requests as r
+from services.consent.model import reviews as v
 from services.consent.model import tasks as t
 from shared.events import SERVICES
 from shared.events.case import ROLES
@@ -26,7 +28,7 @@ from shared.fields import (
     one_of,
 )
 
-ORGANISATION_KINDS = ("local_authority", "school", "health", "social_care", "charity", "other")
+ORGANISATION: dict[str, Field] = {"kind": one_of(*organisations.KINDS)}
 _GRANT = Group(
     {
         "purpose": one_of(*PURPOSES),
@@ -60,9 +62,8 @@ ENDING: dict[str, Field] = {
     "superseded_by": Optional(Id()),
     "recorded_at": Time(),
 }
-# Which consents of a case have a last day to come: the clock finds them by `on`, and a consent is never changed.
 EXPIRY: dict[str, Field] = {"consent_id": Id(), "on": Day()}
-# Days alone that are the same for everyone born in the same school year, but for `next_on` in the months before the
+# Days alone that are the same for all who were born in the same school year, but for `next_on` in the months before the
 # 25th birthday, which is the first of a month: no date of birth is kept here (model/rights.py).
 RIGHTS: dict[str, Field] = {
     "pass_on": Optional(Day()),
@@ -78,6 +79,26 @@ TASK: dict[str, Field] = {
     "done_at": Optional(Time()),
     "done_by": Optional(Subject()),
 }
+REVIEW: dict[str, Field] = {
+    # The consent that the year counts from: there is one review of each.
+    "consent_id": Id(),
+    "person_id": Optional(Id()),
+    "due_on": Day(),
+    "state": one_of(*v.State),
+    "round": Count(),
+    "asked_at": Optional(Time()),
+    "handed_at": Optional(Time()),
+    "reminded_at": Optional(Time()),
+    "reminder_handed_at": Optional(Time()),
+    "unreached": Flag(),
+    "returned_at": Optional(Time()),
+    "next_at": Optional(Time()),
+    "decision": Optional(one_of(*v.Answer)),
+    "answered_at": Optional(Time()),
+    "channel": Optional(_CHANNEL),
+    "request_id": Optional(Id()),
+}
+CLOCK_RUN: dict[str, Field] = {"at": Time(), "ran_at": Time(), "confirmed_by": Optional(Subject())}
 # By month (`2026-11`), which is its `_id`: how many, and nothing else.
 HELPLINE_CALLS: dict[str, Field] = {"count": Count()}
 REQUEST: dict[str, Field] = {
@@ -105,7 +126,6 @@ REQUEST: dict[str, Field] = {
 }
 RECEIPT: dict[str, Field] = {
     "request": Id(),
-    "case_id": Id(),
     "service": one_of(*SERVICES),
     "attempt": Count(),
     "outcome": one_of("erased", "nothing_held", "failed"),
@@ -124,7 +144,6 @@ HOLD: dict[str, Field] = {
     "placed_at": Time(),
 }
 PEOPLE: dict[str, Field] = {"people": List(Group({"person": Id(), "role": one_of(*ROLES)}))}
-ADULTS = frozenset({"parent", "carer", "young_person"})
 LEDGER_KINDS = ("erasure", "withdrawal", "shell_ended")
 LEDGER: dict[str, Field] = {
     "kind": one_of(*LEDGER_KINDS),

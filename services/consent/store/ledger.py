@@ -26,7 +26,7 @@ _FILE = "ledger.jsonl"
 
 
 class Ledger:
-    """Appends entries one after another, whoever appends at once, and keeps the copy whole."""
+    """Appends entries one after another, also when several processes append at once, and keeps the copy whole."""
 
     def __init__(self, rows: KeptRows, signer: Signer, copy: Path | None) -> None:
         self._rows = rows
@@ -45,7 +45,7 @@ class Ledger:
             try:
                 self._rows.insert({"_id": number, **entry, "hash": digest, "signature": signature})
             except DuplicateKeyError as error:
-                # Somebody else took this number: the chain goes on from theirs.
+                # Another process took this number: the chain goes on from its entry.
                 raise Temporary("ledger-moved-on") from error
         self._bring_copy_up_to_date()
 

@@ -174,7 +174,7 @@ CONSENT_STORES = {
                 "handed_at": WHEN + timedelta(days=1),
                 "unreached": True,
                 "next_at": None,
-                "decision": v.JsonResponse.FORGET,
+                "decision": v.Answer.FORGET,
                 "channel": "letter",
                 "request_id": REQUEST,
                 "ways": "cd" * 32,
