@@ -5,22 +5,17 @@ new store is covered the day it is born, or it cannot be opened. `ObjectStore` i
 to load, and one service alone keeps files.
 """
 
-from shared.db.apart import Apart
-from shared.db.collection import Collection, Record
 from shared.db.kept_rows import KeptRows
 from shared.db.register import Register
 from shared.db.repository import Repository
 from shared.db.store import Disposal, Exported, Inventory, Readable, Store
 
 __all__ = [
-    "Apart",
-    "Collection",
     "Disposal",
     "Exported",
     "Inventory",
     "KeptRows",
     "Readable",
-    "Record",
     "Register",
     "Repository",
     "Store",

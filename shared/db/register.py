@@ -18,8 +18,6 @@ from shared.fields import Field
 if TYPE_CHECKING:
     from minio import Minio
 
-    from shared.db.apart import Apart
-    from shared.db.collection import Collection
     from shared.db.objects import ObjectStore
 
 T = TypeVar("T")
@@ -53,37 +51,6 @@ class Register:
         self._add(store)
         return store
 
-    def collection(
-        self,
-        name: str,
-        *,
-        clear: Mapping[str, Field],
-        disposal: Disposal,
-        unique: tuple[tuple[str, ...], ...] = (),
-        indexes: tuple[tuple[str, ...], ...] = (),
-        in_vault: bool = False,
-        expire_after: timedelta | None = None,
-    ) -> Collection:
-        """Open a collection whose records are clear fields of this closed list, and a sealed `personal`.
-
-        in_vault: it lies in the vault's database (search hashes). expire_after: after its clear field `at`.
-        """
-        from shared.db.collection import Collection
-
-        database = self.unit_of_work.vault_db if in_vault else self.unit_of_work.db
-        store = Collection(
-            name,
-            rows=database[name],
-            vault=self.vault,
-            clear=clear,
-            disposal=disposal,
-            indexes=indexes,
-            unique=unique,
-            expire_after=expire_after,
-        )
-        self._add(store)
-        return store
-
     def keep(
         self,
         name: str,
@@ -110,16 +77,6 @@ class Register:
             unique=unique,
             expires_on=expires_on,
         )
-        self._add(store)
-        return store
-
-    def apart(
-        self, name: str, *, clear: Mapping[str, Field], indexes: tuple[tuple[str, ...], ...] = (), why: str
-    ) -> Apart:
-        """Open a collection that stands outside every case (P15): see `Apart`. why: the reason it may."""
-        from shared.db.apart import Apart
-
-        store = Apart(name, rows=self.unit_of_work.db[name], vault=self.vault, clear=clear, indexes=indexes, why=why)
         self._add(store)
         return store
 

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import marshmallow as ma
 import pytest
@@ -29,7 +29,7 @@ from deploy.local.machine import free_port
 from deploy.local.stack import Stack
 from deploy.mongo.accounts import drop_account, ensure_account
 from shared.clock import utc_now
-from shared.db import Disposal, Record, Register
+from shared.db import Disposal, Register, Repository
 from shared.db.unit_of_work import Tx, UnitOfWork, connect
 from shared.db.vault import OFFICE_KEY, Vault, master_keys
 from shared.errors import NotFound, Unavailable
@@ -90,20 +90,29 @@ class Change(Body):
     text = Line(required=True)
 
 
-def show(record: Record) -> dict[str, Any]:
-    return {"id": record.id, "case_id": record.case_id, "size": record.clear["size"], **record.personal}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    id: str
+    case_id: str
+    version: int = 0
+    size: int
+    text: str
+
+
+def show(note: Note) -> dict[str, Any]:
+    return {"id": note.id, "case_id": note.case_id, "size": note.size, "text": note.text}
 
 
 def create_api() -> Flask:
     settings = load()
     logs.configure(service=settings.service, process="api")
     register, stores = open_stores(settings)
-    notes = register.stores["notes"]
+    notes = cast("Repository[Note]", register.stores["notes"])
     blp = Blueprint("notes", description="Notes for tests.")
     unit_of_work, vault = register.unit_of_work, register.vault
 
-    def render(record: Record) -> JsonResponse:
-        return created(show(record), location=f"/v1/notes/{record.id}", etag=record.version, case_id=record.case_id)
+    def render(note: Note) -> JsonResponse:
+        return created(show(note), location=f"/v1/notes/{note.id}", etag=note.version, case_id=note.case_id)
 
     @blp.route("/cases", methods=["POST"])
     @allow("caseworker", "app", inward=Inward.YES)
@@ -123,15 +132,15 @@ def create_api() -> Flask:
     @allow("caseworker", inward=Inward.YES)
     @blp.arguments(NewNote)
     @idempotent(render)
-    def add_note(body: dict[str, Any], case_id: str) -> Record:
+    def add_note(body: dict[str, Any], case_id: str) -> Note:
         time.sleep(body["slow"])
         if body["text"] == "break":
             raise RuntimeError(f"never to be seen: {body}")
 
-        def act(tx: Tx) -> Record:
+        def act(tx: Tx) -> Note:
             tx.enter(case_id)
-            clear = {"size": len(body["text"])}
-            return notes.insert(tx, id=new_id(), case_id=case_id, clear=clear, personal={"text": body["text"]})
+            text = body["text"]
+            return notes.add(Note(id=new_id(), case_id=case_id, size=len(text), text=text), tx=tx)
 
         return unit_of_work.run(act)
 
@@ -146,11 +155,11 @@ def create_api() -> Flask:
     @blp.arguments(Change)
     @blp.response(200)
     def change_note(body: dict[str, Any], note_id: str) -> JsonResponse:
-        record = notes.get(note_id)
-        if record is None:
+        note = notes.get(note_id)
+        if note is None:
             raise NotFound("There is no such note.")
-        check_if_match(record.version)
-        new = unit_of_work.run(lambda tx: notes.change(tx, record, personal={"text": body["text"]}))
+        check_if_match(note.version)
+        new = unit_of_work.run(lambda tx: notes.save(replace(note, text=body["text"]), tx=tx))
         return ok(show(new), etag=new.version)
 
     @blp.route("/decisions", methods=["POST"])
@@ -203,7 +212,7 @@ def open_stores(settings: Settings) -> tuple[Register, Any]:
     vault = Vault(client, unit_of_work.vault_db.name, master_keys(settings.master_keys))
     register = Register(unit_of_work, vault)
     stores = open_kernel_stores(register, settings)
-    register.collection("notes", clear={"size": Count()}, disposal=Disposal.ERASE)
+    register.repository("notes", Note, clear={"size": Count()}, disposal=Disposal.ERASE)
     return register, stores
 
 
