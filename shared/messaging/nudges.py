@@ -18,6 +18,7 @@ from pymongo.read_concern import ReadConcern
 from shared.clock import utc_now
 from shared.db import Register
 from shared.fields import Time
+from shared.ids import new_id
 from shared.ops.logs import log, where
 
 _BYTES = 64 * 1024
@@ -45,7 +46,7 @@ class Nudges:
         """Nudge; never raises for the database."""
         try:
             self._make()
-            self._rows.insert_one({"at": utc_now()})
+            self._rows.insert_one({"_id": new_id(), "at": utc_now()})
         except PyMongoError as error:
             log.info("nudges.not_given", **where(error))
 
@@ -54,7 +55,7 @@ class Nudges:
         while not stopping.is_set():
             try:
                 self._make()
-                self._rows.insert_one({"at": utc_now()})  # in an empty collection nobody can wait
+                self._rows.insert_one({"_id": new_id(), "at": utc_now()})  # in an empty collection nobody can wait
                 nudges = self._rows.find(cursor_type=CursorType.TAILABLE_AWAIT).max_await_time_ms(_AWAIT_MS)
                 while nudges.alive and not stopping.is_set():
                     for _ in nudges:

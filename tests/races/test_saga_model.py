@@ -322,7 +322,7 @@ def test_p24_an_attempt_that_comes_late_says_what_was_found_and_not_that_nothing
     def dies(case_id: str) -> dict[str, int]:
         raise Died
 
-    def meanwhile(case_id: str, request_id: str | None) -> None:
+    def meanwhile(case_id: str) -> None:
         """Another attempt deletes everything, and dies before it can say so."""
         if not recorded:
             recorded.append({})
@@ -334,7 +334,7 @@ def test_p24_an_attempt_that_comes_late_says_what_was_found_and_not_that_nothing
 
     # Given two attempts at once, of which the later has read nothing but that it is to walk
     with monkeypatch.context() as walking:
-        walking.setattr(participant, "before_walk", meanwhile)
+        walking.setattr(participant, "before_walk", [meanwhile])
         participant.erase(step)
     # Then it says what the other found, and so does whatever is said after it
     (said,) = coordinator.said()
