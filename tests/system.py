@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any
+from unittest.mock import patch
 
 import requests
 
@@ -36,6 +38,12 @@ def open_service(name: str, process: str) -> Opened[Any]:
     """The service as its own process would open it, with the settings of this one's environment."""
     service: Service[Any] = import_module(f"services.{name}.main").service
     return service.open(process)
+
+
+def open_with(provided: Provision, name: str, process: str) -> Opened[Any]:
+    """The service as its own process would open it, with the settings that this set of names gives it."""
+    with patch.dict(os.environ, provided.env[name]):
+        return open_service(name, process)
 
 
 class Caller:

@@ -20,7 +20,6 @@ from deploy.local.provision import Provision
 from services.case.actions.cases import start_case
 from services.case.model.cases import SWEEP_GRACE
 from services.case.model.references import ALPHABET
-from services.case.store import Stores as CaseStores
 from services.case.store.queries import expired_shells
 from services.consent.actions import consents
 from services.consent.actions import requests as consent
@@ -28,14 +27,12 @@ from services.consent.actions.clock import run_clock
 from services.consent.actions.rights import reckon
 from services.consent.actions.saga import ASK_AGAIN_STEP, ask_again
 from services.consent.model.consents import PARENTAL, Consent, Grant
+from services.consent.model.requests import Hold
 from services.consent.model.reviews import Windows
-from services.consent.store import Stores
-from shared.db import Register
-from shared.db.unit_of_work import Tx, UnitOfWork, connect
-from shared.db.vault import Vault, master_keys
+from shared.db.unit_of_work import Tx
 from shared.ids import new_id
-from shared.messaging.steps import StepRow, Steps
-from shared.uk.working_days import WorkingDays
+from shared.messaging.steps import StepRow
+from tests.system import open_with
 
 _BATCH = 5_000
 # Of how many cases one has an erasure that waits on a hold; and of how many one is a shell that isn't due yet.
@@ -51,29 +48,27 @@ class Crowd:
 
     def __init__(self, provided: Provision, *, cases: int, due: int) -> None:
         self.due = due
-        self._works = {service: _work(provided, service) for service in ("case", "consent")}
-        self._case_register = _register(provided, self._works["case"])
-        self._cases = CaseStores.open(self._case_register, steps=Steps(self._case_register), search_key=b"bench" * 8)
-        register = _register(provided, self._works["consent"])
+        self._opened = {service: open_with(provided, service, "bench") for service in ("case", "consent")}
+        self._cases = self._opened["case"].context.stores
+        self._context = self._opened["consent"].context
+        self._consent = self._context.stores
         self._looked_at = threading.Semaphore(0)
-        self._steps = Steps(register, {ASK_AGAIN_STEP: self._look})
-        self._consent = Stores.open(
-            register, steps=self._steps, calendar=WorkingDays(), ledger_db=self._works["consent"].db
-        )
+        self._steps = self._opened["consent"].runtime.steps
+        self._steps.serve({ASK_AGAIN_STEP: self._look})
         now = datetime.now(UTC)
         for _ in range(due):
             self._make_due(now)
         self._fill(cases - due, now)
         # Indexes last, as they are made faster so; they are the very ones that the worker makes when it starts.
-        self._case_register.prepare()
-        register.prepare()
+        for opened in self._opened.values():
+            opened.runtime.register.prepare()
         self._steps.start()
 
     def close(self) -> None:
         self._steps.request_stop()
         self._steps.join(5)
-        for unit_of_work in self._works.values():
-            unit_of_work.client.close()
+        for opened in self._opened.values():
+            opened.runtime.unit_of_work.client.close()
 
     # What the clock does
 
@@ -94,7 +89,7 @@ class Crowd:
 
     def look_at_holds(self) -> float:
         """Seconds until the consent worker has looked at every request that waits behind a hold and is due."""
-        steps = self._works["consent"].db["steps"]
+        steps = self._opened["consent"].runtime.unit_of_work.db["steps"]
         due = [row["_id"] for row in steps.find({}, {"_id": 1}).sort("due", 1).limit(self.due)]
         steps.update_many({"_id": {"$in": due}}, {"$set": {"due": datetime.now(UTC) - timedelta(seconds=1)}})
         started = time.perf_counter()
@@ -118,19 +113,19 @@ class Crowd:
         start_case(self._cases, channel="phone", life=-timedelta(days=1), now=now)
         self._agreed_a_year_ago(now)
         case_id, request_id = new_id(), new_id()
-        self._works["consent"].gates.prepare(self._consent.vault, [case_id])
-        consent.place_hold(
-            self._consent,
+        self._opened["consent"].runtime.unit_of_work.gates.prepare(self._consent.vault, [case_id])
+        hold = Hold(
             id=new_id(),
             case_id=case_id,
             ground="legal_claim",
             until=(now + _LATER).date(),
             reason="a claim is being heard",
             placed_by="manager-one",
-            now=now,
+            placed_at=now,
         )
+        consent.place_hold(self._consent, hold)
         consent.log_erasure(
-            self._consent,
+            self._context,
             id=request_id,
             case_id=case_id,
             received_at=now,
@@ -138,27 +133,27 @@ class Crowd:
             personal={"made_by": {"name": "Ada Example", "authority": "self"}},
             identity_settled=True,
             logged_by="worker-one",
-            elsewhere=(),
             now=now,
         )
         checked = ["family", "authority", "safeguarding"]
         consent.confirm(self._consent, request_id=request_id, checked=checked, sub="worker-two")
-        self._works["consent"].db["steps"].update_one(
+        self._opened["consent"].runtime.unit_of_work.db["steps"].update_one(
             {"_id": f"{ASK_AGAIN_STEP}:{request_id}"}, {"$set": {"due": now + timedelta(hours=12)}}
         )
 
     def _agreed_a_year_ago(self, now: datetime) -> None:
         """Parents who are to be asked whether the file may go on; their young person's day is years away."""
         stores, case_id, given_at = self._consent, new_id(), now - _A_YEAR
-        self._works["consent"].gates.prepare(stores.vault, [case_id])
+        self._opened["consent"].runtime.unit_of_work.gates.prepare(stores.vault, [case_id])
         given = Consent(
             id=new_id(),
             case_id=case_id,
-            given_by={"name": "Ada Example", "capacity": PARENTAL},
+            name="Ada Example",
+            capacity=PARENTAL,
             channel="phone",
             informed_at=given_at,
             given_at=given_at,
-            statement_version="1",
+            statement_version=1,
             statement_sha256="0" * 64,
             grants=(Grant(purpose="casework"), Grant(purpose="email", until=(now + _LATER).date())),
             evidence=None,
@@ -177,7 +172,7 @@ class Crowd:
     def _fill(self, count: int, now: datetime) -> None:
         later = now + _LATER
         references = _references()
-        case_db, db = self._works["case"].db, self._works["consent"].db
+        case_db, db = self._opened["case"].runtime.unit_of_work.db, self._opened["consent"].runtime.unit_of_work.db
 
         def a_case(row: _Row, number: int) -> _Row:
             id = new_id()
@@ -216,21 +211,6 @@ class Crowd:
         _copies(db["expiries"], count // _LAST_DAY_IN, a_last_day)
         for name, made in (("holds", a_hold), ("requests", a_request), ("steps", a_step)):
             _copies(db[name], count // _ERASURE_IN, made)
-
-
-def _work(provided: Provision, service: str) -> UnitOfWork:
-    url = (provided.secrets[service] / "mongo-url").read_text()
-    return UnitOfWork(connect(url), names=provided.prefix, service=service)
-
-
-def _register(provided: Provision, unit_of_work: UnitOfWork) -> Register:
-    vault = Vault(
-        unit_of_work.client,
-        unit_of_work.vault_db.name,
-        master_keys(provided.secrets[unit_of_work.service] / "master-keys"),
-    )
-    vault.prepare()
-    return Register(unit_of_work, vault)
 
 
 def _copies(rows: Collection[_Row], count: int, made: Callable[[_Row, int], _Row]) -> None:

@@ -6,7 +6,6 @@ are, so that the state of every consumer at the end must be the last one said.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
@@ -18,9 +17,9 @@ from pymongo.errors import PyMongoError
 
 from shared.db.unit_of_work import Tx
 from shared.events import case as events
-from shared.service.runtime import Runtime, open_runtime
+from shared.service.runtime import Runtime
 from tests.faults.client import Call, Client
-from tests.system import System
+from tests.system import System, open_with
 
 _CASES = 8
 _BATCH = 48
@@ -114,17 +113,7 @@ def a_case(system: System) -> Said:
 @contextmanager
 def a_runtime(system: System, service: str) -> Iterator[Runtime]:
     """What every process of this service has, in this one."""
-    wanted = system.provided.env[service]
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        runtime = open_runtime(service, "stream")
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    runtime = open_with(system.provided, service, "stream").runtime
     try:
         yield runtime
     finally:
