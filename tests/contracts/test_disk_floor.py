@@ -111,7 +111,7 @@ def test_below_the_floor_what_is_inward_is_refused_before_its_body_is_read(
     app = apps[service]
     kernel: Kernel = app.extensions["forgetmenot"]
     low = Disks(0.10, {"rabbitmq": lambda: FULL})
-    low.inventory("rabbitmq")
+    low.measure("rabbitmq")
     object.__setattr__(kernel, "disks", low)
     client = app.test_client()
     headers = {"Authorization": f"Bearer {system.token('caseworker', 'manager', 'data_protection')}"}
@@ -131,7 +131,7 @@ def test_below_the_floor_what_is_inward_is_refused_before_its_body_is_read(
 def test_a_consent_is_refused_below_the_floor_and_a_no_is_heard(apps: dict[str, Flask], system: System) -> None:
     app = apps["consent"]
     low = Disks(0.10, {"mongodb": lambda: FULL})
-    low.inventory("mongodb")
+    low.measure("mongodb")
     object.__setattr__(app.extensions["forgetmenot"], "disks", low)
     client, case_id = app.test_client(), system.a_shell()
     headers = {"Authorization": f"Bearer {system.token('caseworker')}"}
@@ -168,7 +168,7 @@ def test_unknown_is_not_full_and_a_number_is_believed_for_a_while(monkeypatch: p
     for free in (50, 10, 9, None, None, 40, None, None):
         room[:] = [] if free is None else [Room(free=free, total=100)]
         now[0] += 20
-        disks.inventory("objects")
+        disks.measure("objects")
         seen.append(disks.shown["objects"]["state"])
     assert seen == [OK, OK, LOW, LOW, UNKNOWN, OK, OK, UNKNOWN]
     assert disks.low == ()
