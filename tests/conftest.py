@@ -22,7 +22,7 @@ from deploy.local.machine import is_free
 from deploy.local.places import Ports, from_environment
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
-from tests.helpers import kill
+from tests.helpers import end_group, kill
 from tests.system import System
 
 _WANTED, _READY, _FAILED = "wanted", "ready", "failed"
@@ -102,10 +102,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(skip)
 
 
+def _group(item: pytest.Item) -> str | None:
+    marker = item.get_closest_marker("xdist_group")
+    return str(marker.args[0]) if marker else None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    # Eight idle services take a twentieth of a core, for as long as the run lasts.
+    if nextitem is None or _group(nextitem) != _group(item):
+        end_group()
+
+
 def _turn(item: pytest.Item) -> int:
     """A group runs in one process, so the longest begin first; short tests without servers fill up the end."""
-    marker = item.get_closest_marker("xdist_group")
-    group = marker.args[0] if marker else None
+    group = _group(item)
     if group in _LONGEST_GROUPS:
         return _LONGEST_GROUPS.index(group)
     return len(_LONGEST_GROUPS) + ("/unit/" in item.nodeid)

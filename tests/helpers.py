@@ -68,6 +68,19 @@ def refused(answer: requests.Response, status: int, name: str, field: str | None
     return said
 
 
+_ENDINGS: list[Callable[[], object]] = []
+
+
+def at_end_of_group(end: Callable[[], object]) -> None:
+    """Have this done once the group of tests that runs just now (xdist_group) is over in this process."""
+    _ENDINGS.append(end)
+
+
+def end_group() -> None:
+    while _ENDINGS:
+        _ENDINGS.pop()()
+
+
 def kill(processes: Iterable[Process]) -> None:
     """SIGKILL them all at once, and wait until they and their helpers are gone."""
     running = [process for process in processes if process.running]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -23,7 +23,7 @@ from shared.events import EventType, consent
 from shared.ids import new_id
 from shared.security.authentication import local_token, service_token
 from shared.security.signing import Signer
-from tests.helpers import Speaker, eventually
+from tests.helpers import Speaker, at_end_of_group, eventually, kill
 
 Answer = requests.Response
 
@@ -152,19 +152,25 @@ class Rig:
         )
 
 
-def rig_on(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    """The one rig of this test process, for a fixture of the session; its services stop with the stack."""
+def rig_on(stack: Stack, worker_id: str) -> Rig:
+    """The one rig of this test process; its services end with the group of tests that shares them."""
     if id(stack) not in _RIGS:
         provided = stack.provision(f"case{worker_id}")
-        _RIGS[id(stack)] = Rig(
+        rig = _RIGS[id(stack)] = Rig(
             provided=provided,
             processes=stack.start_services(provided, only=["case"]),
             database=mongo.admin_client(stack.places, stack.ports),
             management=Management.of(stack.places, stack.ports),
             speaker=Speaker(provided),
         )
-    yield _RIGS[id(stack)]
-    _RIGS[id(stack)].speaker.stop()
+
+        def end() -> None:
+            del _RIGS[id(stack)]
+            rig.speaker.stop()
+            kill(rig.processes.values())
+
+        at_end_of_group(end)
+    return _RIGS[id(stack)]
 
 
 def logs_of(rig: Rig) -> str:

@@ -35,7 +35,7 @@ from shared.ops.settings import Settings
 from shared.security.authentication import local_token
 from shared.security.signing import Signer
 from tests import samples
-from tests.helpers import Speaker, eventually
+from tests.helpers import Speaker, at_end_of_group, eventually, kill
 
 Answer = requests.Response
 LIMIT = 24 * 1024 * 1024  # bytes of one file, so that a file over it is quickly sent
@@ -44,18 +44,25 @@ _RIGS: dict[int, Rig] = {}
 
 
 def rig_on(stack: Stack, worker_id: str) -> Rig:
-    """The one rig of this test process; its services stop with the stack."""
+    """The one rig of this test process; its services end with the group of tests that shares them."""
     if id(stack) not in _RIGS:
         provided = stack.provision(f"doc{worker_id}")
         env = {"FMN_UPLOAD_LIMIT_BYTES": str(LIMIT)}
         processes = stack.start_services(provided, ["document", "case-api", "consent-api"], env)
-        _RIGS[id(stack)] = Rig(
+        rig = _RIGS[id(stack)] = Rig(
             stack=stack,
             provided=provided,
             processes=processes,
             management=Management.of(stack.places, stack.ports),
             speaker=Speaker(provided),
         )
+
+        def end() -> None:
+            del _RIGS[id(stack)]
+            rig.speaker.stop()
+            kill(rig.processes.values())
+
+        at_end_of_group(end)
     return _RIGS[id(stack)]
 
 

@@ -22,7 +22,7 @@ from deploy.local.processes import Process
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from shared.events import EventType
-from tests.helpers import Speaker, eventually
+from tests.helpers import Speaker, at_end_of_group, eventually, kill
 from tests.system import System
 
 REFUSES, HANGS = "refuses", "hangs"
@@ -137,7 +137,7 @@ _RIGS: dict[str, Rig] = {}
 
 
 def notifier_rig(stack: Stack, worker_id: str) -> Rig:
-    """One for each process of a test run; its services end with the run's stack."""
+    """One for each process of a test run; its services end with the group of tests that shares them."""
     if worker_id not in _RIGS:
         relay = Relay()
         relay.start()
@@ -145,7 +145,7 @@ def notifier_rig(stack: Stack, worker_id: str) -> Rig:
         mail = {"FMN_SMTP_URL": f"smtp://127.0.0.1:{relay.port}"}
         processes = stack.start_services(provided, extra_env=mail)
         client = mongo.admin_client(stack.places, stack.ports)
-        _RIGS[worker_id] = Rig(
+        rig = _RIGS[worker_id] = Rig(
             system=System(stack, provided),
             relay=relay,
             database=client[f"{provided.prefix}_notifier"],
@@ -153,4 +153,12 @@ def notifier_rig(stack: Stack, worker_id: str) -> Rig:
             processes=processes,
             speaker=Speaker(provided),
         )
+
+        def end() -> None:
+            del _RIGS[worker_id]
+            rig.speaker.stop()
+            kill(rig.processes.values())
+            rig.relay.stop()
+
+        at_end_of_group(end)
     return _RIGS[worker_id]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -17,9 +16,9 @@ from tests.service.case_rig import Answer, Rig, rig_on
 pytestmark = pytest.mark.xdist_group("case")
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 def an_entry(rig: Rig, case_id: str, *, role: str = "caseworker", **more: Any) -> Answer:

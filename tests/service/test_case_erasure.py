@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
 
 import jwt
 import pytest
@@ -17,9 +16,9 @@ from tests.service.case_rig import MOTHER, Rig, rig_on
 pytestmark = pytest.mark.xdist_group("case")
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 def freeze(rig: Rig, case_id: str) -> None:

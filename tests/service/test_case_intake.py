@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,9 +16,9 @@ from tests.service.case_rig import MOTHER, Answer, Rig, rig_on
 pytestmark = pytest.mark.xdist_group("case")
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 def coming(**more: Any) -> dict[str, Any]:

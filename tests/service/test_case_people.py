@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
@@ -19,9 +18,9 @@ CHILD = {"role": "child", "given_name": "Ásgeir Þór", "family_name": "Łukasi
 TODAY = date.today()  # noqa: DTZ011 - a day is as near as these tests look
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 def test_p10_a_person_is_kept_as_given_and_sealed(rig: Rig) -> None:

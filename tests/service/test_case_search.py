@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -25,9 +24,9 @@ AUNT = {
 }
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 @pytest.fixture(scope="module")

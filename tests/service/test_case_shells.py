@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,9 +19,9 @@ from tests.service.case_rig import MOTHER, Rig, rig_on
 pytestmark = pytest.mark.xdist_group("case")
 
 
-@pytest.fixture(scope="session")
-def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    yield from rig_on(stack, worker_id)
+@pytest.fixture(scope="module")
+def rig(stack: Stack, worker_id: str) -> Rig:
+    return rig_on(stack, worker_id)
 
 
 def test_a_shell_is_a_reference_and_nothing_else(rig: Rig) -> None:

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("notifier")
 LEAD = "safeguarding@sendias.example"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def rig(stack: Stack, worker_id: str) -> Rig:
     return notifier_rig(stack, worker_id)
 
