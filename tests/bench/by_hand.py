@@ -23,7 +23,7 @@ from services.case.model.references import new_reference
 from shared.clock import utc_now
 from shared.events import Event, read, write
 from shared.events import case as events
-from shared.http import Answer, Blueprint, Inward, allow, created, idempotent
+from shared.http import Blueprint, Inward, JsonResponse, allow, created, idempotent
 from shared.ids import new_id
 from shared.messaging.bus.amqp import EXCHANGE, persistent
 from shared.service.service import api, build
@@ -56,7 +56,7 @@ def create_api() -> Flask:
     @blp.arguments(schemas.NewCase)
     @blp.response(201, schemas.CaseOut)
     @idempotent(lambda answer: answer)
-    def start_case(body: Mapping[str, Any]) -> Answer:
+    def start_case(body: Mapping[str, Any]) -> JsonResponse:
         """Insert the row of a shell, then say so."""
         case_id, now = new_id(), utc_now()
         kit.unit_of_work.gates.prepare(kit.vault, [case_id])
