@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from deploy.local.machine import is_free
 from deploy.local.places import Ports, from_environment
@@ -25,6 +26,9 @@ from deploy.local.stack import Stack
 from tests.helpers import end_group, kill
 from tests.system import System
 
+# A loaded machine may take as long as it likes for an example.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 _WANTED, _READY, _FAILED = "wanted", "ready", "failed"
 _START_SECONDS = 400
 _LONGEST_NAME = 80

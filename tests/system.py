@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -66,22 +66,27 @@ class Caller:
         return self.call("POST", path, json={} if body is None else body, headers=named)
 
     def made(self, path: str, body: Any = None) -> dict[str, Any]:
-        """POST something that must be made, and its body."""
-        answer = self.post(path, body)
+        """POST something that must be made, and its body. Who is told to try again shortly does, as every client."""
+        answer = self._again(lambda: self.post(path, body))
         assert answer.status_code in (201, 202), (answer.status_code, answer.text)
         assert answer.status_code == 202 or (answer.headers["Location"] and answer.headers["ETag"])
         return dict(answer.json())
 
     def read(self, path: str, **query: Any) -> dict[str, Any]:
         """GET something that is there, and its body. Who is told to try again shortly does, as every client."""
-        answer = self.get(path, **query)
+        answer = self._again(lambda: self.get(path, **query))
+        assert answer.status_code == 200, (answer.status_code, answer.text)
+        return dict(answer.json())
+
+    def _again(self, ask: Callable[[], requests.Response]) -> requests.Response:
+        """The answer; on a busy machine a service that says it is slow, and has kept nothing, is asked again."""
+        answer = ask()
         for _ in range(_TRIES_AGAIN):
             if answer.status_code != 503:
                 break
             time.sleep(float(answer.headers["Retry-After"]))
-            answer = self.get(path, **query)
-        assert answer.status_code == 200, (answer.status_code, answer.text)
-        return dict(answer.json())
+            answer = ask()
+        return answer
 
 
 class System:
