@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 import structlog
-from services.consent.context import Context
 from werkzeug.test import TestResponse
 
 from deploy.local.stack import Stack
 from services.consent import main
 from services.consent.actions.saga import ASK_AGAIN_STEP
+from services.consent.context import Context
 from shared.clock import utc_now
 from shared.events import Event, case, consent, read, write
 from shared.ids import new_id

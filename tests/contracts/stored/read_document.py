@@ -13,7 +13,6 @@ from tests.contracts.stored.ids import (
     DOCUMENT,
     ERASED,
     PAPER,
-    QUARANTINED,
     SCHOOL,
     numbered,
 )
@@ -24,14 +23,11 @@ WHEN = datetime(2026, 3, 14, 9, 26, 53, 589_000, tzinfo=UTC)
 _OUT = Movement(direction="out", who="Żaneta", reason="Tribunal", at=WHEN)
 
 
-def _version(opened: Opened, document_id: str, number: int) -> Any:
-    return opened.stores.versions.first({"document_id": document_id, "number": number})
-
-
 def _content(opened: Opened, row: Row) -> bytes:
     """The bytes of an object, decrypted with the keyset of its version."""
     _, document_id, number = row["_id"].split("/")
-    with opened.stores.files.open(_version(opened, document_id, int(number))) as file:
+    version = opened.stores.versions.first({"document_id": document_id, "number": int(number)})
+    with opened.stores.files.open(version) as file:
         return bytes(file.read(1000))
 
 
@@ -42,51 +38,31 @@ def _abandoned(opened: Opened, row: Row) -> Any:
 DOCUMENT_STORES = {
     "objects": Reading(read=_content, told=[b"%PDF-1.7 first \xe2\x82\xac", b"%PDF-1.7 second", b"II*\x00 a picture"]),
     "documents": Reading(
-        read=lambda o, row: o.stores.documents.get(row["_id"]),
-        save=lambda o, tx, document: o.stores.documents.save(document, tx=tx),
         told=[
             {
                 "version": 2,
-                "kind": "ehc_plan",
-                "state": "accepted",
-                "source": "family",
                 "title": "Zoë’s plan – draft",
                 "paper_file_id": PAPER,
                 "number": 2,
-                "media_type": "application/pdf",
-                "size": 15,
                 "pages": 2,
                 "created_at": WHEN,
             },
-            {"state": "quarantined", "source": SCHOOL, "title": None, "paper_file_id": None, "number": 1},
+            {"state": "quarantined", "source": SCHOOL, "title": None, "paper_file_id": None},
             None,
         ],
     ),
     "versions": Reading(
-        read=lambda o, row: o.stores.versions.get(row["_id"]),
         told=[
             {"document_id": DOCUMENT, "number": 1, "size": 18, "at": WHEN + timedelta(days=1)},
-            {"document_id": DOCUMENT, "number": 2, "pages": 2},
-            {"document_id": QUARANTINED, "number": 1, "media_type": "image/tiff"},
+            {"pages": 2},
+            {"media_type": "image/tiff"},
         ],
     ),
     "paper_files": Reading(
-        read=lambda o, row: o.stores.paper_files.get(row["_id"]),
-        save=lambda o, tx, paper: o.stores.paper_files.save(paper, tx=tx),
         told=[
-            {"state": "held", "label": "P-0007", "description": None, "pages": None, "movements": (), "disposal": None},
+            {"label": "P-0007", "description": None, "pages": None, "movements": (), "disposal": None},
+            {"state": "out", "pages": 120, "out_with": "Żaneta", "at": WHEN, "movements": (_OUT,)},
             {
-                "state": "out",
-                "location": "Schrank 3, Fach Ö",
-                "description": "A green folder, “school”",
-                "pages": 120,
-                "out_with": "Żaneta",
-                "at": WHEN,
-                "movements": (_OUT,),
-                "disposed_at": None,
-            },
-            {
-                "state": "returned",
                 "out_with": None,
                 "movements": (_OUT, Movement(direction="in", who="worker-1", reason=None, at=WHEN)),
                 "disposal": Disposed(
@@ -97,18 +73,7 @@ DOCUMENT_STORES = {
         ],
     ),
     "papers_to_certify": Reading(
-        read=lambda o, row: o.stores.papers_to_certify.get(row["_id"]),
-        save=lambda o, tx, paper: o.stores.papers_to_certify.save(paper, tx=tx),
-        told=[
-            {
-                "version": 2,
-                "state": "out",
-                "label": "P-0007",
-                "location": "Schrank 3, Fach Ö",
-                "out_with": "Ève, Umzug",
-            },
-            {"version": 1, "state": "held", "case_id": ERASED, "out_with": None},
-        ],
+        told=[{"version": 2, "location": "Schrank 3, Fach Ö", "out_with": "Ève, Umzug"}, {"out_with": None}]
     ),
     "paper_disposals": Reading(
         read=lambda o, row: disposal_of(o.stores.paper_disposals, row["_id"]),
@@ -117,17 +82,15 @@ DOCUMENT_STORES = {
     "counters": Reading(read=lambda o, row: next_number(o.stores.counters), told=[8]),
     # Written before the other consents were kept too. One that is written anew has its standing consents beside that.
     "projections": Reading(
-        read=lambda o, row: o.stores.projections.get(row["_id"]),
         told=[
             {"standing": (StandingConsent(consent=CASE, purpose="casework", until=WHEN + timedelta(days=365)),)},
             {"standing": ()},
         ],
     ),
     "receiving": Reading(
-        read=lambda o, row: o.stores.receiving.store.get(row["_id"]),
         told=[
-            {"case_id": CASE, "document_id": numbered(54), "number": 1},
-            {"document_id": numbered(54), "number": 2, "object_key": f"{CASE}/{numbered(54)}/2"},
+            {"document_id": numbered(54), "number": 1},
+            {"number": 2, "object_key": f"{CASE}/{numbered(54)}/2"},
         ],
     ),
     "abandoned_uploads": Reading(read=_abandoned, told=[{"case_id": CASE, "number": 3}]),

@@ -6,6 +6,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from bson import ObjectId
+
 from shared.clock import utc_now
 from shared.events import Event, all_types, write
 from shared.http.idempotency import Claim
@@ -170,6 +172,11 @@ KERNEL = {
             {"reason": "erased", "type": "erasure.completed.v1", "user_id": f"{NAMES}-consent", "case_id": CASE},
             {"reason": "unreadable", "type": "unknown", "user_id": None, "case_id": None, "body": b"\xff\x00no event"},
         ],
+    ),
+    "nudges": Reading(
+        read=lambda o, row: rows_of(o, "nudges").find_one({"_id": row["_id"]}),
+        told=[{"at": WHEN}],
+        samples=[{"_id": ObjectId("69b52a1d0000000000000001"), "at": WHEN}],
     ),
     # How often it was tried, once it is tried again.
     "trying": Reading(read=lambda o, row: o.inbox.parked_messages.mark(row["_id"], utc_now()), told=[3, 2]),

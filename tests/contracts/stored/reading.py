@@ -11,17 +11,17 @@ from tests.contracts.stored.opening import Opened, Row
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """One store. The functions are handed what was opened; the only lines to adapt when a store is rewritten.
+    """One store.
 
-    read: the model of one row. told: for each stored row, in their order, the parts of its model that are compared
-    (`a.b` is a part of a part), or the whole value; None where nothing may be read.
-    save: writes a model back as it is, in a transaction; the row must then be as it was, but for its version.
-    samples: models of a new store, from which its golden records are made once (see `KEEP` in test_stored.py).
+    told: for each stored row, in their order, the parts of its model that are compared with their types (`a.b` is a
+    part of a part), or the whole value; {} where it is enough that it is read, None where nothing may be read.
+    read: what is read of one row, where that isn't the record of that id in the store's repository.
+    samples: of a new store, from which its golden records are made once (see `KEEP` in test_stored.py): models, or the
+    rows themselves where no repository keeps them.
     """
 
-    read: Callable[[Opened, Row], Any]
     told: Sequence[Any]
-    save: Callable[[Opened, Any, Any], Any] | None = None
+    read: Callable[[Opened, Row], Any] | None = None
     samples: Sequence[Any] = ()
 
 
@@ -40,3 +40,12 @@ def part(value: Any, path: str) -> Any:
 def parts(value: Any, told: Any) -> Any:
     """As much of the value as was told of it."""
     return {path: part(value, path) for path in told} if isinstance(told, Mapping) else value
+
+
+def with_type(value: Any) -> Any:
+    """The value so that it equals only one of the same type: the member of an enum is more than its word."""
+    if isinstance(value, Mapping):
+        return {name: with_type(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value), [with_type(one) for one in value]
+    return type(value), value
