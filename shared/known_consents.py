@@ -26,7 +26,7 @@ CLEAR: Final = {"standing": STANDING}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StandingConsent:
-    """One purpose that stands. person None: the consent names nobody. until None: until it is withdrawn."""
+    """One purpose that stands. person None: the consent names no person. until None: until it is withdrawn."""
 
     consent: str
     purpose: str

@@ -27,7 +27,7 @@ class EventType:
     """One version of one event.
 
     topic: for a state event, the name of the state it carries whole; a consumer applies it only when its
-      `seq` is above the last one applied of that topic. None: applied whatever its `seq`.
+      `seq` is above the last one applied of that topic. None: applied with any `seq`.
     publishers: the services whose account may send it.
     key_ends_in_service: the routing key has the sender's name appended, so that the broker can tell senders apart.
     """

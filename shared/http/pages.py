@@ -82,7 +82,7 @@ def _answers(server: str, check: Callable[[], object]) -> bool:
         # A server that hangs is as away as one that refuses; this bounds what is asked of MongoDB.
         with pymongo.timeout(_CHECK_SECONDS):
             check()
-    except Exception as error:  # noqa: BLE001 (whatever a client library raises, that server isn't ready)
+    except Exception as error:  # noqa: BLE001 (after any error of a client library that server isn't ready)
         log.warning("server-away", server=server, **where(error))
         return False
     return True

@@ -161,7 +161,7 @@ class Inbox:
         return event
 
     def _take_event(self, event: Event, message: Row, now: datetime) -> None:
-        """Apply one verified event in a transaction of its own, and settle its message whatever the handler raises."""
+        """Apply one verified event in a transaction of its own, and settle its message after any error too."""
         try:
             self._commit([event], worked_off=message)
         except (Erased, KeyGone) as gone:

@@ -1,8 +1,8 @@
-"""Nudges: one process of a service tells the others that there is something to do, and nobody has to keep asking.
+"""Nudges: one process of a service tells the others that there is work, so that they need not poll for it.
 
-A small capped collection, which MongoDB lets a reader wait at: an insert reaches whoever waits at once, and waiting
-costs nothing. A nudge is only a hint. It isn't part of a transaction, and one that is lost costs the time until the
-next poll; what is to be done lies elsewhere.
+A nudge is a row in a small capped collection. Readers wait at its end with a tailable cursor, which costs nothing, and
+an insert reaches them at once. A nudge is only a hint: it isn't part of a transaction, the work is recorded elsewhere,
+and a lost one costs the time until the next poll.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class Nudges:
             name,
             clear={"at": Time()},
             retention=None,
-            why="the moment of a hint from one process to the others; MongoDB drops the oldest by itself",
+            why="the time of a hint from one process to the others; MongoDB drops the oldest by itself",
         ).rows
-        # Nobody waits for it: neither for its journal nor even for the server's word.
+        # Written without waiting for the journal, or for the server's answer.
         self._rows = rows.with_options(write_concern=WriteConcern(w=0), read_concern=ReadConcern("local"))
         self._made = False
 
@@ -55,7 +55,7 @@ class Nudges:
         while not stopping.is_set():
             try:
                 self._make()
-                self._rows.insert_one({"_id": new_id(), "at": utc_now()})  # in an empty collection nobody can wait
+                self._rows.insert_one({"_id": new_id(), "at": utc_now()})  # a cursor can't wait in an empty collection
                 nudges = self._rows.find(cursor_type=CursorType.TAILABLE_AWAIT).max_await_time_ms(_AWAIT_MS)
                 while nudges.alive and not stopping.is_set():
                     for _ in nudges:

@@ -1,6 +1,6 @@
 """The outbox: what a transaction decided to say, kept until the broker has confirmed it.
 
-The collection is the truth. The process that committed publishes its rows at once; the worker sweeps whatever is
+The collection is the truth. The process that committed publishes its rows at once; the worker sweeps rows
 older than a second. Two at once only make repeats, which every inbox makes harmless.
 """
 
@@ -34,7 +34,7 @@ _PUBLISH_SECONDS = 5.0
 _BATCH = 200
 _HANDED_OVER_AT_MOST = 1_000
 _SLOWEST = timedelta(minutes=5)
-# Long past a broker's restart: nobody hears anything of what this service decides.
+# Longer than a broker's restart: the other services don't hear what this service decides.
 _ALARM_SECONDS = 60.0
 _ALARM_AGAIN = timedelta(minutes=5)
 # About five minutes of refusals: no longer the broker's passing trouble.

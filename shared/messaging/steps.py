@@ -31,7 +31,7 @@ from shared.ops.logs import log, where
 
 LEASE = timedelta(seconds=5)
 _LEASE_ENDS = {"$add": ["$$NOW", round(LEASE.total_seconds() * 1000)]}
-# A lease that has run out, or was given when the database's own clock was ahead: nobody holds one for so long.
+# A lease that has run out, or is too long because the database's own clock was ahead.
 _LAPSED = {
     "$or": [
         {"$lte": ["$lease_until", "$$NOW"]},
@@ -43,7 +43,7 @@ _HEARTBEAT_SECONDS = 1.5
 _BEATS_TO_A_LOOK = 10
 # What was added elsewhere is told of (shared/nudges.py); this is how long it waits where that wasn't heard.
 _POLL = timedelta(seconds=2)
-# What is due and has just been claimed by somebody else isn't looked for again at once.
+# A step that is due and was just claimed by another process isn't looked for again at once.
 _SOON_SECONDS = 0.25
 _LOOKED_AT = 50
 _SLOWEST = timedelta(minutes=5)
@@ -237,7 +237,7 @@ class Steps:
         again, attempts = outcome
         mine = {"_id": row["_id"], "lease": row["lease"]}
         released = {"lease": None, "lease_until": LONG_AGO, "attempts": attempts}
-        # Only if nobody asked for it again while it ran.
+        # Only if it wasn't asked for again while it ran.
         unasked = {**mine, "wanted": row["wanted"]}
         if again is None:
             settled = self._rows.delete_one(unasked).deleted_count

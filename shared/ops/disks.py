@@ -1,7 +1,7 @@
 """How much room is left on the servers' disks, asked every few seconds on a thread of its own, never in a request.
 
 MongoDB says it to any account of its own (`dbStats`). RabbitMQ and the object store tell an account like ours nothing,
-so FMN_DISKS names where else to ask: a folder on the same disk (`file://`), or whoever watches it (`http://`).
+so FMN_DISKS names where else to ask: a folder on the same disk (`file://`), or a server that watches it (`http://`).
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ class Disks:
         try:
             disk.ratio, disk.known_at = disk.ask().ratio, now
             state = LOW if disk.ratio < self._floor else OK
-        except Exception as error:  # noqa: BLE001 (whatever a client library raises, the room isn't known)
+        except Exception as error:  # noqa: BLE001 (after any error of a client library the room is unknown)
             if disk.known_at and now - disk.known_at < _BELIEVED_SECONDS:
                 return
             if disk.state != UNKNOWN or not disk.known_at:
@@ -157,7 +157,7 @@ def ask_mongodb(database: Database[dict[str, object]]) -> Ask:
 
 
 def ask_at(url: str) -> Ask:
-    """`file:///folder`: of the disk that the folder lies on. `http://…`: of whoever answers {"free", "total"} there."""
+    """`file:///folder`: the disk that the folder lies on. `http://…`: a server that answers {"free", "total"}."""
     parts = urlsplit(url)
     if parts.scheme == "file":
         folder = Path(unquote(parts.path))

@@ -141,7 +141,7 @@ def _ended_by(error: BaseException | None) -> None:
     if isinstance(error, KeyboardInterrupt | SystemExit) or error is None:
         return
     if isinstance(error, SettingsError):
-        # A sentence of ours about a setting: what the operator needs, and nobody's data.
+        # A fixed sentence about a setting: the operator needs it, and it holds no personal data.
         sys.stderr.write(f"{error}\n")
     log.critical("stopped-by", **where(error))
 

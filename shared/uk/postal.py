@@ -1,7 +1,7 @@
 """UK postal addresses: one value object that owns every rule and says which one was broken.
 
 The rules are those a UK mail provider holds a letter to (GOV.UK Notify's are the model): three to seven
-lines, the last a postcode or a BFPO number, nothing from abroad, nobody of no fixed abode.
+lines, the last a postcode or a BFPO number, none abroad, none of no fixed abode.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Working days: Monday to Friday, less England's bank holidays and the office's own published closures.
 
-Day 0 is the London day of receipt whatever the hour (PROMISES.md). A closure counts only when it was published before
+Day 0 is the London day of receipt at any hour (P24). A closure counts only when it was published before
 the receipt: an office can't move a deadline after it has started to run.
 """
 

@@ -126,7 +126,7 @@ def review(
 
 
 def hold(stores: Stores, *, id: str, until: date, reason: str, if_match: IfMatch, now: datetime) -> Concern:
-    """Keep it at least until that day, whatever its retention says. Raises NotFound, Invalid, Changed."""
+    """Keep it at least until that day, past its retention if need be. Raises NotFound, Invalid, Changed."""
 
     def act(tx: Tx) -> Concern:
         concern = _found(stores, id, tx=tx)

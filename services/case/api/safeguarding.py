@@ -38,7 +38,7 @@ _SHOW = schemas.ConcernOut()
 _SHOW_MADE = schemas.ConcernMade()
 _SHOW_REVIEW = schemas.ReviewMade()
 _NOT_RECORDED = (
-    "The database is away, so this is not recorded yet. Don't wait for it: tell whoever must know now, by phone, and "
+    "The database is away, so this is not recorded yet. Don't wait: tell the people who must know now, by phone, and "
     "the safeguarding lead. Write down whom you told, when and why, and send this again."
 )
 
@@ -92,7 +92,7 @@ def safeguarding_routes(stores: Stores) -> Blueprint:
     @blp.arguments(schemas.NewHold)
     @blp.response(200, schemas.ConcernOut)
     def hold(body: Mapping[str, Any], disclosure_id: str) -> Response:
-        """Keep it at least until that day, inclusive, whatever its retention says."""
+        """Keep it at least until that day, inclusive, past its retention if need be."""
         held = actions.hold(stores, id=disclosure_id, **body, if_match=check_if_match, now=utc_now())
         return _answer(held)
 

@@ -22,12 +22,12 @@ OF_LEGAL_DUTY: Final = ("order", "issuer", "scope")
 
 NOT_AGREED_SENTENCE: Final = (
     "The family has not agreed that this is shared with them, or no longer does. Nothing was stored. "
-    "Ask them first. Where somebody is at risk, record it on the basis safeguarding: that is never refused."
+    "Ask them first. If a person is at risk, record it on the basis safeguarding: that is never refused."
 )
 LEGAL_DUTY_IS_FOR_MANAGERS: Final = (
     "Disclosing under a legal duty is for a manager. Nothing was stored; hand the order to one."
 )
-SHELL_SENTENCE: Final = "Nobody has agreed to a case file yet, so there is nothing to disclose. Nothing was stored."
+SHELL_SENTENCE: Final = "There is no consent to a case file yet, so nothing to disclose. Nothing was stored."
 _DOESNT_FIT: Final = "The disclosure can't be recorded as it stands. Nothing was stored."
 
 

@@ -104,7 +104,7 @@ def require_file(grants: Iterable[Grant]) -> None:
     """Raises ConsentRequired where nothing is agreed about the file itself."""
     if not any(grant.purpose == CASEWORK for grant in grants):
         raise ConsentRequired(
-            "Nobody has agreed to a case file yet, and this consent has no purpose `casework`. Nothing was stored."
+            "There is no consent to a case file yet, and this one has no purpose `casework`. Nothing was stored."
         )
 
 

@@ -167,7 +167,7 @@ def confirm(stores: Stores, *, request_id: str, checked: Sequence[str], sub: str
     def act(tx: Tx) -> Request:
         request = _not_begun(_erasure(stores, tx, request_id))
         if sub in (request.logged_by, request.recorded_by):
-            raise Forbidden("Whoever logged a request can't confirm it: ask a colleague. Nothing was changed.")
+            raise Forbidden("The person who logged a request can't confirm it: ask a colleague. Nothing was changed.")
         if request.confirmed_at is not None:
             raise Conflict("It has been confirmed already. Nothing was changed.")
         check_again_later(stores, tx, request)

@@ -27,7 +27,7 @@ RECKON_STEP = "reckon_rights"
 TO_ASK_BIRTH = timedelta(days=28)
 
 _THEY_DECIDE = (
-    "The young person decides for themselves now, so this can't rest on parental responsibility or on somebody else's "
+    "The young person decides for themselves now, so this can't rest on parental responsibility or on another person's "
     "own word. Nothing was changed. Ask the young person; or record who represents them, if they can't decide."
 )
 

@@ -54,7 +54,7 @@ def expire_unanswered(context: Context, tx: Tx, review: Review, now: datetime) -
         id=new_id(),
         at=tx.now,
         channel="letter",
-        note="Nobody answered the annual review.",
+        note="The annual review was not answered.",
         logged_by=SYSTEM,
     )
     stores.reviews.save(replace(review, state=State.SILENT, request_id=request_id, next_at=None), tx=tx)

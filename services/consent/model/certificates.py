@@ -34,14 +34,14 @@ WHAT_REMAINS: tuple[Mapping[str, Any], ...] = (
     },
     {
         # Said of every erasure alike, because there may be one or none, and no other reader may know which (P15).
-        "what": "a record of what was told to somebody because a person was at risk, if there ever was one",
+        "what": "a record of what was told to others because a person was at risk, if there ever was one",
         "where": "a store of its own, under keys of its own, for the safeguarding lead and data protection alone",
         "readable": True,
         "gone_by": None,
     },
     {
         "what": "letters and emails that were sent",
-        "where": "with whoever received them, and in the mail relay's own log",
+        "where": "with the people who received them, and in the mail relay's own log",
         "readable": True,
         "gone_by": None,
     },

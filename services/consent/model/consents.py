@@ -219,14 +219,14 @@ def _capacity_faults(given: Consent) -> dict[str, list[str]]:
         wrong["given_by.basis"] = ["Say on what basis, or how competence was judged."]
     if represents and (not for_person or given.capacity != OTHER):
         wrong["given_by.incapacity"] = [
-            "Whoever decides for someone who can't does so in the capacity `other`, and names them in `for_person_id`."
+            "A person who decides for someone who can't has the capacity `other`, and names them in `for_person_id`."
         ]
     if for_person and not represents:
         wrong["given_by.incapacity"] = [
             "Say who represents this person, how that they can't decide was judged, by whom."
         ]
     if for_person and given.for_person_id == given.person_id:
-        wrong["given_by.for_person_id"] = ["Nobody represents themselves."]
+        wrong["given_by.for_person_id"] = ["A person can't represent themselves."]
     return wrong
 
 

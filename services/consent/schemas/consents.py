@@ -29,7 +29,7 @@ class GivenBy(Body):
     basis = Text(
         most=2_000, metadata={"description": "of `other`; of `child`, how their competence was judged, and by whom"}
     )
-    for_person_id = IdField(metadata={"description": "the young person for whom somebody else decides"})
+    for_person_id = IdField(metadata={"description": "the young person for whom another person decides"})
     incapacity = ma.fields.Nested(Incapacity, metadata={"description": "with `for_person_id`, in capacity `other`"})
 
 

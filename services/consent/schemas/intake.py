@@ -33,7 +33,7 @@ class IntakeGivenBy(Body):
     for_person = ma.fields.Integer(
         strict=True,
         validate=ma.validate.Range(min=0, max=_MOST_PEOPLE - 1),
-        metadata={"description": "the young person for whom somebody else decides, counted from 0"},
+        metadata={"description": "the young person for whom another person decides, counted from 0"},
     )
     incapacity = ma.fields.Nested(Incapacity, metadata={"description": "with `for_person`, in capacity `other`"})
 
@@ -71,7 +71,9 @@ class IntakePerson(Body):
     parental_responsibility = FlagField(allow_none=True)
     preferred_channel = Choice("letter", "email", "phone", allow_none=True)
     formats = ma.fields.List(Choice("large_print", "easy_read"), allow_none=True, validate=ma.validate.Length(max=4))
-    kept_apart = FlagField(metadata={"description": "a competent child or young person: nobody else hears of them"})
+    kept_apart = FlagField(
+        metadata={"description": "a competent child or young person: hidden from the other people of the case"}
+    )
 
 
 class IntakeWish(Body):

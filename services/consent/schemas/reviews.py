@@ -26,7 +26,7 @@ class ReviewOut(ma.Schema):
     id = ma.fields.String()
     case_id = ma.fields.String()
     person_id = ma.fields.String(
-        allow_none=True, metadata={"description": "null: the consent named nobody, and speaks for the first adult"}
+        allow_none=True, metadata={"description": "null: the consent names no person, and speaks for the first adult"}
     )
     consent_id = ma.fields.String(metadata={"description": "the consent to the file that the year counts from"})
     due_on = DayField()

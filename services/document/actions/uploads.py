@@ -1,7 +1,7 @@
 """An upload, from the row that announces it to the version it becomes, or to nothing at all.
 
 The row with the exact object key is committed under the gate before the first byte is read, and taken away by the
-transaction that writes the version, under the gate again. So whatever dies in between, and wherever, there is a row
+transaction that writes the version, under the gate again. So if a process dies in between, there is a row
 that says which object to purge; and an upload that an erasure has overtaken can't be completed.
 """
 
@@ -157,7 +157,7 @@ def _clean_up(stores: Stores, upload: Upload, *, certain: bool) -> None:
             stores.receiving.delete(upload)
         elif there:
             stores.unit_of_work.run(lambda tx: stores.receiving.abandon(upload, tx=tx))
-    except Exception as error:  # noqa: BLE001 - whatever it is, the row stays, lapses and is swept
+    except Exception as error:  # noqa: BLE001 - after any error the row stays, lapses and is swept
         log.warning("upload.left_to_sweep", record_id=upload.id, case_id=upload.case_id, **where(error))
 
 

@@ -28,7 +28,7 @@ _SHORT_BYTES = 512 * 1024
 
 
 class Download:
-    """The answer's body, decrypted as it is sent. Whoever sends it closes it, however far it came."""
+    """The response's body, decrypted as it is sent. The server closes it, wherever the sending ended."""
 
     def __init__(self, file: OpenFile, wanted: ByteRange) -> None:
         self._pieces: Iterator[bytes] = read_range(file, wanted.start, wanted.length)
@@ -112,7 +112,7 @@ def _sent(stores: Stores, version: Version, etag: str) -> Response:
     answer.headers["Content-Length"] = str(wanted.length)
     answer.headers["Accept-Ranges"] = "bytes"
     answer.headers["ETag"] = etag
-    # Never shown inside a page of ours, and under no name: a name would be somebody's.
+    # Never shown inside a page of this origin, and without a name: the name would be personal.
     answer.headers["Content-Disposition"] = "attachment"
     if part is not None:
         answer.headers["Content-Range"] = f"bytes {part.start}-{part.end}/{size}"

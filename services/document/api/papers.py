@@ -92,7 +92,7 @@ def paper_routes(context: Context) -> Blueprint:
     @blp.response(200, schemas.PaperFileOut)
     @idempotent(_changed)
     def move_paper_file(body: Mapping[str, Any], paper_file_id: str) -> Shown:
-        """Record that somebody took it out or brought it in."""
+        """Record that it was taken out or brought in."""
         shown = _of_path(paper_file_id)
         return actions.move_paper_file(stores, shown=shown, movement=Movement(**body, at=utc_now()))
 

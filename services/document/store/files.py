@@ -149,7 +149,7 @@ class _Undecoded:
 
 
 class OpenFile:
-    """A stored file being read. Close it, whatever became of it: its connection goes back to the pool."""
+    """A stored file being read. Close it in every case: its connection goes back to the pool."""
 
     def __init__(self, response: BaseHTTPResponse, version: Version) -> None:
         self._response = response

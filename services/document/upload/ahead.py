@@ -45,7 +45,7 @@ class ReadAhead:
                 if self._closed:
                     break
                 self._ready.put(next(self._pieces))
-        except BaseException as error:  # noqa: BLE001 (StopIteration too: it is for whoever reads)
+        except BaseException as error:  # noqa: BLE001 (StopIteration too: the reader gets it)
             end = error
         finally:
             self._done()

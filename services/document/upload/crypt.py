@@ -98,7 +98,7 @@ class DecryptingReader:
         try:
             data: bytes = self._stream.read(size)
         except tink.TinkError:
-            # Tink turns whatever its source raises into an error of its own; the first one is the cause.
+            # Tink turns an error of its source into one of its own; the source's is the cause.
             if self._taken.failed is not None:
                 raise self._taken.failed from None
             raise Damaged from None

@@ -47,7 +47,7 @@ class FileTooLarge(TooLarge):
 
 
 class UnsupportedType(UnsupportedMediaType):
-    """The content is none of the kinds of file that are kept, whatever its name says."""
+    """The content is of no kind that is kept, under any name."""
 
     def __init__(self) -> None:
         super().__init__("By its content the file is not a PDF, JPEG, PNG or TIFF. Nothing was kept.")

@@ -15,7 +15,7 @@ for _library in ("PIL", "pikepdf"):
 
 @contextmanager
 def reading() -> Iterator[None]:
-    """Turn whatever a library raises over a file into Unreadable, without its text or its traceback.
+    """Turn every error of a library over a file into Unreadable, without its text or its traceback.
 
     What is not the file's fault comes through: our own refusals, and errors of the disk under the spool.
     """

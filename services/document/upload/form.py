@@ -117,7 +117,7 @@ def drain(stream: Readable, most: int) -> bool:
         try:
             data = stream.read(min(CHUNK, most))
         except (OSError, ClientDisconnected):
-            return False  # nobody is left to hear the answer
+            return False  # the caller is gone
         if not data:
             return True
         most -= len(data)

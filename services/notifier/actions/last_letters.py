@@ -85,7 +85,7 @@ def _write_and_seal(context: Context, found: LastLetter, *, now: datetime) -> No
         stores.vault.create_key(letter_key(found.id))
         stores.unit_of_work.run(lambda tx: _seal(stores, tx, found, letters))
     except (Erased, NotFound):
-        # The erasure began without our answer, or the case never existed: there is nobody to write to any more.
+        # The erasure began without this answer, or the case never existed: no one is left to write to.
         stores.unit_of_work.run(lambda tx: _seal(stores, tx, found, ()))
 
 

@@ -208,7 +208,7 @@ def _settle_after_crash(context: Context, found: Notification) -> None:
 def _settle(
     stores: Stores, sent: Notification, status: Status, reason: Reason | None = None, *, mailbox_refused: bool = False
 ) -> None:
-    """Commit how this hand-over ended, whatever the gate says by now: the erasure waits for it."""
+    """Commit how this hand-over ended, in any state of the gate: the erasure waits for it."""
 
     def act(tx: Tx) -> None:
         tx.gates.touch(tx.session, sent.case_id)

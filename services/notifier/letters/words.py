@@ -69,7 +69,7 @@ def breakable(text: str) -> str:
 
 
 def day_in_words(day: date) -> str:
-    """`22 November 2026`, whatever the machine's locale is."""
+    """`22 November 2026`, in any locale of the machine."""
     months = "January February March April May June July August September October November December"
     return f"{day.day} {months.split()[day.month - 1]} {day.year}"
 

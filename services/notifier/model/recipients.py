@@ -78,7 +78,7 @@ class Person:
 
 
 def first_adult(people: Iterable[KnownPerson]) -> str | None:
-    """The adult added first: a consent that names nobody speaks for them."""
+    """The adult added first: a consent that names no person speaks for them."""
     return next((known.person for known in people if known.is_adult), None)
 
 

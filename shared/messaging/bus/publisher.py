@@ -101,8 +101,8 @@ class Publisher:
     def wait_connected(self, timeout: float) -> bool:
         """Whether there is a channel to publish on, waiting up to `timeout` seconds for one.
 
-        Not while the broker still owes its word on what nobody waits for any more, for as long as a dead connection
-        lasts: whatever was sent again to a broker that is stopped would lie in its queues several times afterwards.
+        False while the broker has not confirmed messages that were given up, for as long as a dead connection lasts:
+        messages sent again to a stopped broker would be in its queues several times afterwards.
         """
         self._start()
         return self._ready.wait(timeout) and not self._is_silent()
