@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import signal
 from functools import cache
+from pathlib import Path
 
 import pytest
 import requests
@@ -13,6 +14,7 @@ from deploy.local.stack import Stack
 from shared.ids import new_id
 from tests import samples
 from tests.service.document_rig import LIMIT, Rig, answer_on, chunk, form, problem, rig_on
+from tests.service.messaging_rig import until
 
 pytestmark = pytest.mark.xdist_group("document")
 
@@ -278,14 +280,22 @@ def test_a_range_outside_is_416_and_what_is_no_single_range_is_the_whole(rig: Ri
     assert (head.status_code, head.headers["Content-Length"], head.content) == (200, str(size), b"")
 
 
-def test_a_reader_who_leaves_early_costs_no_connection(rig: Rig, case_id: str) -> None:
+def test_a_reader_who_leaves_early_costs_no_connection_and_no_thread(rig: Rig, case_id: str) -> None:
     made = _large(rig, case_id)
+    process = Path("/proc") / str(rig._api_worker())
+
+    def held() -> list[int]:
+        return [len(list((process / kind).iterdir())) for kind in ("task", "fd")]
+
+    before = held()
     path = f"{rig.provided.urls['document']}/v1/documents/{made['id']}/content"
     for _ in range(40):
         answer = requests.get(path, headers={"Authorization": f"Bearer {rig.token()}"}, stream=True, timeout=10)
         next(answer.iter_content(10))
         answer.close()
     assert rig.ask("GET", f"/documents/{made['id']}/content").content == _large_pdf()
+    # gunicorn may have begun more of its own sixteen threads meanwhile.
+    until(lambda: all(now <= then + 20 for now, then in zip(held(), before, strict=True)))
 
 
 def test_memory_does_not_grow_with_the_file(rig: Rig, case_id: str) -> None:

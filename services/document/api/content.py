@@ -13,6 +13,7 @@ from services.document.api.callers import READERS, WRITERS
 from services.document.api.described import described
 from services.document.api.documents import shown
 from services.document.api.incoming import hang_up, intake_told, whole_body
+from services.document.intake.ahead import ReadAhead
 from services.document.intake.crypt import read_range
 from services.document.intake.readable import Readable
 from services.document.model.documents import ByteRange, Document, OutOfRange, Version, byte_range
@@ -21,6 +22,9 @@ from services.document.store.stores import Stores
 from shared.errors import Problem
 from shared.http import Blueprint, Inward, allow, audit_case, check_if_match, etag_of, ok
 
+# Pieces of 128 kB: a megabyte at most is ready before it is sent. What is no longer than a few isn't worth a thread.
+_AHEAD = 8
+_SHORT_BYTES = 512 * 1024
 _OUTSIDE = "The range asked for lies outside the file."
 
 
@@ -38,8 +42,12 @@ class Download:
     """The answer's body, decrypted as it is sent. Whoever sends it closes it, however far it came."""
 
     def __init__(self, file: OpenFile, wanted: ByteRange) -> None:
-        self._file = file
-        self._pieces = read_range(file, wanted.start, wanted.length)
+        self._pieces: Iterator[bytes] = read_range(file, wanted.start, wanted.length)
+        self._close = file.close
+        if wanted.length > _SHORT_BYTES:
+            # The thread goes on while the audit is written, and while the caller takes what was sent.
+            self._pieces = ahead = ReadAhead(self._pieces, most=_AHEAD, done=file.close)
+            self._close = ahead.close
         try:
             # The first piece before any header goes out: a damaged file is an error, not an answer that breaks off.
             self._first = next(self._pieces, b"")
@@ -57,7 +65,7 @@ class Download:
         return next(self._pieces)
 
     def close(self) -> None:
-        self._file.close()
+        self._close()
 
 
 def content_routes(stores: Stores) -> Blueprint:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import tink
 from tink import proto_keyset_format, secret_key_access, streaming_aead
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _SEGMENT = 1024 * 1024  # bytes of ciphertext
 _HEADER = 40  # bytes: its own length, the salt, the nonce prefix
 _TAG = 16  # bytes
+# Bytes given at a time: as much as Tink reads, and little enough to be taken from memory that was used before.
+_PIECE = 128 * 1024
 
 streaming_aead.register()
 
@@ -87,10 +89,12 @@ class DecryptingReader:
 
     def __init__(self, source: Readable, keyset: bytes, associated_data: bytes) -> None:
         self._taken = _Taken(source)
-        self._stream = _primitive(keyset).new_decrypting_stream(self._taken, associated_data)
+        buffered = _primitive(keyset).new_decrypting_stream(self._taken, associated_data)
+        # Its buffer would copy every piece once more, and for large ones into fresh memory.
+        self._stream: Any = buffered.detach()
 
     def read(self, size: int = -1, /) -> bytes:
-        """At most `size` bytes, fewer only at the end; everything when negative."""
+        """At most `size` bytes, none only at the end; everything when negative."""
         try:
             data: bytes = self._stream.read(size)
         except tink.TinkError:
@@ -109,7 +113,7 @@ def read_range(reader: Readable, start: int, length: int) -> Iterator[bytes]:
     for skip, wanted in ((True, start), (False, length)):
         left = wanted
         while left > 0:
-            data = reader.read(min(CHUNK, left))
+            data = reader.read(min(_PIECE, left))
             if not data:
                 raise Damaged
             left -= len(data)

@@ -138,13 +138,23 @@ class Files:
             self.objects.exists("check")
 
 
+class _Undecoded:
+    """The response's bytes as they come: urllib3 would pass them through a buffer of its own."""
+
+    def __init__(self, response: BaseHTTPResponse) -> None:
+        self._response = response
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._response.read(size, decode_content=False)
+
+
 class OpenFile:
     """A stored file being read. Close it, whatever became of it: its connection goes back to the pool."""
 
     def __init__(self, response: BaseHTTPResponse, version: Version) -> None:
         self._response = response
         try:
-            self._reader = DecryptingReader(response, version.keyset, version.object_key.encode())
+            self._reader = DecryptingReader(_Undecoded(response), version.keyset, version.object_key.encode())
         except BaseException:
             self.close()
             raise
