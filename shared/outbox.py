@@ -71,7 +71,7 @@ class Outbox:
             why="an event waits here until the broker has confirmed it; an event has no person in it",
             indexes=(("due",),),
         ).rows
-        self._handed: queue.Queue[Sequence[Row]] = queue.Queue(_HANDED_OVER_AT_MOST)
+        self._handed: queue.Queue[tuple[Sequence[Row], Sent | None]] = queue.Queue(_HANDED_OVER_AT_MOST)
         self._starting = threading.Lock()
         self._pid: int | None = None
         self._alarmed = LONG_AGO
@@ -79,12 +79,18 @@ class Outbox:
         register.work.hand_over = self.hand_over
 
     def hand_over(self, rows: Sequence[Row]) -> None:
-        """Publish rows that were just committed, soon, on another thread. What doesn't fit is left for the sweep."""
+        """Publish rows that were just committed; the broker's word is waited for on another thread.
+
+        What doesn't fit is left for the sweep.
+        """
         if self._stopping.is_set():
             return
         self._start()
+        # Straight to the publisher's thread: each thread in between is one more that has to get its turn. While the
+        # broker is away they wait in our queue, which is bounded.
+        sent = self._publisher.begin(rows) if self._publisher.sends_at_once else None
         try:
-            self._handed.put_nowait(rows)
+            self._handed.put_nowait((rows, sent))
         except queue.Full:
             log.warning("outbox.hand_over_full", count=len(rows))
 
@@ -133,24 +139,25 @@ class Outbox:
             if self._pid != os.getpid():
                 self._pid = os.getpid()
                 self._handed = queue.Queue(_HANDED_OVER_AT_MOST)
-                threading.Thread(target=self._publish_handed, name="outbox", daemon=True).start()
+                threading.Thread(target=self._settle_handed, name="outbox", daemon=True).start()
 
-    def _publish_handed(self) -> None:
+    def _settle_handed(self) -> None:
         while True:
             taken = [self._handed.get()]
             try:
-                while sum(map(len, taken)) < _BATCH:
+                while sum(len(rows) for rows, _ in taken) < _BATCH:
                     taken.append(self._handed.get_nowait())
             except queue.Empty:
                 pass
             now = utc_now()
-            # Older ones are the sweep's by now.
-            rows = [row for rows in taken for row in rows if now - row["at"] < _FRESH]
+            # Older ones that weren't sent are the sweep's by now.
+            unsent = [row for rows, sent in taken if sent is None for row in rows if now - row["at"] < _FRESH]
+            under_way = [self._begin(unsent), *((rows, sent) for rows, sent in taken if sent is not None)]
             try:
-                self._end(self._begin(rows), now, claimed=False)
+                self._end_all([one for one in under_way if one is not None], now, claimed=False)
             except PyMongoError as error:
                 # The rows are still there, and the sweep publishes them again under the same ids.
-                log.warning("outbox.not_settled", count=len(rows), **where(error))
+                log.warning("outbox.not_settled", count=sum(len(rows) for rows, _ in taken), **where(error))
             finally:
                 for _ in taken:
                     self._handed.task_done()
@@ -175,10 +182,17 @@ class Outbox:
 
     def _end(self, under_way: _UnderWay | None, now: datetime, *, claimed: bool) -> None:
         """Wait for the broker's word on each row, and settle it."""
-        if under_way is None:
+        if under_way is not None:
+            self._end_all([under_way], now, claimed=claimed)
+
+    def _end_all(self, under_way: Sequence[_UnderWay], now: datetime, *, claimed: bool) -> None:
+        rows: list[Row] = []
+        outcomes: dict[str, Outcome] = {}
+        for some, sent in under_way:
+            rows += some
+            outcomes |= sent.wait(max(0.0, sent.at + _PUBLISH_SECONDS - time.monotonic()))
+        if not rows:
             return
-        rows, sent = under_way
-        outcomes = sent.wait(_PUBLISH_SECONDS)
         if len(rows) > 1 and "refused" in outcomes.values():
             # The broker closed the channel over one of them: each alone, to learn which.
             for row in rows:

@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -92,7 +93,9 @@ class Publisher:
         self._waiting.append(batch)
         connection = self._connection
         if connection is not None:
-            connection.ioloop.add_callback_threadsafe(self._send_waiting)
+            # A loop that is just ending can't be woken; it is sent once there is a channel again.
+            with suppress(OSError):
+                connection.ioloop.add_callback_threadsafe(self._send_waiting)
         return batch
 
     def wait_connected(self, timeout: float) -> bool:
@@ -103,6 +106,11 @@ class Publisher:
         """
         self._start()
         return self._ready.wait(timeout) and not self._is_silent()
+
+    @property
+    def sends_at_once(self) -> bool:
+        """Whether what is begun now goes out now, instead of waiting here until the broker is back."""
+        return self._pid == os.getpid() and self._ready.is_set() and not self._blocked and not self._is_silent()
 
     def _is_silent(self) -> bool:
         oldest = list(self._in_flight.values())[:1]

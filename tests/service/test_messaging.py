@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from deploy.local.stack import Stack
-from shared.bus import Consumer
+from shared.bus import Consumer, Outcome, Sent
 from shared.clock import utc_now
 from shared.deliveries import Delivery
 from shared.errors import Erased, Permanent, Temporary
@@ -89,6 +89,27 @@ def test_what_was_committed_is_published_at_once_and_leaves_the_outbox(rig: Rig,
     events = sender.says(new_id(), times=20)
     until(lambda: sender.work.outbox.count_documents({}) == 0)
     assert sorted(rig.queued("case")) == sorted(event.id for event in events)
+
+
+def test_what_is_committed_next_doesnt_wait_for_the_brokers_word_on_the_last(
+    rig: Rig, sender: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sender.publisher.wait_connected(10)
+    word = threading.Event()
+    wait = Sent.wait
+
+    def late(sent: Sent, timeout: float) -> dict[str, Outcome]:
+        assert word.wait(60)
+        return wait(sent, timeout)
+
+    monkeypatch.setattr(Sent, "wait", late)
+    first, second = ([event.id for event in sender.says(new_id())] for _ in range(2))
+    arrived: set[str] = set()
+    until(lambda: arrived.update(rig.queued("case")) or {*first, *second} <= arrived)
+    # Neither is settled before the word is there
+    assert sender.work.outbox.count_documents({}) == 2
+    word.set()
+    until(lambda: sender.work.outbox.count_documents({}) == 0)
 
 
 def test_an_unroutable_message_is_kept_and_backs_off(rig: Rig, receiver: Node) -> None:
