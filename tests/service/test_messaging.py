@@ -19,7 +19,7 @@ from shared.db.unit_of_work import Tx, outbox_row
 from shared.errors import Erased, Permanent, Temporary
 from shared.events import Event, EventType, consent, write
 from shared.ids import new_id
-from shared.messaging.bus import Consumer
+from shared.messaging.bus import Consumer, Outcome, Sent
 from shared.messaging.deliveries import Delivery
 from shared.messaging.steps import StepRow, Steps
 from tests.helpers import PATIENCE_SECONDS, eventually
@@ -90,6 +90,27 @@ def test_what_was_committed_is_published_at_once_and_leaves_the_outbox(rig: Rig,
     events = sender.says(new_id(), times=20)
     eventually(lambda: sender.unit_of_work.outbox.count_documents({}) == 0)
     assert sorted(rig.queued("case")) == sorted(event.id for event in events)
+
+
+def test_the_next_commit_does_not_wait_for_the_broker_to_confirm_the_last(
+    rig: Rig, sender: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert sender.publisher.wait_connected(10)
+    confirmed = threading.Event()
+    wait = Sent.wait
+
+    def late(sent: Sent, timeout: float) -> dict[str, Outcome]:
+        assert confirmed.wait(60)
+        return wait(sent, timeout)
+
+    monkeypatch.setattr(Sent, "wait", late)
+    first, second = ([event.id for event in sender.says(new_id())] for _ in range(2))
+    arrived: set[str] = set()
+    eventually(lambda: arrived.update(rig.queued("case")) or {*first, *second} <= arrived)
+    # Neither is settled before the broker has confirmed it
+    assert sender.unit_of_work.outbox.count_documents({}) == 2
+    confirmed.set()
+    eventually(lambda: sender.unit_of_work.outbox.count_documents({}) == 0)
 
 
 def test_an_unroutable_message_is_kept_and_backs_off(rig: Rig, receiver: Node) -> None:

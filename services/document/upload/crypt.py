@@ -90,7 +90,7 @@ class DecryptingReader:
     def __init__(self, source: Readable, keyset: bytes, associated_data: bytes) -> None:
         self._taken = _Taken(source)
         buffered = _primitive(keyset).new_decrypting_stream(self._taken, associated_data)
-        # Its buffer would copy every piece twice into fresh memory, at three times the cost of decrypting it.
+        # Its buffer would copy every piece once more, and large ones into fresh memory.
         self._stream: Any = buffered.detach()
 
     def read(self, size: int = -1, /) -> bytes:
