@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from uuid import uuid4
 
 from pymongo import CursorType, WriteConcern
 from pymongo.errors import CollectionInvalid, OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
 
-from shared.clock import utc_now
 from shared.db import Register
-from shared.fields import Time
-from shared.ids import new_id
 from shared.ops.logs import log, where
 
+# As many rows as a reader may fall behind. The collection is filled when it is made, and no row holds a time, so that
+# its content never tells that a request was made (P8).
+_ROWS = 64
 _BYTES = 64 * 1024
 # Shorter than the client waits for any answer.
 _AWAIT_MS = 15_000
@@ -34,9 +34,9 @@ class Nudges:
     def __init__(self, register: Register, name: str) -> None:
         rows = register.keep(
             name,
-            clear={"at": Time()},
+            clear={},
             retention=None,
-            why="the time of a hint from one process to the others; MongoDB drops the oldest by itself",
+            why="a hint from one process to the others, a random id; MongoDB drops the oldest by itself",
         ).rows
         # Written without waiting for the journal, or for the server's answer.
         self._rows = rows.with_options(write_concern=WriteConcern(w=0), read_concern=ReadConcern("local"))
@@ -46,7 +46,7 @@ class Nudges:
         """Nudge; never raises for the database."""
         try:
             self._make()
-            self._rows.insert_one({"_id": new_id(), "at": utc_now()})
+            self._rows.insert_one(_nudge())
         except PyMongoError as error:
             log.info("nudges.not_given", **where(error))
 
@@ -55,7 +55,7 @@ class Nudges:
         while not stopping.is_set():
             try:
                 self._make()
-                self._rows.insert_one({"_id": new_id(), "at": utc_now()})  # a cursor can't wait in an empty collection
+                heard()
                 nudges = self._rows.find(cursor_type=CursorType.TAILABLE_AWAIT).max_await_time_ms(_AWAIT_MS)
                 while nudges.alive and not stopping.is_set():
                     for _ in nudges:
@@ -68,10 +68,17 @@ class Nudges:
     def _make(self) -> None:
         if self._made:
             return
-        with suppress(CollectionInvalid):
-            try:
-                self._rows.database.create_collection(self._rows.name, capped=True, size=_BYTES)
-            except OperationFailure as error:
-                if error.code != _EXISTS:
-                    raise
+        try:
+            self._rows.database.create_collection(self._rows.name, capped=True, size=_BYTES, max=_ROWS)
+            # A cursor can't wait in an empty collection either.
+            self._rows.insert_many([_nudge() for _ in range(_ROWS)])
+        except CollectionInvalid:
+            pass
+        except OperationFailure as error:
+            if error.code != _EXISTS:
+                raise
         self._made = True
+
+
+def _nudge() -> dict[str, str]:
+    return {"_id": str(uuid4())}

@@ -41,7 +41,7 @@ _LAPSED = {
 _HEARTBEAT_SECONDS = 1.5
 # A clock that was put right is looked for at every so manieth heartbeat.
 _BEATS_TO_A_LOOK = 10
-# What was added elsewhere is told of (shared/nudges.py); this is how long it waits where that wasn't heard.
+# A nudge announces a step that another process added. This is how long the step waits if the nudge is lost.
 _POLL = timedelta(seconds=2)
 # A step that is due and was just claimed by another process isn't looked for again at once.
 _SOON_SECONDS = 0.25

@@ -175,8 +175,8 @@ KERNEL = {
     ),
     "nudges": Reading(
         read=lambda o, row: rows_of(o, "nudges").find_one({"_id": row["_id"]}),
-        told=[{"at": WHEN}],
-        samples=[{"_id": ObjectId("69b52a1d0000000000000001"), "at": WHEN}],
+        told=[{"_id": ObjectId("69b52a1d0000000000000001")}],
+        samples=[{"_id": ObjectId("69b52a1d0000000000000001")}],
     ),
     # How often it was tried, once it is tried again.
     "trying": Reading(read=lambda o, row: o.inbox.parked_messages.mark(row["_id"], utc_now()), told=[3, 2]),
