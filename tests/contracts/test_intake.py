@@ -11,7 +11,7 @@ from apispec.ext.marshmallow import MarshmallowPlugin
 
 from services.case.schemas import NewCase, NewEntry, PersonIn
 from services.case.schemas.intake import ComingPerson, ComingWish
-from services.consent.schemas import ConsentIn, GivenBy
+from services.consent.schemas.consents import ConsentIn, GivenBy
 from services.consent.schemas.intake import IntakeCase, IntakeConsent, IntakeGivenBy, IntakePerson, IntakeWish
 
 # What an entry of another kind may have beside the words and the time of a wish.

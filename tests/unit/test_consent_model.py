@@ -30,7 +30,7 @@ from services.consent.model.requests import (
     next_move,
     waiting_on,
 )
-from services.consent.schemas import flat
+from services.consent.schemas.consents import flat
 from shared.events import SERVICES
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from werkzeug.exceptions import ClientDisconnected
 
 from services.document.upload.errors import BadField, FileTooLarge, Incomplete, MalformedForm, NotAForm
-from services.document.upload.form import Form, Limits, drain, read_form
+from services.document.upload.form import Form, Limits, read_form
 from shared.errors import Problem
 from tests.samples import SECRET
 
@@ -134,16 +134,6 @@ def test_a_file_may_be_as_large_as_the_limit_and_not_a_byte_larger() -> None:
     with pytest.raises(FileTooLarge) as caught:
         read_all(a_body([("file", b"x" * 5001)]), limits=limits)
     assert caught.value.name == "too-large"
-
-
-def test_what_is_left_of_a_refused_body_can_be_dropped() -> None:
-    stream = Dribble(a_body([("file", b"x" * 900_000)]))
-    form = read_form(stream, CONTENT_TYPE, allowed=ALLOWED, limits=Limits(file_bytes=10))
-    with pytest.raises(FileTooLarge):
-        form.file.read(1)
-    assert drain(stream, 10_000_000)
-    assert not drain(Dribble(b"x" * 500), 400)
-    assert not drain(Dribble(b"x" * 500, breaks_with=ConnectionResetError()), 4000)
 
 
 @pytest.mark.parametrize(

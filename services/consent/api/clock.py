@@ -8,7 +8,7 @@ from typing import Any
 from services.consent.actions.clock import Ran, end_shells, run_clock
 from services.consent.context import Context
 from services.consent.model.clock import Stopped
-from services.consent.schemas import ClockIn, ClockOut
+from services.consent.schemas.reviews import ClockIn, ClockOut
 from shared.clock import utc_now
 from shared.errors import Conflict, Forbidden, Invalid
 from shared.fields import Subject

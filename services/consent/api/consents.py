@@ -15,7 +15,7 @@ from services.consent.actions.others import others_about
 from services.consent.context import Context
 from services.consent.model.consents import Consent, Grant
 from services.consent.model.histories import history
-from services.consent.schemas import (
+from services.consent.schemas.consents import (
     ConsentIn,
     ConsentOut,
     ConsentPage,

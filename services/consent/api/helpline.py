@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response
 
 from services.consent.context import Context
-from services.consent.schemas import HelplineMonths
+from services.consent.schemas.office import HelplineMonths
 from services.consent.store.helpline import add_call, calls_by_month
 from shared.clock import utc_now
 from shared.errors import Invalid, NotFound

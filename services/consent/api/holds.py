@@ -8,7 +8,7 @@ from typing import Any
 from services.consent.actions import requests as actions
 from services.consent.context import Context
 from services.consent.model.requests import Hold
-from services.consent.schemas import HoldIn, HoldOut, HoldPage, HoldsQuery
+from services.consent.schemas.requests import HoldIn, HoldOut, HoldPage, HoldsQuery
 from shared.clock import utc_now
 from shared.errors import Conflict, Erased, NotFound
 from shared.http import (

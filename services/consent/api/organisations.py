@@ -8,7 +8,7 @@ from typing import Any
 from services.consent.actions import consents as actions
 from services.consent.context import Context
 from services.consent.model.organisations import Organisation
-from services.consent.schemas import OrganisationIn, OrganisationOut, OrganisationPage
+from services.consent.schemas.office import OrganisationIn, OrganisationOut, OrganisationPage
 from shared.errors import NotFound
 from shared.http import Blueprint, Inward, JsonResponse, PageArgs, allow, created, idempotent, ok, page
 from shared.ids import new_id

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
+from functools import partial, wraps
 from typing import Any
 
 from flask import Response
@@ -13,7 +13,7 @@ from services.consent.actions import requests as actions
 from services.consent.actions.others import role_of
 from services.consent.context import Context
 from services.consent.model.requests import STANDING, Request, Status, waiting_on
-from services.consent.schemas import (
+from services.consent.schemas.requests import (
     ConfirmationIn,
     ElsewhereIn,
     EndedIn,
@@ -33,6 +33,7 @@ from shared.clock import CLOCKS_DIFFER, utc_now
 from shared.errors import Conflict, Erased, Invalid, NotFound
 from shared.http import (
     Blueprint,
+    Body,
     Inward,
     JsonResponse,
     allow,
@@ -63,20 +64,28 @@ def request_routes(context: Context) -> Blueprint:
             shown(request), location=f"/v1/requests/{request.id}", etag=request.version, case_id=request.case_id
         )
 
-    def changing(rule: str, *roles: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """A route that works a request: audited under its case, whether that is frozen, closed or open."""
-
-        def mark(view: Callable[..., Any]) -> Callable[..., Any]:
-            return blp.route(f"/requests/<request_id>/{rule}", methods=["POST"])(allow(*roles, inward=Inward.NO)(view))
-
-        return mark
-
     def found(request_id: str) -> Request:
         request = stores.requests.get(request_id)
         if request is None:
             raise NotFound(actions.NO_REQUEST)
         audit_case(request.case_id)
         return request
+
+    def changing(rule: str, body: type[Body], *roles: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """A route that works a request: audited under its case, whether that is frozen, closed or open."""
+
+        def mark(view: Callable[..., Any]) -> Callable[..., Any]:
+            @wraps(view)
+            def changed(said: dict[str, Any], request_id: str) -> Any:
+                found(request_id)
+                return view(said, request_id)
+
+            described = blp.arguments(body)(blp.response(200, RequestOut)(idempotent(render, office=True)(changed)))
+            return blp.route(f"/requests/<request_id>/{rule}", methods=["POST"])(
+                allow(*roles, inward=Inward.NO)(described)
+            )
+
+        return mark
 
     @blp.route("/requests", methods=["POST"])
     @allow(*REQUEST_LOGGERS, inward=Inward.NO)
@@ -119,67 +128,39 @@ def request_routes(context: Context) -> Blueprint:
         request = found(request_id)
         return ok(shown(request), etag=request.version)
 
-    @changing("confirmation", *REQUEST_CONFIRMERS)
-    @blp.arguments(ConfirmationIn)
-    @blp.response(200, RequestOut)
-    @idempotent(render, office=True)
+    @changing("confirmation", ConfirmationIn, *REQUEST_CONFIRMERS)
     def confirm(body: dict[str, Any], request_id: str) -> Any:
         """Confirm an erasure that another person logged."""
-        found(request_id)
         return actions.confirm(stores, request_id=request_id, checked=body["checked"], sub=current_caller().sub)
 
-    @changing("identity", *REQUEST_LOGGERS)
-    @blp.arguments(IdentityIn)
-    @blp.response(200, RequestOut)
-    @idempotent(render, office=True)
+    @changing("identity", IdentityIn, *REQUEST_LOGGERS)
     def settle_identity(body: dict[str, Any], request_id: str) -> Any:
         """Say whether it is in doubt who asked."""
-        found(request_id)
         return actions.settle_identity(stores, request_id=request_id, settled=body["outcome"] == "settled")
 
-    @changing("withdrawal", *REQUEST_LOGGERS)
-    @blp.arguments(EndedIn)
-    @blp.response(200, RequestOut)
-    @idempotent(render, office=True)
+    @changing("withdrawal", EndedIn, *REQUEST_LOGGERS)
     def withdraw_request(body: dict[str, Any], request_id: str) -> Any:
         """The family has taken it back."""
-        found(request_id)
         return actions.end_early(context, request_id=request_id, status=Status.WITHDRAWN)
 
-    @changing("refusal", MANAGER)
-    @blp.arguments(RefusalIn)
-    @blp.response(200, RequestOut)
-    @idempotent(render, office=True)
+    @changing("refusal", RefusalIn, MANAGER)
     def refuse_request(body: dict[str, Any], request_id: str) -> Any:
         """Refuse it, on a ground and with the words told to the family."""
-        found(request_id)
         return actions.end_early(context, request_id=request_id, status=Status.REFUSED)
 
-    @changing("void", MANAGER)
-    @blp.arguments(VoidIn)
-    @blp.response(200, RequestOut)
-    @idempotent(render, office=True)
+    @changing("void", VoidIn, MANAGER)
     def void_request(body: dict[str, Any], request_id: str) -> Any:
         """It was logged in error."""
-        found(request_id)
         return actions.end_early(context, request_id=request_id, status=Status.VOID)
 
-    @changing("last-letter", MANAGER)
-    @blp.arguments(LastLetterIn)
-    @blp.response(200, RequestOut)
-    @idempotent(render, office=True)
+    @changing("last-letter", LastLetterIn, MANAGER)
     def settle_last_letter(body: dict[str, Any], request_id: str) -> Any:
         """Settle how a last letter ended that can't go."""
-        found(request_id)
         return actions.settle_letter(stores, request_id=request_id, outcome=body["outcome"])
 
-    @changing("elsewhere", *REQUEST_CONFIRMERS)
-    @blp.arguments(ElsewhereIn)
-    @blp.response(200, RequestOut)
-    @idempotent(render, office=True)
+    @changing("elsewhere", ElsewhereIn, *REQUEST_CONFIRMERS)
     def certify_elsewhere(body: dict[str, Any], request_id: str) -> Any:
         """Certify that a place outside the software is emptied."""
-        found(request_id)
         return actions.certify_elsewhere(stores, request_id=request_id, place=body["place"])
 
     @blp.route("/requests/<request_id>/receipts")

@@ -8,7 +8,7 @@ from typing import Any
 from services.consent.actions import review_answers as actions
 from services.consent.context import Context
 from services.consent.model.reviews import Answer, Review
-from services.consent.schemas import AnswerIn, ReviewOut, ReviewPage, ReviewsQuery
+from services.consent.schemas.reviews import AnswerIn, ReviewOut, ReviewPage, ReviewsQuery
 from shared.clock import utc_now
 from shared.db.gates import CLOSED
 from shared.errors import NotFound

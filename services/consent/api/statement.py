@@ -7,7 +7,7 @@ from typing import Any
 from flask import Response, jsonify
 
 from services.consent.context import Context
-from services.consent.schemas import StatementOut
+from services.consent.schemas.office import StatementOut
 from services.consent.statements import latest, text_of
 from shared.errors import NotFound
 from shared.http import Blueprint, JsonResponse, allow, ok

@@ -8,7 +8,7 @@ from typing import Any
 from services.consent.actions import tasks as actions
 from services.consent.context import Context
 from services.consent.model.tasks import Task
-from services.consent.schemas import TaskOut, TaskPage, TasksQuery
+from services.consent.schemas.office import TaskOut, TaskPage, TasksQuery
 from shared.errors import NotFound
 from shared.http import Blueprint, Inward, JsonResponse, allow, audit_case, current_caller, idempotent, ok, page
 from shared.security.roles import CASEWORK, CONSENT_READERS

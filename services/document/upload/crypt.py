@@ -20,9 +20,6 @@ from services.document.upload.readable import CHUNK, Readable
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-_SEGMENT = 1024 * 1024  # bytes of ciphertext
-_HEADER = 40  # bytes: its own length, the salt, the nonce prefix
-_TAG = 16  # bytes
 # Bytes given at a time: as much as Tink reads, and little enough to be taken from memory that was used before.
 _PIECE = 128 * 1024
 
@@ -34,12 +31,6 @@ def new_keyset() -> bytes:
     handle = tink.new_keyset_handle(streaming_aead.streaming_aead_key_templates.AES256_GCM_HKDF_1MB)
     serialized: bytes = proto_keyset_format.serialize(handle, secret_key_access.TOKEN)
     return serialized
-
-
-def ciphertext_size(plain_size: int) -> int:
-    """How many bytes `plain_size` bytes of a file become."""
-    segments = max(1, -(-(plain_size + _HEADER) // (_SEGMENT - _TAG)))
-    return plain_size + _HEADER + segments * _TAG
 
 
 class EncryptingReader:

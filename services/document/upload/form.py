@@ -111,19 +111,6 @@ def read_form(stream: Readable, content_type: str, *, allowed: Collection[str], 
     return Form(parts, fields, FilePart(parts, limits.file_bytes))
 
 
-def drain(stream: Readable, most: int) -> bool:
-    """Read and drop up to `most` bytes of a body, so that an answer can arrive; True when that was all of it."""
-    while most > 0:
-        try:
-            data = stream.read(min(CHUNK, most))
-        except (OSError, ClientDisconnected):
-            return False  # the caller is gone
-        if not data:
-            return True
-        most -= len(data)
-    return False
-
-
 class _Fields:
     """The form's fields so far, and the names already met."""
 
