@@ -101,7 +101,7 @@ def test_should_the_database_not_take_it_the_answer_says_what_to_do_meanwhile(sy
         database.command({"collMod": "safeguarding", "validator": {}})
     for answer in answers:
         assert problem(answer) == (503, "unavailable")
-        assert "tell whoever must know now" in answer.json()["detail"]
+        assert "tell the people who must know now" in answer.json()["detail"]
     assert system.caseworker.post(f"/cases/{about}/disclosures", WORRY).status_code == 201
     assert len(inside.rows("case", "safeguarding", about=about)) == 1
 
