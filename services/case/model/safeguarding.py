@@ -16,7 +16,7 @@ OUTCOMES: Final = (JUSTIFIED, NOT_JUSTIFIED)
 ALERT_WITHIN: Final = timedelta(minutes=5)
 #: Part of every list and package, whether or not there is a record: its absence would say that there is none.
 NEUTRAL_SENTENCE: Final = (
-    "If something is told to another organisation because a person is at risk, that is recorded apart from the case. "
+    "If something is told to others because a person is at risk, that is recorded apart from the case. "
     "Whether there is any such record is never said here."
 )
 
