@@ -177,9 +177,16 @@ class Steps:
     def _until_next(self, now: datetime) -> float:
         """Seconds until a step is due or a lease runs out, and never long: 0 or less where one can be claimed."""
         soon = {"kind": {"$in": list(self._kinds)}, "due": {"$lte": now + _POLL}}
-        rows = self._rows.find(soon, {"due": 1, "lease_until": 1}, sort=[("due", 1)], limit=_LOOKED_AT)
+        rows = list(self._rows.find(soon, {"due": 1, "lease_until": 1}, sort=[("due", 1)], limit=_LOOKED_AT))
+        # The database says whether a lease has lapsed: by its own clock, or because that was ahead at the time.
+        is_leased = any(row["due"] <= now < row["lease_until"] for row in rows)
+        if is_leased and self._rows.find_one(self._claimable(now), {"_id": 1}) is not None:
+            return 0.0
         times: list[datetime] = [max(row["due"], row["lease_until"]) for row in rows]
         return (min([now + _POLL, *times]) - now).total_seconds()
+
+    def _claimable(self, now: datetime) -> Row:
+        return {"kind": {"$in": list(self._kinds)}, "due": {"$lte": now}, "$expr": _LAPSED}
 
     def _claim(self, now: datetime) -> Row | None:
         lease = new_id()
@@ -189,7 +196,7 @@ class Steps:
         row: Row | None = None
         try:
             row = self._rows.find_one_and_update(
-                {"kind": {"$in": list(self._kinds)}, "due": {"$lte": now}, "$expr": _LAPSED},
+                self._claimable(now),
                 [{"$set": {"lease": lease, "lease_until": _LEASE_ENDS, "attempts": {"$add": ["$attempts", 1]}}}],
                 sort=[("due", 1)],
                 return_document=ReturnDocument.AFTER,
