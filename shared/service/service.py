@@ -134,11 +134,11 @@ class Service(Generic[C]):
         )
 
     def create_api(self) -> Flask:
-        """The app of the api process. Raises SystemExit with one sentence for a setting that is wrong."""
-        try:
-            return self.app(self.open("api"))
-        except SettingsError as error:
-            raise SystemExit(str(error)) from error
+        """The app of the api process. Raises SettingsError, which gunicorn prints before it ends.
+
+        (For a worker that leaves by SystemExit it would start another, again and again.)
+        """
+        return self.app(self.open("api"))
 
     def app(self, opened: Opened[C]) -> Flask:
         """The app of an opened api process."""
