@@ -48,5 +48,8 @@ class ReadAhead:
         except BaseException as error:  # noqa: BLE001 (StopIteration too: the reader gets it)
             end = error
         finally:
-            self._done()
-            self._ready.put(end)
+            try:
+                self._done()
+            finally:
+                # Whatever becomes of it: a reader that is told of no end waits for ever.
+                self._ready.put(end)
