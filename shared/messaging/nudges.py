@@ -54,6 +54,8 @@ class Nudges:
         """Call `heard` at each nudge, and once whenever some may have been missed, until `stopping` is set."""
         while not stopping.is_set():
             try:
+                # Looked for again each time: without its collection a cursor ends at once.
+                self._made = False
                 self._make()
                 heard()
                 nudges = self._rows.find(cursor_type=CursorType.TAILABLE_AWAIT).max_await_time_ms(_AWAIT_MS)
