@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar, get_args
 
 from shared.conversion import field_types, from_plain, to_plain
 from shared.db.vault import OFFICE_KEY, KeyGone, Vault
-from shared.fields import Field, misfits
+from shared.fields import Field, Optional, misfits
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -51,6 +51,9 @@ class Records(Generic[T]):
         types = field_types(kind)
         if unknown := sorted(set(clear) - types.keys()):
             raise TypeError(f"{name} keeps in clear what {kind.__name__} doesn't have: {', '.join(unknown)}")
+        optional = {name for name, field in types.items() if type(None) in get_args(field)}
+        if wrong := sorted(field for field, of in clear.items() if isinstance(of, Optional) and field not in optional):
+            raise TypeError(f"{name} may hold null where {kind.__name__} takes none: {', '.join(wrong)}")
         self._names = frozenset(types)
         sealed = tuple(field for field in types if field not in clear and field not in OF_THE_ROW)
         self.sealed = ("personal",) if "personal" in sealed else sealed
@@ -59,7 +62,7 @@ class Records(Generic[T]):
             for field in fields(kind)  # type: ignore[arg-type]
             if field.default is MISSING and field.default_factory is MISSING
         ]
-        self._none_if_missing = {name: None for name in without_default if type(None) in get_args(types[name])}
+        self._none_if_missing = {name: None for name in without_default if name in optional}
         self._needs_sealed = bool(set(self.sealed) & set(without_default) - self._none_if_missing.keys())
 
     def id_of(self, item: T) -> str:

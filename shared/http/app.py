@@ -42,7 +42,7 @@ _READING = {"GET", "HEAD", "OPTIONS"}
 
 
 class _App(Flask):
-    """Flask, whose views may also return an Answer."""
+    """Flask, whose views may also return a JsonResponse."""
 
     def make_response(self, rv: Any) -> Response:
         return super().make_response(rv.response() if isinstance(rv, JsonResponse) else rv)

@@ -85,7 +85,7 @@ def allow(
 
 
 def access_rule_of(view: Callable[..., Any]) -> AccessRule | None:
-    """The door of a view, None for one that has none: public, or a mistake that `make_app` refuses."""
+    """The access rule of a view; None for a public one, or by a mistake that `make_app` refuses."""
     access_rule = getattr(view, "access_rule", None)
     return access_rule if isinstance(access_rule, AccessRule) else None
 

@@ -48,7 +48,7 @@ _UnderWay = tuple[Sequence[Row], Sent]
 
 
 class Outbox:
-    """One service's outbox, in one process. Making it takes over `work.hand_over`; threads start with the first row."""
+    """One service's outbox, in one process. It takes over `UnitOfWork.hand_over`; threads start with the first row."""
 
     def __init__(self, register: Register, publisher: Publisher) -> None:
         self._unit_of_work = register.unit_of_work
@@ -90,6 +90,8 @@ class Outbox:
         try:
             self._handed.put_nowait((rows, sent))
         except queue.Full:
+            if sent is not None:
+                sent.given_up = True
             log.warning("outbox.hand_over_full", count=len(rows))
 
     def sweep(self, now: datetime) -> int:

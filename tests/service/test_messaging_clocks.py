@@ -56,6 +56,21 @@ def test_a_step_that_failed_while_the_clock_was_ahead(node: Node, monkeypatch: p
     assert len(tries) == 2
 
 
+def test_a_step_whose_lease_was_given_by_a_database_that_was_ahead_is_taken_by_an_idle_worker(node: Node) -> None:
+    # Given a worker with nothing to do
+    ran: list[str] = []
+    node.steps.serve({"note": lambda step: ran.append(step.key)})
+    node.steps.start()
+    a_step(node, "note", "first")
+    eventually(lambda: ran == ["first"])
+    # When a step is there whose process died, and whose lease ends in an hour, without any nudge
+    lease = {"lease": new_id(), "lease_until": utc_now() + _AN_HOUR}
+    row = {"kind": "note", "key": "left", "case_id": None, "due": utc_now(), "attempts": 1, "wanted": 1, **lease}
+    node.unit_of_work.db["steps"].insert_one({"_id": "note:left", **row})
+    # Then it is run: no lease is that long
+    eventually(lambda: ran == ["first", "left"])
+
+
 def test_a_step_that_runs_while_the_clock_is_put_right_is_run_by_nobody_else(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:

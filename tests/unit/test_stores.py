@@ -206,10 +206,12 @@ def test_a_clear_field_of_another_type_than_the_closed_list_says_is_refused(room
     assert room.things.get(thing.id) == thing
 
 
-def test_a_clear_field_that_the_dataclass_lacks_is_refused_when_the_store_is_opened(room: Room) -> None:
+def test_a_clear_field_that_the_dataclass_cannot_hold_is_refused_when_the_store_is_opened(room: Room) -> None:
     register = Register(room.unit_of_work, room.vault)
     with pytest.raises(TypeError, match="Known doesn't have: kind"):
         register.repository("unit_known", Known, clear={"kind": Name()}, disposal=Disposal.ERASE)
+    with pytest.raises(TypeError, match="may hold null where Known takes none: count"):
+        register.repository("unit_known", Known, clear={"count": Optional(Count())}, disposal=Disposal.ERASE)
 
 
 def test_what_is_personal_is_nowhere_in_the_row(room: Room) -> None:

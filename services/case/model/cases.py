@@ -94,7 +94,7 @@ def require_not_closed(case: Case) -> None:
     """Raises Conflict where the work is over: meetings, and contacts with others, are for a file that goes on (P5)."""
     if case.state == CLOSED:
         raise Conflict(
-            "This case is closed: a meeting, or contact with an organisation, needs an open one. Nothing "
+            "This case is closed: a meeting, or contact with an organisation, needs one that isn't. Nothing "
             "was stored. A manager may reopen it."
         )
 

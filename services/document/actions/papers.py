@@ -94,8 +94,11 @@ def is_closed(stores: Stores, case_id: str) -> bool:
     return stores.unit_of_work.gates.state(case_id) == CLOSED
 
 
-def move_paper_file(stores: Stores, *, shown: Shown, movement: Movement) -> Shown:
-    """Record that it went out or came in. Raises Conflict, Frozen (going out), NotFound."""
+def move_paper_file(stores: Stores, *, shown: Shown, movement: Movement, closed: bool) -> Shown:
+    """Record that it went out or came in. Raises Conflict, Frozen (going out), NotFound, Unavailable.
+
+    closed: whether the erasure of its case has begun, decided once for a request.
+    """
     id, case_id = shown.paper.id, shown.paper.case_id
 
     def act(tx: Tx) -> Shown:
@@ -109,13 +112,14 @@ def move_paper_file(stores: Stores, *, shown: Shown, movement: Movement) -> Show
         late = stores.papers_to_certify.save(replace(late, state=after.state, out_with=after.out_with), tx=tx)
         return Shown(paper=late.as_paper_file())
 
-    return stores.unit_of_work.run(act_late if is_closed(stores, case_id) else act)
+    return stores.unit_of_work.run(act_late if closed else act)
 
 
-def dispose_of_paper_file(stores: Stores, *, shown: Shown, disposal: Disposed, by_manager: bool) -> Shown:
+def dispose_of_paper_file(stores: Stores, *, shown: Shown, disposal: Disposed, by_manager: bool, closed: bool) -> Shown:
     """Certify how it went; with the last one that an erasure waited for, the erasure goes on.
 
-    Raises Invalid, Forbidden, Conflict, Frozen (asked for, but not begun), NotFound.
+    Raises Invalid, Forbidden, Conflict, Frozen (asked for, but not begun), NotFound, Unavailable. closed: see
+    `move_paper_file`.
     """
     id, case_id = shown.paper.id, shown.paper.case_id
 
@@ -136,7 +140,7 @@ def dispose_of_paper_file(stores: Stores, *, shown: Shown, disposal: Disposed, b
             stores.steps.add(tx, SETTLE_STEP, case_id, case_id)
         return Shown(paper=after)
 
-    return stores.unit_of_work.run(act_late if is_closed(stores, case_id) else act)
+    return stores.unit_of_work.run(act_late if closed else act)
 
 
 def _live(stores: Stores, paper_id: str, case_id: str, *, frozen_too: bool, tx: Tx) -> PaperFile:

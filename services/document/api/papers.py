@@ -93,8 +93,9 @@ def paper_routes(context: Context) -> Blueprint:
     @idempotent(_changed)
     def move_paper_file(body: Mapping[str, Any], paper_file_id: str) -> Shown:
         """Record that it was taken out or brought in."""
-        shown = _of_path(paper_file_id)
-        return actions.move_paper_file(stores, shown=shown, movement=Movement(**body, at=utc_now()))
+        shown, closed = _of_path(paper_file_id)
+        movement = Movement(**body, at=utc_now())
+        return actions.move_paper_file(stores, shown=shown, movement=movement, closed=closed)
 
     @blp.route("/paper-files/<paper_file_id>/disposal", methods=["POST"])
     @allow(*CASEWORK_IN_PERSON, inward=Inward.NO)
@@ -103,17 +104,21 @@ def paper_routes(context: Context) -> Blueprint:
     @idempotent(_changed)
     def dispose_of_paper_file(body: Mapping[str, Any], paper_file_id: str) -> Shown:
         """Certify that it was shredded or returned, witnessed; or, as a manager, that it can't be found."""
-        shown = _of_path(paper_file_id)
+        shown, closed = _of_path(paper_file_id)
         by_manager = MANAGER in current_caller().roles
         disposal = Disposed(**body, at=utc_now())
-        return actions.dispose_of_paper_file(stores, shown=shown, disposal=disposal, by_manager=by_manager)
+        return actions.dispose_of_paper_file(
+            stores, shown=shown, disposal=disposal, by_manager=by_manager, closed=closed
+        )
 
-    def _of_path(paper_file_id: str) -> Shown:
+    def _of_path(paper_file_id: str) -> tuple[Shown, bool]:
+        """The paper file, and whether the erasure of its case has begun."""
         shown = actions.paper_file(stores, paper_file_id)
         audit_case(shown.paper.case_id)
-        if actions.is_closed(stores, shown.paper.case_id):
+        closed = actions.is_closed(stores, shown.paper.case_id)
+        if closed:
             # No key is left that an answer could be kept under for a day.
             forget_answer()
-        return shown
+        return shown, closed
 
     return blp

@@ -45,7 +45,7 @@ _KNOWN_CASE: Final[dict[str, Field]] = {
     "before": Optional(STANDING),
     "frozen_seq": Optional(Count()),
     "frozen_at": Optional(Time()),
-    "stopped": Optional(Flag()),
+    "stopped": Flag(),
 }
 _SEALED_LETTER: Final[dict[str, Field]] = {
     "request": Id(),

@@ -21,6 +21,8 @@ from shared.ops.logs import log, where
 Outcome = Literal["ok", "nacked", "returned", "refused", "unknown"]
 
 _SILENT_SECONDS = 15.0
+# As old as a row may be before the sweep publishes it too.
+_PROMPT_SECONDS = 1.0
 
 
 @dataclass(slots=True)
@@ -109,12 +111,18 @@ class Publisher:
 
     @property
     def sends_at_once(self) -> bool:
-        """Whether what is begun now goes out now, instead of waiting here until the broker is back."""
-        return self._pid == os.getpid() and self._ready.is_set() and not self._blocked and not self._is_silent()
+        """Whether messages that are begun now go out now: the broker is there, and confirms promptly."""
+        is_open = self._pid == os.getpid() and self._ready.is_set() and not self._blocked
+        return is_open and not any(time.monotonic() - sent.batch.at > _PROMPT_SECONDS for sent in self._oldest())
+
+    def _oldest(self) -> list[_InFlight]:
+        """The message that has waited longest for the broker's confirm, if any does."""
+        return list(self._in_flight.values())[:1]
 
     def _is_silent(self) -> bool:
-        oldest = list(self._in_flight.values())[:1]
-        return any(sent.batch.given_up and time.monotonic() - sent.batch.at < _SILENT_SECONDS for sent in oldest)
+        return any(
+            sent.batch.given_up and time.monotonic() - sent.batch.at < _SILENT_SECONDS for sent in self._oldest()
+        )
 
     def stop(self, timeout: float = 1.0) -> None:
         """Close. What isn't confirmed is unknown, and stays in the outbox."""
