@@ -16,27 +16,18 @@ from services.document.context import Context
 from services.document.model.documents import ByteRange, Document, Version, byte_range
 from services.document.store import Stores
 from services.document.store.files import OpenFile
-from services.document.upload.ahead import ReadAhead
 from services.document.upload.crypt import read_range
 from services.document.upload.readable import Readable
 from shared.http import Blueprint, Inward, allow, audit_case, check_if_match, etag_of, ok
 from shared.security.roles import CASE_READERS, CASEWORK
-
-# Pieces of 128 kB: at most a megabyte is ready before it is sent. A file of a few pieces isn't worth a thread.
-_AHEAD = 8
-_SHORT_BYTES = 512 * 1024
 
 
 class Download:
     """The response's body, decrypted as it is sent. The server closes it, wherever the sending ended."""
 
     def __init__(self, file: OpenFile, wanted: ByteRange) -> None:
-        self._pieces: Iterator[bytes] = read_range(file, wanted.start, wanted.length)
-        self._close = file.close
-        if wanted.length > _SHORT_BYTES:
-            # The thread goes on while the audit is written, and while the caller takes what was sent.
-            self._pieces = ahead = ReadAhead(self._pieces, most=_AHEAD, done=file.close)
-            self._close = ahead.close
+        self._file = file
+        self._pieces = read_range(file, wanted.start, wanted.length)
         try:
             # The first piece before any header goes out: a damaged file is an error, not an answer that breaks off.
             self._first = next(self._pieces, b"")
@@ -54,7 +45,7 @@ class Download:
         return next(self._pieces)
 
     def close(self) -> None:
-        self._close()
+        self._file.close()
 
 
 def content_routes(context: Context) -> Blueprint:
