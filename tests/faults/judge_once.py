@@ -14,7 +14,7 @@ from tests.races.inside import Inside
 
 # What a family's word makes one of, wherever it is kept.
 _MADE_ONCE = (("case", "cases"), ("consent", "requests"), ("notifier", "notifications"))
-# What an erasure leaves of a case, by DESIGN.md: ids, enums, counts and times. Nothing else may name an erased case.
+# What an erasure leaves of a case, ids, enums, counts and times. Nothing else may name an erased case.
 _KEPT = frozenset(
     {
         "gates", "inbox", "audit", "erasures", "requests", "receipts", "last_letters", "paper_disposals",

@@ -1,6 +1,6 @@
 """P7, P13, P21, P22, P24: a year in the life of five families, side by side.
 
-Told through API.md and `forgetmenot clock run --now` alone, on a stack of its own.
+Told through the API and `forgetmenot clock run --now` alone, on a stack of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What DESIGN.md, "Erasure, the heart", says must happen: plain Python that knows nothing of how it is done.
+"""What must happen in an erasure: plain Python that knows nothing of how it is done.
 
 Every method answers what the coordinator must answer, and adds to `says` what it must say to the others.
 """

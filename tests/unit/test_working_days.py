@@ -1,4 +1,4 @@
-"""Working days as PROMISES.md counts them: day 0 is the day of receipt in London, whatever the hour."""
+"""Working days (P24): day 0 is the day of receipt in London, at any hour."""
 
 from __future__ import annotations
 

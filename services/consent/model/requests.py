@@ -1,6 +1,6 @@
 """Requests of the family, and the erasure as a state machine that only reads what it is handed.
 
-`DESIGN.md`, "Erasure, the heart": asked, preparing, begun, verified, completed.
+Its phases: asked, preparing, begun, verified, completed (docs/architecture.md, "Erasure, step by step").
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """When rights pass from a parent to the young person, and what of a file's consents covers it from then on.
 
-PROMISES.md, "What the promises imply": the day after the last Friday in June of the school year in which they turn 16
-(Education Act 1996 s. 8: the end of compulsory school age; Children and Families Act 2014 s. 83: a young person).
+The end of compulsory school age (docs/promises.md, P1 and P7): the day after the last Friday in June of the school year
+in which they turn 16 (Education Act 1996 s. 8: the end of compulsory school age; Children and Families Act 2014 s. 83:
+a young person).
 """
 
 from __future__ import annotations

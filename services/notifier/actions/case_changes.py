@@ -92,7 +92,7 @@ def _retry_waiting(stores: Stores, tx: Tx, case_id: str) -> None:
 
 
 def _queue_opening_letters(stores: Stores, tx: Tx, case: KnownCase) -> None:
-    """An opening letter for each adult it is due to who has none yet (API.md, Notifier)."""
+    """An opening letter for each adult who is due one and has none yet."""
     for person_id, channel in due_an_opening_letter(case, tx.now):
         key = intent(_OPENING, _OPENING, person_id)
         found = stores.notifications.first({"intent": key}, tx=tx)

@@ -91,7 +91,7 @@ def has_agreed(
 
 
 def due_an_opening_letter(case: KnownCase, now: datetime) -> list[tuple[str, Channel]]:
-    """The adults that an opening letter is due to, each with the channel as far as events tell (API.md, Notifier)."""
+    """The adults that an opening letter is due to, each with the channel as far as events tell."""
     if case.state != "open" or case.stopped:
         return []
     due: list[tuple[str, Channel]] = []

@@ -24,7 +24,7 @@ def run(bench: Bench) -> list[Result]:
     system = bench.system()
     case_id = system.an_open_case()
     sender = Sender(system.provided.urls["document"], system.token("caseworker", sub="worker-one"))
-    pids = [pid for name in ("document-api", "document-worker") for pid in _family(system.process(name).pid)]
+    pids = [pid for name in ("document-api", "document-worker") for pid in family(system.process(name).pid)]
 
     def peak(size: int) -> float:
         form = Form(scan(size))
@@ -52,9 +52,9 @@ def run(bench: Bench) -> list[Result]:
     ]  # fmt: skip
 
 
-def _family(pid: int) -> Iterable[int]:
+def family(pid: int) -> Iterable[int]:
     """A process and its children: gunicorn's own does the waiting, its child the work."""
     yield pid
     for task in Path(f"/proc/{pid}/task").iterdir():
         for child in (task / "children").read_text().split():
-            yield from _family(int(child))
+            yield from family(int(child))
