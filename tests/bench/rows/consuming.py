@@ -38,7 +38,7 @@ class Effects(Node):
         self.projections.put(KnownConsents(case_id=event.case, standing=standing), tx=tx)
 
     def effects(self) -> int:
-        return self.projections.rows.rows.count_documents({})
+        return self.projections.rows.count_documents({})
 
 
 def run(bench: Bench) -> list[Result]:
