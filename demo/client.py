@@ -60,7 +60,7 @@ class Client:
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def request(self, method: str, service: str, path: str, **more: Any) -> requests.Response:
-        """Send a request and return the response, whatever its status. Raises Failed without a response."""
+        """Send a request and return the response, of any status. Raises Failed without a response."""
         try:
             return self._session.request(method, f"{self._urls[service]}/v1{path}", timeout=_TIMEOUT_S, **more)
         except requests.RequestException as error:

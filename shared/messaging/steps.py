@@ -111,8 +111,8 @@ class Steps:
 
     def add(self, tx: Tx, kind: str, key: str, case_id: str | None, due: datetime | None = None) -> None:
         """Record a step, if the transaction commits. One that exists is brought forward, also while it runs:
-        whatever that run returns, the step is run again. due: at once by default, whatever becomes of the clock; of
-        two, the earlier.
+        the step then runs again, for any result of the present run. due: at once by default, also under a wrong
+        clock; of two, the earlier.
         """
         if not (Name().accepts(kind) and Subject().accepts(key)):
             raise ValueError(f"a {kind} step's key must be an id or a word of ours")

@@ -26,7 +26,7 @@ CASEWORK_IN_PERSON: Final = (CASEWORKER, MANAGER)
 CASE_READERS: Final = (CASEWORKER, MANAGER, SAFEGUARDING_LEAD, APP)
 #: Reading consents and what comes of them: tasks, reviews.
 CONSENT_READERS: Final = (CASEWORKER, MANAGER, APP, DATA_PROTECTION, SAFEGUARDING_LEAD)
-#: Recording that somebody was told because a person is at risk, or wasn't (P15): every member of staff.
+#: Recording what was shared, or not shared, because of a safeguarding risk (P15): every member of staff.
 SAFEGUARDING_STAFF: Final = (CASEWORKER, MANAGER, SAFEGUARDING_LEAD, DATA_PROTECTION)
 #: Seeing what was recorded of it.
 SAFEGUARDING_READERS: Final = (SAFEGUARDING_LEAD, DATA_PROTECTION)
@@ -34,5 +34,5 @@ SAFEGUARDING_READERS: Final = (SAFEGUARDING_LEAD, DATA_PROTECTION)
 HOLDERS: Final = (MANAGER, SAFEGUARDING_LEAD, DATA_PROTECTION)
 #: Logging a request.
 REQUEST_LOGGERS: Final = (CASEWORKER, MANAGER, APP, DATA_PROTECTION)
-#: Confirming one that somebody else logged.
+#: Confirming one that another person logged.
 REQUEST_CONFIRMERS: Final = (CASEWORKER, MANAGER, DATA_PROTECTION)

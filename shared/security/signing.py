@@ -1,7 +1,7 @@
 """Signatures: Ed25519 keys, each of one service and one use, and compact JWS made and checked with them.
 
 Public keys are installed when deployed and never learned from a message. `make_key` is the one place that makes a
-pair; whatever sets up secrets calls it.
+pair; the set-up of secrets calls it.
 """
 
 from __future__ import annotations

@@ -143,7 +143,7 @@ TOLD: list[str] = []
 def test_uploads_that_were_given_up_leave_nothing_behind(behind_proxies: tuple[OwnStack, dict[str, Proxy]]) -> None:
     own, _ = behind_proxies
     if not TOLD:
-        pytest.skip("no story was told")
+        pytest.skip("no demo ran to its end through the proxies before this test")
 
     def extra() -> list[str]:
         objects = [key for case_id in TOLD for key in own.inside.objects_of(case_id)]
