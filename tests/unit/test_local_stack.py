@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -22,6 +23,7 @@ import pytest
 
 from deploy.local import bootstrap, packages
 from deploy.local.errors import AlreadyRunning, PortTaken, StackError
+from deploy.local.keeper import OPEN_FILES
 from deploy.local.keys import ensure_keys
 from deploy.local.machine import free_port, is_free, owner_of, require_free
 from deploy.local.places import PROJECT, Ports, places
@@ -120,6 +122,19 @@ def test_stopping_ends_a_helper_that_detached_itself(tmp_path: Path) -> None:
     assert not lives(process.pid)
     assert not lives(helper)
     assert leftovers(tmp_path) == []
+
+
+def test_a_program_may_open_more_files_than_the_process_that_started_the_stack(tmp_path: Path) -> None:
+    process = a_process(tmp_path, f"ulimit -Sn > {tmp_path}/limit")
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, hard))
+    try:
+        process.start()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    eventually(lambda: not process.running, what="it never ended")
+
+    assert int((tmp_path / "limit").read_text()) == min(OPEN_FILES, hard) > 512
 
 
 def test_a_program_that_ignores_sigterm_is_killed_once_its_grace_is_over(tmp_path: Path) -> None:
