@@ -14,7 +14,9 @@ from urllib.parse import quote
 import pytest
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
 from pymongo.errors import OperationFailure
+from pymongo.read_concern import ReadConcern
 
 from deploy.local import mongo, objects
 from deploy.local.broker import Management
@@ -59,11 +61,16 @@ class Inside:
 
     # MongoDB
 
+    # Rows are read as the services read them: a write that a majority hasn't yet would be seen here a moment too early.
+
     def rows(self, service: str, store: str, **where: Any) -> list[Row]:
-        return list(self.mongo[f"{self.names}_{service}"][store].find(where))
+        return list(self._read(service, store).find(where))
 
     def row(self, service: str, store: str, **where: Any) -> Row | None:
-        return self.mongo[f"{self.names}_{service}"][store].find_one(where)
+        return self._read(service, store).find_one(where)
+
+    def _read(self, service: str, store: str) -> Collection[Row]:
+        return self.mongo.get_database(f"{self.names}_{service}", read_concern=ReadConcern("majority"))[store]
 
     def change(self, service: str, store: str, where: Row, changed: Row) -> None:
         self.mongo[f"{self.names}_{service}"][store].update_many(where, {"$set": changed})
