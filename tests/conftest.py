@@ -97,6 +97,8 @@ def pytest_report_header() -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
+        if any(map(_needs_servers, items)):
+            (Path(os.environ["FMN_TEST_STACK"]) / _WANTED).touch()
         items.sort(key=_turn)
     if SERVERS == _EMBEDDED:
         return
@@ -118,12 +120,16 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
         end_group()
 
 
+def _needs_servers(item: pytest.Item) -> bool:
+    return "stack" in getattr(item, "fixturenames", ())
+
+
 def _turn(item: pytest.Item) -> int:
-    """A group runs in one process, so the longest begin first; short tests without servers fill up the end."""
+    """Tests without servers run while those start. Then the longest groups: each runs in one process."""
+    if not _needs_servers(item):
+        return 0
     group = _group(item)
-    if group in _LONGEST_GROUPS:
-        return _LONGEST_GROUPS.index(group)
-    return len(_LONGEST_GROUPS) + ("/unit/" in item.nodeid)
+    return 1 + (_LONGEST_GROUPS.index(group) if group in _LONGEST_GROUPS else len(_LONGEST_GROUPS))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
