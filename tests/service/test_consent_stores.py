@@ -200,3 +200,23 @@ def test_only_an_erasure_takes_the_steps_of_one(coordinator: Coordinator, contex
     assert coordinator.call("Ola", "POST", f"/requests/{others[0].id}/withdrawal", back).status_code == 200
     assert coordinator.gate(case_id) == "frozen"
     coordinator.put_away(case_id)
+
+
+def test_a_last_letter_is_settled_once(coordinator: Coordinator, context: Context) -> None:
+    # Given an erasure whose last letter is sealed, and still could go
+    request = a_request(coordinator.a_family(), phase=Phase.PREPARING, status=Status.IN_PROGRESS, letter="sealed")
+    context.stores.unit_of_work.run(lambda tx: context.stores.requests.add(request, tx=tx))
+    path, body = f"/requests/{request.id}/last-letter", {"outcome": "undeliverable", "reason": "the mailbox is full"}
+    assert coordinator.call("Manu", "POST", path, body).status_code == 200
+    coordinator.said()
+    # When it is settled again, as it was and otherwise
+    again = coordinator.call("Manu", "POST", path, body)
+    other = coordinator.call("Manu", "POST", path, body | {"outcome": "nobody"})
+    # Then the first outcome stands, and the answer to another names it
+    assert again.status_code == 200
+    assert (other.status_code, other.get_json()["type"]) == (409, "urn:fmn:problem:conflict")
+    assert "`undeliverable`" in other.get_json()["detail"]
+    assert coordinator.said() == []
+    kept = context.stores.requests.get(request.id)
+    assert kept is not None
+    assert kept.letter == "undeliverable"
