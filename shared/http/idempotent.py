@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any
 
@@ -94,6 +95,11 @@ def id_of_act() -> str:
     """
     claim = current_claim()
     return new_id() if claim is None or claim.first is None else claim.first
+
+
+def forgetting_answers(*, case_id: str, record: str) -> AbstractContextManager[None]:
+    """Around an action that deletes a record: its transaction destroys the answers kept under a key that show it."""
+    return current_kernel().stores.idempotency.forgetting(case_id=case_id, record=record)
 
 
 def forget_answer() -> None:

@@ -220,3 +220,15 @@ def test_a_last_letter_is_settled_once(coordinator: Coordinator, context: Contex
     kept = context.stores.requests.get(request.id)
     assert kept is not None
     assert kept.letter == "undeliverable"
+
+
+def test_a_hold_that_is_lifted_is_in_no_kept_answer(coordinator: Coordinator) -> None:
+    case_id, day = coordinator.a_family(), (utc_now() + timedelta(days=9)).date()
+    body = {"case_id": case_id, "ground": "legal_claim", "until": str(day), "reason": "Żaneta's claim"}
+    held = coordinator.call("Manu", "POST", "/holds", body, Idempotency_Key="held")
+    lifted = coordinator.call("Manu", "DELETE", f"/holds/{held.get_json()['id']}", If_Match=held.headers["ETag"])
+    assert (held.status_code, lifted.status_code) == (201, 204)
+    again = coordinator.call("Manu", "POST", "/holds", body, Idempotency_Key="held")
+    assert (again.status_code, again.get_json()["type"]) == (409, "urn:fmn:problem:conflict")
+    assert [row for row in coordinator.db["idempotency"].find({"case_id": case_id}) if "personal" in row] == []
+    assert coordinator.call("Manu", "POST", "/holds", body, Idempotency_Key="held again").status_code == 201

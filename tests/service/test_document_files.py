@@ -376,6 +376,18 @@ def test_an_idempotency_key_repeats_the_first_answer_of_an_upload(rig: Rig, case
     assert rig.is_clean(case_id)
 
 
+def test_a_document_that_is_removed_is_in_no_kept_answer(rig: Rig, case_id: str) -> None:
+    parts, key = [("file", samples.pdf_scan(1)), *FIELDS, ("title", "Żaneta's plan")], new_id()
+    made = rig.upload(case_id, *parts, Idempotency_Key=key)
+    path = f"/documents/{made.json()['id']}"
+    assert rig.ask("DELETE", path, If_Match=made.headers["ETag"]).status_code == 204
+    again = rig.upload(case_id, *parts, Idempotency_Key=key)
+    assert problem(again) == (409, "conflict")
+    assert "has been deleted since" in again.json()["detail"]
+    assert [row for row in rig.rows("idempotency", record=made.json()["id"]) if "personal" in row] == []
+    assert rig.is_clean(case_id)
+
+
 # An api that is killed
 
 
