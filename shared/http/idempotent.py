@@ -16,10 +16,10 @@ from shared.errors import Invalid, Unavailable
 from shared.http.idempotency import AlreadyMade, Claim, Idempotency, current_claim
 from shared.http.kernel import audit_case, audit_record, current_caller, current_kernel
 from shared.http.responses import JsonResponse
+from shared.http.routes import LONGEST_KEY, note
 from shared.ids import new_id
 from shared.ops.logs import log, where
 
-_LONGEST_KEY = 200
 _GIVE_UP_SECONDS = 1
 
 
@@ -33,8 +33,8 @@ def idempotency_key() -> str | None:
         key = raw.encode("latin-1").decode("utf-8")
     except (UnicodeEncodeError, UnicodeDecodeError):
         key = raw
-    if not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
-        said = f"An Idempotency-Key is 1 to {_LONGEST_KEY} printable characters."
+    if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
+        said = f"An Idempotency-Key is 1 to {LONGEST_KEY} printable characters."
         raise Invalid(f"{said} Nothing was stored.", errors={"Idempotency-Key": [said]})
     return key
 
@@ -72,6 +72,7 @@ def idempotent(
                 audit_record(made)
             return answer.response()
 
+        note(answered, "idempotent", True)
         return answered
 
     return decorate
