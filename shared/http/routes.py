@@ -117,7 +117,7 @@ class Parser(FlaskParser):
         return json_body()
 
     def load_querystring(self, req: flask.Request, schema: ma.Schema) -> Any:
-        given = {name: [clean_text(text) for text in texts] for name, texts in req.args.lists()}
+        given = {name: [clean_text(text, name) for text in texts] for name, texts in req.args.lists()}
         if twice := [name for name, texts in given.items() if len(texts) > 1]:
             raise Invalid(_DOESNT_FIT, errors=field_errors({name: ["Given twice."] for name in twice}))
         return {name: texts[0] for name, texts in given.items()}
