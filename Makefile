@@ -8,6 +8,7 @@ PYTHON ?= python3
 setup:
 	@$(PYTHON) -I deploy/local/bootstrap.py
 
+# Ctrl-C stops it. A script sends SIGTERM: make passes that on to what it runs, and SIGINT it doesn't.
 up: setup
 	@.venv/bin/forgetmenot up
 

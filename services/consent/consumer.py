@@ -18,6 +18,9 @@ def people_changed(context: Context, tx: Tx, event: Event) -> None:
     tx.enter(event.case, frozen_too=True)
     tasks.open_calls(stores, tx, event.case, told)
     known = queries.people_of(stores, event.case, tx=tx)
+    if known.ids - {one["person"] for one in told}:
+        # An intake's answer shows its people, and its id is the case's.
+        context.forget_answers(tx, case_id=event.case, record=event.case)
     now = replace(known, people=tuple(CasePerson(person=one["person"], role=one["role"]) for one in told))
     if known.version:
         stores.people.save(now, tx=tx)

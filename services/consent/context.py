@@ -23,9 +23,10 @@ class Context:
     """One process of the service.
 
     require_known: makes sure that a case is known here (`Runtime.require_known`). release: unfreezes a case, and runs
-    what goes on then. windows: how long a review waits for an answer. elsewhere: the places outside the software that
-    are certified. most_expiries: how many may expire in one run of the clock. time_travel: whether the clock may be
-    run at another time than now. counts_calls: whether the office counts its helpline calls.
+    what goes on then. forget_answers: destroys the kept answers that show a record (`Idempotency.forget`). windows: how
+    long a review waits for an answer. elsewhere: the places outside the software that are certified. most_expiries: how
+    many may expire in one run of the clock. time_travel: whether the clock may be run at another time than now.
+    counts_calls: whether the office counts its helpline calls.
     """
 
     stores: Stores
@@ -33,6 +34,7 @@ class Context:
     public_keys: PublicKeys
     require_known: Callable[[str], None]
     release: Callable[[Tx, str], None]
+    forget_answers: Callable[..., None]
     certificate_signer: Signer
     consent_receipt_signer: Signer
     ledger: Ledger
@@ -59,6 +61,7 @@ def open_context(runtime: Runtime) -> Context:
         public_keys=runtime.public_keys,
         require_known=runtime.require_known,
         release=runtime.erasure.release,
+        forget_answers=runtime.kernel_stores.idempotency.forget,
         certificate_signer=_signer("certificate.jwk", settings.certificate_jwk),
         consent_receipt_signer=_signer("consent_receipt.jwk", settings.consent_receipt_jwk),
         ledger=Ledger(stores.ledger, _signer("ledger.jwk", settings.ledger_jwk), settings.ledger_copy),

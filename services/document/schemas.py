@@ -104,7 +104,10 @@ class DisposalOut(ma.Schema):
 
 
 class PaperFileOut(ma.Schema):
-    """Once its case is erased, only what certifying it needs; once it is certified too, its id, state and time."""
+    """Once its case is erased, only what certifying it needs; once it is certified too, its id, state and time.
+
+    A field that isn't kept any more is null: `movements` of an erased case are not known, which isn't the same as none.
+    """
 
     id = ma.fields.String(attribute="paper.id")
     case_id = ma.fields.String(attribute="paper.case_id")
@@ -118,7 +121,7 @@ class PaperFileOut(ma.Schema):
     scans = ma.fields.List(ma.fields.String())
     registered_at = Moment(attribute="paper.at", allow_none=True, dump_default=None)
     disposed_at = Moment(attribute="paper.disposed_at", allow_none=True)
-    movements = ma.fields.List(ma.fields.Nested(MovementOut), attribute="paper.movements", dump_default=())
+    movements = ma.fields.List(ma.fields.Nested(MovementOut), allow_none=True)
     disposal = ma.fields.Nested(DisposalOut, attribute="paper.disposal", allow_none=True, dump_default=None)
 
 

@@ -7,7 +7,7 @@ from shared.http.app import make_app
 from shared.http.body import BodyReader, body_reader, json_body
 from shared.http.fields import Body, Choice, DayField, FlagField, IdField, Line, Moment, Text
 from shared.http.idempotency import AlreadyMade
-from shared.http.idempotent import claim_upload, forget_answer, id_of_act, idempotent
+from shared.http.idempotent import claim_upload, forget_answer, forgetting_answers, id_of_act, idempotent
 from shared.http.kernel import (
     KernelStores,
     audit_as_safeguarding,
@@ -52,6 +52,7 @@ __all__ = [
     "current_kernel",
     "etag_of",
     "forget_answer",
+    "forgetting_answers",
     "id_of_act",
     "idempotent",
     "json_body",

@@ -56,6 +56,9 @@ class _Api(Api):  # type: ignore[misc]
     def _register_error_handlers(self) -> None:
         """None: see shared.http.problems."""
 
+    def _register_pagination_header(self) -> None:
+        """None: pages are told in the body, and its schema would stand in the description unused."""
+
 
 def make_app(
     *,

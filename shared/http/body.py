@@ -15,6 +15,7 @@ from flask import g, request
 from gunicorn.http.errors import ParseException  # type: ignore[import-untyped]
 
 from shared.errors import Invalid, TooLarge, UnsupportedMediaType
+from shared.http.problems import field_errors
 
 JSON_LIMIT_BYTES = 1024 * 1024
 _PIECE_BYTES = 128 * 1024
@@ -31,6 +32,7 @@ _DEEPEST = 20
 _LARGEST_WHOLE = 2**53
 # Control characters but for line breaks and tabs, NUL among them; and surrogates without their other half.
 _UNTEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_UNTEXT_SENTENCE = "Leave out control characters; line breaks and tabs may stay."
 _ENVIRON_KEY = "forgetmenot.body"
 
 _CUT = "The body ended before it was whole. Nothing was stored; send it again."
@@ -181,7 +183,7 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         raise Invalid(_NOT_JSON) from error
     if not isinstance(value, dict):
         raise Invalid(_NOT_JSON)
-    return {_clean(name, 1): _clean(item, 1) for name, item in value.items()}
+    return {clean_text(name): _clean(item, (name,)) for name, item in value.items()}
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -209,21 +211,27 @@ def _finite(text: str) -> float:
     return number
 
 
-def _clean(value: Any, depth: int) -> Any:
+def _clean(value: Any, path: tuple[str, ...]) -> Any:
     if isinstance(value, str):
-        return clean_text(value)
-    if depth > _DEEPEST:
+        return clean_text(value, *path)
+    if len(path) > _DEEPEST:
         raise Invalid("The body is nested too deeply. Nothing was stored.")
     if isinstance(value, dict):
-        return {clean_text(name): _clean(item, depth + 1) for name, item in value.items()}
+        return {clean_text(name, *path): _clean(item, (*path, name)) for name, item in value.items()}
     if isinstance(value, list):
-        return [_clean(item, depth + 1) for item in value]
+        return [_clean(item, (*path, str(number))) for number, item in enumerate(value)]
     return value
 
 
-def clean_text(text: str) -> str:
-    """The text in NFC, each line break as one character. Raises Invalid for control characters and lone surrogates."""
+def clean_text(text: str, *path: str) -> str:
+    """The text in NFC, each line break as one character.
+
+    Raises Invalid for control characters and lone surrogates, naming the field by its path: where the text stands.
+    """
     text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
     if _UNTEXT.search(text):
-        raise Invalid("A text that was sent holds a control character. Nothing was stored.")
+        wrong: Any = [_UNTEXT_SENTENCE]
+        for name in reversed(path):
+            wrong = {name: wrong}
+        raise Invalid("A text that was sent holds a control character. Nothing was stored.", errors=field_errors(wrong))
     return text

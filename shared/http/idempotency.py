@@ -1,13 +1,15 @@
 """Idempotency keys: the first 2xx answer is repeated for a day; the same key with another body, or in use, is 409.
 
 A claim is written before the action and settled inside the action's own transaction, so the answer is kept exactly
-when the change is. The row is digests under a key of ours; the answer is sealed under the case's key.
+when the change is. The row is digests under a key of ours; the answer is sealed under the case's key. Deleting what an
+answer shows destroys the answer: its key stays used up for its day, and a repeat is 409.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -27,7 +29,7 @@ from shared.db.vault import OFFICE_KEY, KeyGone
 from shared.errors import Conflict, Erased
 from shared.fields import Count, Digest, Field, Id, Optional, Time, one_of
 from shared.http.responses import JsonResponse
-from shared.ids import new_id
+from shared.ids import is_id, new_id
 
 KEPT = timedelta(hours=24)
 # A client that lost the answer retries with the same key, and waits no longer than this for a process that died. A
@@ -35,25 +37,31 @@ KEPT = timedelta(hours=24)
 LEASE = timedelta(seconds=15)
 _CLAIM_SECONDS = 8
 _LABEL = b"forgetmenot idempotency"
-_IN_USE, _DONE = "in_use", "done"
+_IN_USE, _DONE, _FORGOTTEN = "in_use", "done", "forgotten"
 CLEAR: Mapping[str, Field] = {
     "at": Time(),
     "body": Digest(),
-    "state": one_of(_IN_USE, _DONE),
+    "state": one_of(_IN_USE, _DONE, _FORGOTTEN),
     "status": Optional(Count()),
     # The claim that holds the key, and until when no other may take it over.
     "claim": Id(),
     "until": Time(),
     "first": Optional(Id()),
+    # What the answer shows, where it is one thing.
+    "record": Optional(Id()),
 }
 _IN_USE_SENTENCE = "This Idempotency-Key is in use by a request that hasn't been answered yet. Try again shortly."
 _OTHER_BODY = "This Idempotency-Key was used with another body. Nothing was stored; use a new key."
+_DELETED = (
+    "What was made with this Idempotency-Key has been deleted since, and its answer with it. "
+    "Nothing was stored; to make it again, use a new key."
+)
 _LOST = "Another request with this Idempotency-Key took over while this one was slow. Nothing was stored."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Key:
-    """One key's row. state: in use until `until`, or done, with the answer sealed in `personal`."""
+    """One key's row. state: in use until `until`; done, with the answer sealed in `personal`; or forgotten."""
 
     id: str
     case_id: str | None
@@ -66,6 +74,7 @@ class _Key:
     until: datetime
     # The claim that began it: the same for the request that takes it over.
     first: str | None = None
+    record: str | None = None
     personal: Mapping[str, Any] | None = None
 
 
@@ -129,12 +138,13 @@ class Idempotency:
         row = self.store.rows.find_one({"_id": row_id})
         if row is not None and row["state"] == _IN_USE and _is_held(row, utc_now()):
             raise Conflict(_IN_USE_SENTENCE)
-        return row is not None and row["state"] == _DONE and row["at"] + KEPT > utc_now()
+        return row is not None and row["state"] != _IN_USE and row["at"] + KEPT > utc_now()
 
     def claim(self, claim: Claim, body: str) -> JsonResponse | None:
         """Take the key for this request and this body's digest; or the answer it already had.
 
-        Raises Conflict when it is in use or was used with another body, Erased when its case is gone.
+        Raises Conflict when it is in use, was used with another body, or what it made is deleted; Erased when its case
+        is gone.
         """
         while True:
             token, now = new_id(), utc_now()
@@ -155,7 +165,7 @@ class Idempotency:
                 row = self.store.rows.find_one({"_id": claim.row_id})
                 if row is None:
                     continue
-                if row["state"] == _DONE:
+                if row["state"] != _IN_USE:
                     answer = self._repeated(row, body)
                     if answer is not None:
                         return answer
@@ -180,6 +190,8 @@ class Idempotency:
         # The index that removes old rows comes by once a minute.
         if row["at"] + KEPT <= utc_now():
             return None
+        if row["state"] == _FORGOTTEN:
+            raise Conflict(_DELETED)
         if not hmac.compare_digest(row["body"], body):
             raise Conflict(_OTHER_BODY)
         key = self.store.get(row["_id"])
@@ -227,6 +239,7 @@ class Idempotency:
     def _answer(self, tx: Tx, claim: Claim, answer: JsonResponse) -> bool:
         """Write the answer over the claim; False when it is no longer this request's. Raises KeyGone."""
         kept = {"status": answer.status, "body": dict(answer.body), "headers": dict(answer.headers)}
+        shown = answer.body.get("id")
         row = self.store.row_of(
             _Key(
                 id=claim.row_id,
@@ -237,11 +250,27 @@ class Idempotency:
                 status=answer.status,
                 claim=str(claim.token),
                 until=tx.now,
+                record=shown if is_id(shown) else None,
                 personal=kept,
             )
         )
         mine = {"_id": claim.row_id, "claim": claim.token, "state": _IN_USE}
         return self.store.rows.replace_one(mine, row, session=tx.session).matched_count == 1
+
+    def forget(self, tx: Tx, *, case_id: str, record: str) -> None:
+        """Destroy the kept answers that show this record of the case, which is being deleted, and digests of bodies."""
+        change = {"$set": {"state": _FORGOTTEN, "body": self.digest()}, "$unset": {"personal": ""}}
+        where = {"case_id": case_id, "record": record, "state": _DONE}
+        self.store.rows.update_many(where, change, session=tx.session)
+
+    @contextmanager
+    def forgetting(self, *, case_id: str, record: str) -> Iterator[None]:
+        """Around an action that deletes a record: its transaction forgets the answers that show it too."""
+        before_commit.set(lambda tx, result: self.forget(tx, case_id=case_id, record=record))
+        try:
+            yield
+        finally:
+            before_commit.set(None)
 
     def give_up(self, claim: Claim) -> None:
         """Free the key after a failure, or where the answer is to be forgotten; a settled one stays."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import wraps
 from typing import Any
 
@@ -15,10 +16,10 @@ from shared.errors import Invalid, Unavailable
 from shared.http.idempotency import AlreadyMade, Claim, Idempotency, current_claim
 from shared.http.kernel import audit_case, audit_record, current_caller, current_kernel
 from shared.http.responses import JsonResponse
+from shared.http.routes import LONGEST_KEY, note
 from shared.ids import new_id
 from shared.ops.logs import log, where
 
-_LONGEST_KEY = 200
 _GIVE_UP_SECONDS = 1
 
 
@@ -32,8 +33,8 @@ def idempotency_key() -> str | None:
         key = raw.encode("latin-1").decode("utf-8")
     except (UnicodeEncodeError, UnicodeDecodeError):
         key = raw
-    if not 1 <= len(key) <= _LONGEST_KEY or not key.isprintable():
-        said = f"An Idempotency-Key is 1 to {_LONGEST_KEY} printable characters."
+    if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
+        said = f"An Idempotency-Key is 1 to {LONGEST_KEY} printable characters."
         raise Invalid(f"{said} Nothing was stored.", errors={"Idempotency-Key": [said]})
     return key
 
@@ -71,6 +72,7 @@ def idempotent(
                 audit_record(made)
             return answer.response()
 
+        note(answered, "idempotent", True)
         return answered
 
     return decorate
@@ -94,6 +96,11 @@ def id_of_act() -> str:
     """
     claim = current_claim()
     return new_id() if claim is None or claim.first is None else claim.first
+
+
+def forgetting_answers(*, case_id: str, record: str) -> AbstractContextManager[None]:
+    """Around an action that deletes a record: its transaction destroys the answers kept under a key that show it."""
+    return current_kernel().stores.idempotency.forgetting(case_id=case_id, record=record)
 
 
 def forget_answer() -> None:

@@ -28,6 +28,8 @@ from shared.security.authentication import Allowed
 from shared.security.roles import ROLES
 
 View = TypeVar("View", bound=Callable[..., Any])
+#: Characters of an Idempotency-Key.
+LONGEST_KEY = 200
 _DOESNT_FIT = "What was sent doesn't fit the contract. Nothing was stored."
 
 
@@ -59,6 +61,7 @@ def allow(
     audit_late: bool = False,
     inward: Inward | None = None,
     audit_apart: bool = False,
+    has_etag: bool = True,
 ) -> Callable[[View], View]:
     """Who may use the route below: roles of people and apps, and services by name.
 
@@ -66,6 +69,7 @@ def allow(
     audit_late: the answer goes out even when the audit can't be written now (safeguarding).
     inward: whether it takes in something new. Every route that isn't a GET must say.
     audit_apart: its audit is shown to data protection alone (safeguarding).
+    has_etag: False where PUT, PATCH or DELETE changes a thing that has no ETag, so that no If-Match is needed.
     """
     if unknown := (set(roles) - ROLES) | (set(services) - set(SERVICES)):
         raise ValueError(f"no such role or service: {', '.join(sorted(unknown))}")
@@ -79,9 +83,15 @@ def allow(
 
     def mark(view: View) -> View:
         view.__dict__["access_rule"] = access_rule
+        note(view, "has_etag", has_etag)
         return view
 
     return mark
+
+
+def note(view: Callable[..., Any], name: str, value: bool) -> None:
+    """Keep with a view what `_request_headers` describes it by; the decorators above it keep it too."""
+    view.__dict__["_apidoc"] = {**getattr(view, "_apidoc", {}), name: value}
 
 
 def access_rule_of(view: Callable[..., Any]) -> AccessRule | None:
@@ -107,7 +117,7 @@ class Parser(FlaskParser):
         return json_body()
 
     def load_querystring(self, req: flask.Request, schema: ma.Schema) -> Any:
-        given = {name: [clean_text(text) for text in texts] for name, texts in req.args.lists()}
+        given = {name: [clean_text(text, name) for text in texts] for name, texts in req.args.lists()}
         if twice := [name for name, texts in given.items() if len(texts) > 1]:
             raise Invalid(_DOESNT_FIT, errors=field_errors({name: ["Given twice."] for name in twice}))
         return {name: texts[0] for name, texts in given.items()}
@@ -127,6 +137,36 @@ class Parser(FlaskParser):
         raise Invalid(_DOESNT_FIT, errors=field_errors(messages)) from None
 
 
+_IF_MATCH: Mapping[str, Any] = {
+    "in": "header",
+    "name": "If-Match",
+    "required": True,
+    "description": "The ETag that was read, or `*`. 428 without it, 412 when the thing changed since.",
+    "schema": {"type": "string"},
+}
+_IDEMPOTENCY_KEY: Mapping[str, Any] = {
+    "in": "header",
+    "name": "Idempotency-Key",
+    "description": (
+        "Any printable text. The same request with the same key gets the first 2xx answer for 24 hours; 409 with "
+        "another body, while it is in use, and once what it made is deleted."
+    ),
+    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
+}
+
+
+def _request_headers(doc: dict[str, Any], info: Mapping[str, Any], *, method: str, **more: Any) -> dict[str, Any]:
+    """Describe the headers that every operation of its kind takes: `allow` and `idempotent` noted which it is."""
+    headers = []
+    if method in ("put", "patch", "delete") and info.get("has_etag"):
+        headers.append(dict(_IF_MATCH))
+    if info.get("idempotent"):
+        headers.append(dict(_IDEMPOTENCY_KEY))
+    if headers:
+        doc["parameters"] = [*doc.get("parameters", ()), *headers]
+    return doc
+
+
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     """A set of routes under `/v1`, described in OpenAPI. Its decorators are flask-smorest's, with types."""
 
@@ -134,6 +174,7 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     def __init__(self, name: str, *, description: str, url_prefix: str | None = "/v1") -> None:
         super().__init__(name, name, url_prefix=url_prefix, description=description)
+        self._prepare_doc_cbks.append(_request_headers)
 
     def route(self, rule: str, *, methods: Sequence[str] = ("GET",), **more: Any) -> Callable[[View], View]:
         mark: Callable[[View], View] = super().route(rule, methods=list(methods), **more)

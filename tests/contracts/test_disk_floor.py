@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from flask import Flask
 from werkzeug.routing import Rule
 
-from deploy.local.provision import Provision
 from shared.events import SERVICES
 from shared.http.app import _READING
 from shared.http.kernel import Kernel
@@ -75,17 +73,6 @@ GOES_ON = {
     "POST /reviews/<review_id>/answer",
 }
 FULL = Room(free=9, total=100)
-
-
-@pytest.fixture(scope="module")
-def apps(provided: Provision) -> Iterator[dict[str, Flask]]:
-    with pytest.MonkeyPatch.context() as patch:
-        made = {}
-        for service in SERVICES:
-            for name, value in provided.env[service].items():
-                patch.setenv(name, value)
-            made[service] = importlib.import_module(f"services.{service}.main").create_api()
-        yield made
 
 
 def writing(app: Flask) -> Iterator[tuple[str, Rule, Inward | None]]:

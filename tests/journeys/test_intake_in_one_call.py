@@ -151,6 +151,21 @@ def test_the_answer_is_repeated_and_the_key_stands_for_this_family_alone(system:
     eventually(lambda: len(inside.rows("notifier", "notifications", case_id=first.json()["id"])) == 1)
 
 
+def test_a_person_deleted_from_the_case_is_in_no_kept_answer_of_the_intake(system: System, inside: Inside) -> None:
+    # Given an intake made with a key, of which the consent service has heard
+    intake, key = an_intake(system), new_id()
+    made = system.caseworker.post("/intake", intake, Idempotency_Key=key).json()
+    case_id, child = made["id"], made["people"][1]["id"]
+    eventually(lambda: len((inside.row("consent", "people", case_id=case_id) or {}).get("people", [])) == 2)
+    # When the case service forgets one of its people
+    answer = system.caseworker.call("DELETE", f"/cases/{case_id}/people/{child}", headers={"If-Match": '"1"'})
+    assert answer.status_code == 204
+    # Then the answer that showed them goes too
+    eventually(lambda: not [r for r in inside.rows("consent", "idempotency", record=case_id) if "personal" in r])
+    assert problem(system.caseworker.post("/intake", intake, Idempotency_Key=key)) == (409, "conflict")
+    assert found(system, intake) == [case_id]
+
+
 def test_two_calls_with_one_key_at_once_make_one_file(system: System, inside: Inside) -> None:
     intake, key, before = an_intake(system), new_id(), cases_there_are(inside)
     answers: list[requests.Response] = []

@@ -53,6 +53,8 @@ def test_p18_where_post_is_not_safe_no_letter_goes(system: System) -> None:
     assert _safe(system, case_id, person, post="no", phone="yes").status_code == 200
     refused = _asked_for(system, case_id, person)
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:fmn:problem:conflict")
+    # And why: there is an address, but it isn't safe
+    assert "safe contact doesn't allow" in refused.json()["detail"]
 
 
 def test_p18_plain_post_faces_the_envelope_with_an_address_and_nothing_else(system: System) -> None:

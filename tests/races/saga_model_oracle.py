@@ -12,6 +12,7 @@ from datetime import datetime
 SERVICES = ("case", "document", "consent", "notifier")
 PAPER = "papers_to_certify"
 LETTER = "sealed_letters"
+SETTLEMENTS = ("unknown", "undeliverable", "nobody")
 ENDINGS = {"withdrawal": "withdrawn", "refusal": "refused", "void": "void"}
 Said = tuple[object, ...]
 OLD = "receipt-of-an-old-attempt"
@@ -167,6 +168,9 @@ class Saga:
     def settles_letter(self, r: Asked, outcome: str) -> int:
         if not r.stands or r.phase == "asked":
             return 409
+        told = notifier.letter if (notifier := r.last("notifier")) is not None and not notifier.left else None
+        if ended := r.letter if r.letter in SETTLEMENTS else told:
+            return 200 if ended == outcome else 409
         r.letter = outcome
         self.says.append(("erasure.settled", r.id, outcome))
         self.goes_on(r)

@@ -167,6 +167,26 @@ def test_the_same_key_adds_one_person(rig: Rig) -> None:
     assert len(rig.rows("people", case_id)) == 1
 
 
+def test_a_person_who_is_deleted_is_in_no_kept_answer(rig: Rig) -> None:
+    # Given two people, each added with a key
+    case_id = rig.a_case()
+    path = f"/cases/{case_id}/people"
+    gone = rig.ask("POST", path, MOTHER, key="goes").json()["id"]
+    left = rig.ask("POST", path, MOTHER, key="stays").json()
+    # When one is deleted; a refused deletion forgets nothing
+    refused(rig.ask("DELETE", f"{path}/{gone}", match='"9"'), 412, "changed")
+    assert rig.ask("POST", path, MOTHER, key="goes").status_code == 201
+    assert rig.ask("DELETE", f"{path}/{gone}", match='"1"').status_code == 204
+    # Then their key is used up, with any body, and makes nobody anew
+    refused(rig.ask("POST", path, MOTHER, key="goes"), 409, "conflict")
+    said = rig.ask("POST", path, {**MOTHER, "phone": None}, key="goes").json()["detail"]
+    assert "has been deleted since" in said
+    assert rig.ask("POST", path, MOTHER, key="stays").json() == left
+    assert [row["_id"] for row in rig.rows("people", case_id)] == [left["id"]]
+    kept = {row["record"]: "personal" in row for row in rig.rows("idempotency", case_id)}
+    assert kept == {gone: False, left["id"]: True}
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -200,3 +200,35 @@ def test_only_an_erasure_takes_the_steps_of_one(coordinator: Coordinator, contex
     assert coordinator.call("Ola", "POST", f"/requests/{others[0].id}/withdrawal", back).status_code == 200
     assert coordinator.gate(case_id) == "frozen"
     coordinator.put_away(case_id)
+
+
+def test_a_last_letter_is_settled_once(coordinator: Coordinator, context: Context) -> None:
+    # Given an erasure whose last letter is sealed, and still could go
+    request = a_request(coordinator.a_family(), phase=Phase.PREPARING, status=Status.IN_PROGRESS, letter="sealed")
+    context.stores.unit_of_work.run(lambda tx: context.stores.requests.add(request, tx=tx))
+    path, body = f"/requests/{request.id}/last-letter", {"outcome": "undeliverable", "reason": "the mailbox is full"}
+    assert coordinator.call("Manu", "POST", path, body).status_code == 200
+    coordinator.said()
+    # When it is settled again, as it was and otherwise
+    again = coordinator.call("Manu", "POST", path, body)
+    other = coordinator.call("Manu", "POST", path, body | {"outcome": "nobody"})
+    # Then the first outcome stands, and the answer to another names it
+    assert again.status_code == 200
+    assert (other.status_code, other.get_json()["type"]) == (409, "urn:fmn:problem:conflict")
+    assert "`undeliverable`" in other.get_json()["detail"]
+    assert coordinator.said() == []
+    kept = context.stores.requests.get(request.id)
+    assert kept is not None
+    assert kept.letter == "undeliverable"
+
+
+def test_a_hold_that_is_lifted_is_in_no_kept_answer(coordinator: Coordinator) -> None:
+    case_id, day = coordinator.a_family(), (utc_now() + timedelta(days=9)).date()
+    body = {"case_id": case_id, "ground": "legal_claim", "until": str(day), "reason": "Żaneta's claim"}
+    held = coordinator.call("Manu", "POST", "/holds", body, Idempotency_Key="held")
+    lifted = coordinator.call("Manu", "DELETE", f"/holds/{held.get_json()['id']}", If_Match=held.headers["ETag"])
+    assert (held.status_code, lifted.status_code) == (201, 204)
+    again = coordinator.call("Manu", "POST", "/holds", body, Idempotency_Key="held")
+    assert (again.status_code, again.get_json()["type"]) == (409, "urn:fmn:problem:conflict")
+    assert [row for row in coordinator.db["idempotency"].find({"case_id": case_id}) if "personal" in row] == []
+    assert coordinator.call("Manu", "POST", "/holds", body, Idempotency_Key="held again").status_code == 201

@@ -268,7 +268,8 @@ def test_a_range_outside_is_416_and_what_is_no_single_range_is_the_whole(rig: Ri
     path = f"/documents/{made['id']}/content"
     for outside in (f"bytes={size}-", "bytes=99999999-", "bytes=-0"):
         answer = rig.ask("GET", path, Range=outside)
-        assert answer.status_code == 416
+        assert problem(answer) == (416, "range-not-satisfiable")
+        assert answer.json()["detail"]
         assert answer.headers["Content-Range"] == f"bytes */{size}"
     for whole in ("bytes=5-2", "lines=1-2", "bytes=0-1,4-5", "bytes=a-b"):
         answer = rig.ask("GET", path, Range=whole)
@@ -373,6 +374,18 @@ def test_an_idempotency_key_repeats_the_first_answer_of_an_upload(rig: Rig, case
     assert again.json() == first.json()
     other = rig.upload(case_id, *FIELDS, ("file", samples.jpeg()), Idempotency_Key=key.encode().decode("latin-1"))
     assert problem(other) == (409, "conflict")
+    assert rig.is_clean(case_id)
+
+
+def test_a_document_that_is_removed_is_in_no_kept_answer(rig: Rig, case_id: str) -> None:
+    parts, key = [("file", samples.pdf_scan(1)), *FIELDS, ("title", "Żaneta's plan")], new_id()
+    made = rig.upload(case_id, *parts, Idempotency_Key=key)
+    path = f"/documents/{made.json()['id']}"
+    assert rig.ask("DELETE", path, If_Match=made.headers["ETag"]).status_code == 204
+    again = rig.upload(case_id, *parts, Idempotency_Key=key)
+    assert problem(again) == (409, "conflict")
+    assert "has been deleted since" in again.json()["detail"]
+    assert [row for row in rig.rows("idempotency", record=made.json()["id"]) if "personal" in row] == []
     assert rig.is_clean(case_id)
 
 

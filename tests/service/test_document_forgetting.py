@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 from contextlib import suppress
 from datetime import timedelta
@@ -13,6 +14,7 @@ from deploy.local.stack import Stack
 from services.document.actions.sweep import reconcile
 from shared.clock import utc_now
 from shared.ids import new_id
+from shared.ops.logs import configure
 from tests import samples
 from tests.helpers import eventually, problem
 from tests.service.document_rig import Rig, answer_on, chunk, form, rig_on
@@ -157,3 +159,22 @@ def test_the_sweep_removes_objects_without_a_record(rig: Rig, monkeypatch: pytes
     reconcile(context, utc_now() + timedelta(hours=2))
     assert rig.objects_of(open_case) == [f"{open_case}/{made['id']}/1"]
     assert rig.ask("GET", f"/documents/{made['id']}/content").status_code == 200
+
+
+def test_a_record_without_an_object_is_reported_unless_its_case_is_erased(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Given two records without their objects: one lost, one of an erasure whose worker died between the two
+    context = rig.opened(monkeypatch).context
+    broken, erased = rig.a_case(), rig.a_case()
+    made = {case_id: rig.filed(case_id)["id"] for case_id in (broken, erased)}
+    for case_id, document_id in made.items():
+        context.stores.files.purge(f"{case_id}/{document_id}/1")
+    context.stores.unit_of_work.run(lambda tx: tx.gates.close(tx.session, erased))
+    configure(service="document", process="worker")
+    # When the sweep compares objects and records
+    reconcile(context, utc_now())
+    # Then the lost one alone is an error
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "record.without_object" in line]
+    assert [(line["case_id"], line["record_id"]) for line in lines] == [(broken, made[broken])]
+    assert problem(rig.ask("GET", f"/documents/{made[broken]}/content")) == (503, "unavailable")

@@ -162,6 +162,9 @@ def test_p29_an_erasure_is_not_over_until_the_paper_is_certified(rig: Rig) -> No
         out: "out",
     }
     assert listed[out]["out_with"] == "Ama Mensah"
+    # Of its movements nothing is kept but who has it: that isn't the same as none.
+    assert rig.ask("GET", f"/paper-files/{out}").json() == listed[out]
+    assert {item["movements"] for item in listed.values()} == {None}
     assert listed[held]["location"] == "Cabinet 3, drawer 2"
     body = {"location": "Cabinet 3", "description": "Letters"}
     assert problem(rig.ask("POST", f"/cases/{case_id}/paper-files", body)) == (410, "erased")
@@ -169,7 +172,7 @@ def test_p29_an_erasure_is_not_over_until_the_paper_is_certified(rig: Rig) -> No
     assert problem(rig.ask("POST", f"/paper-files/{out}/movements", OUT)) == (409, "conflict")
     key = new_id()
     back = rig.ask("POST", f"/paper-files/{out}/movements", IN, Idempotency_Key=key)
-    assert (back.status_code, back.json()["state"]) == (200, "held")
+    assert (back.status_code, back.json()["state"], back.json()["movements"]) == (200, "held", None)
     # No key of the case is left that an answer could be kept under: the same request again is a second movement.
     assert problem(rig.ask("POST", f"/paper-files/{out}/movements", IN, Idempotency_Key=key)) == (409, "conflict")
     assert problem(rig.certify(held, witnessed_by="AMA MENSAH")) == (400, "invalid")

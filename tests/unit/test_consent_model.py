@@ -27,6 +27,7 @@ from services.consent.model.requests import (
     Status,
     awaited,
     kept_promise,
+    letter_outcome,
     next_move,
     waiting_on,
 )
@@ -438,6 +439,20 @@ def test_only_a_request_for_erasure_yields_a_step_of_one(kind: str, phase: Phase
         assert next_move(request, receipts, held=False) is None
         assert waiting_on(request, receipts, held=True) == []
     assert not request.is_open_erasure
+
+
+@pytest.mark.parametrize(
+    ("letter", "receipts", "outcome"),
+    [
+        ("sealed", ALL, None),
+        ("nobody_to_write_to", ALL, None),
+        ("sealed", (*ALL, TOLD), "sent"),
+        ("undeliverable", ALL, "undeliverable"),
+        ("undeliverable", (*ALL, replace(TOLD, last_letter="unknown")), "undeliverable"),
+    ],
+)
+def test_a_last_letter_ends_once(letter: str, receipts: tuple[Receipt, ...], outcome: str | None) -> None:
+    assert letter_outcome(a_request(**{**VERIFIED, "letter": letter}), receipts) == outcome
 
 
 def test_the_last_receipt_is_the_one_signed_last_in_whatever_order_they_came() -> None:

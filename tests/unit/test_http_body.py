@@ -75,6 +75,22 @@ def test_loose_json_is_refused(raw: str) -> None:
         parse_object(raw.encode())
 
 
+@pytest.mark.parametrize(
+    ("raw", "field"),
+    [
+        ('{"title": "a\\u0000b"}', "title"),
+        ('{"people": [{"family_name": "x"}, {"family_name": "\\u001b"}]}', "people.1.family_name"),
+        ('{"Zoë Example": "\\u0000"}', "other"),
+        ('{"a": {"\\u0000": 1}}', "a"),
+        ('{"\\u0000": 1}', "body"),
+    ],
+)
+def test_a_control_character_is_told_by_its_field_and_nothing_sent_is_repeated(raw: str, field: str) -> None:
+    with pytest.raises(Invalid) as refused:
+        parse_object(raw.encode())
+    assert list(refused.value.errors) == [field]
+
+
 def test_emoji_accents_and_line_breaks_pass() -> None:
     assert parse_object('{"a": "\\ud83d\\ude00 Zażółć\\r\\nß\\rx"}'.encode()) == {"a": "😀 Zażółć\nß\nx"}
     assert clean_text("e\u0301") == "é"

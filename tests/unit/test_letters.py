@@ -68,13 +68,14 @@ HOSTILE = [
 def a_letter(template: str = "last", *, recipient: Recipient = A_PARENT, **changes: Any) -> bytes:
     options: dict[str, Any] = {"office": OFFICE, "recipient": recipient, "now": NOW}
     values = {**VALUES[template], **changes.pop("values", {})}
-    return render_letter(template, 1, values, **{**options, **changes})
+    version = changes.pop("version", latest_version(template))
+    return render_letter(template, version, values, **{**options, **changes})
 
 
 def an_email(template: str = "last", **changes: Any) -> Any:
     values = {**VALUES[template], **changes.pop("values", {})}
     options: dict[str, Any] = {"office": OFFICE, "recipient_name": "Zoë Łukasiewicz", "now": NOW}
-    return render_email(template, 1, values, **{**options, **changes})
+    return render_email(template, latest_version(template), values, **{**options, **changes})
 
 
 def words_of(pdf: bytes) -> list[str]:
@@ -128,8 +129,8 @@ def one_line(text: str) -> str:
 
 
 def test_the_built_in_templates_are_there() -> None:
-    assert {"opening": (1,), "last": (1,)}.items() <= dict(TEMPLATES).items()
-    assert latest_version("last") == 1
+    assert {"opening": (1,), "last": (1, 2)}.items() <= dict(TEMPLATES).items()
+    assert latest_version("last") == 2
 
 
 @pytest.mark.parametrize("template", VALUES)
@@ -208,9 +209,16 @@ def test_the_last_letter_says_what_was_done_what_remains_and_how_to_have_it_prov
         said = re.sub(r"\s+", "", text)
         for part in (
             *("On 20 November 2026 we were asked to erase the case file", "found nothing left"),
-            *("The certificate below lists what remains", VALUES["last"]["request"], "your address are destroyed"),
+            *("The certificate of this erasure lists what remains", "your address are destroyed"),
+            *("unless one could not be found", VALUES["last"]["request"]),
         ):
             assert part.replace(" ", "") in said, part
+        # It is written before anybody knows what became of paper, and no certificate is printed in it.
+        assert not [part for part in ("Itisdone", "certificatebelow") if part in said]
+
+
+def test_a_version_that_was_sent_is_still_there() -> None:
+    assert "It is done." in words_of(a_letter("last", version=1))[0]
 
 
 @pytest.mark.parametrize("template", VALUES)

@@ -141,5 +141,11 @@ def test_who_asked_for_letters_gets_no_email() -> None:
     # A way that isn't safe is as if there were none
     assert not reached("yes", "no").takes_email
     assert reached("no", "yes").address == ()
+    assert person.withheld == reached("plain", "yes").withheld == frozenset()
+    assert reached("yes", "no").withheld == {Channel.EMAIL}
+    assert reached("no", "yes").withheld == {Channel.LETTER}
+    # Whoever has no address is out of reach, and that isn't a matter of safety
+    del known["email"], known["address"]
+    assert reached("no", "no").withheld == frozenset()
     assert not replace(person, preferred="letter").takes_email
     assert not replace(person, email=None).takes_email

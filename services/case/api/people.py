@@ -13,7 +13,19 @@ from services.case.actions.access import read_one, read_page
 from services.case.model.people import Person
 from services.case.store import Stores
 from shared.clock import utc_now
-from shared.http import Blueprint, Inward, JsonResponse, PageArgs, allow, check_if_match, created, idempotent, ok, page
+from shared.http import (
+    Blueprint,
+    Inward,
+    JsonResponse,
+    PageArgs,
+    allow,
+    check_if_match,
+    created,
+    forgetting_answers,
+    idempotent,
+    ok,
+    page,
+)
 from shared.security.roles import CASE_READERS, CASEWORK, CASEWORK_IN_PERSON
 
 _SHOW = schemas.PersonOut()
@@ -75,7 +87,8 @@ def people_routes(stores: Stores) -> Blueprint:
     @blp.response(204)
     def remove_person(case_id: str, person_id: str) -> Response:
         """Forget one person of the case."""
-        actions.remove_person(stores, case_id=case_id, person_id=person_id, if_match=check_if_match, now=utc_now())
+        with forgetting_answers(case_id=case_id, record=person_id):
+            actions.remove_person(stores, case_id=case_id, person_id=person_id, if_match=check_if_match, now=utc_now())
         return Response(status=204)
 
     return blp

@@ -19,9 +19,10 @@ from services.consent.model.requests import (
     Phase,
     Request,
     Status,
+    letter_outcome,
     request_key,
 )
-from services.consent.store import Stores
+from services.consent.store import Stores, queries
 from shared import events
 from shared.db.gates import CLOSED
 from shared.db.unit_of_work import Tx
@@ -196,12 +197,21 @@ def end_early(context: Context, *, request_id: str, status: Status) -> Request:
 
 
 def settle_letter(stores: Stores, *, request_id: str, outcome: str) -> Request:
-    """A manager settles a last letter that can't go; while it is being sealed this counts as the answer."""
+    """A manager settles a last letter that can't go; while it is being sealed this counts as the answer.
+
+    At any time from preparing on (docs/decisions/0014). The same outcome again changes nothing. Raises Conflict for
+    another outcome than the one it has ended with.
+    """
 
     def act(tx: Tx) -> Request:
         request = _erasure(stores, tx, request_id)
         if request.phase is Phase.ASKED:
             raise Conflict("No last letter is being written yet. Nothing was changed.")
+        ended = letter_outcome(request, queries.receipts_of(stores, request.id, tx=tx))
+        if ended == outcome:
+            return request
+        if ended is not None:
+            raise Conflict(f"The last letter has ended already, as `{ended}`. Nothing was changed.")
         ids = {"request": request.id, "case": request.case_id}
         tx.emit(events.consent.SETTLED, {**ids, "outcome": outcome})
         return _changed(stores, tx, replace(request, letter=outcome))

@@ -20,6 +20,7 @@ from shared.http import (
     check_if_match,
     created,
     current_caller,
+    forgetting_answers,
     idempotent,
     ok,
     page,
@@ -77,8 +78,10 @@ def hold_routes(context: Context) -> Blueprint:
     @blp.response(204)
     def lift_hold(hold_id: str) -> Any:
         """Lift a hold; what it alone stood in the way of goes on."""
-        check_if_match(found(hold_id).version)
-        actions.lift_hold(stores, hold_id=hold_id)
+        hold = found(hold_id)
+        check_if_match(hold.version)
+        with forgetting_answers(case_id=hold.case_id, record=hold_id):
+            actions.lift_hold(stores, hold_id=hold_id)
         return "", 204
 
     return blp

@@ -221,6 +221,14 @@ def _letter(request: Request, receipts: Sequence[Receipt]) -> list[str]:
     return ["letter"] if late or answered["notifier"].last_letter is None else []
 
 
+def letter_outcome(request: Request, receipts: Iterable[Receipt]) -> str | None:
+    """How the last letter ended: as a manager settled it, or as the notifier told; None while it may still go."""
+    if request.letter in SETTLEMENTS:
+        return request.letter
+    answer = latest(request, receipts).get("notifier")
+    return None if answer is None else answer.last_letter
+
+
 def kept_promise(*, completed_at: datetime, due_at: datetime, paper: Iterable[Mapping[str, Any]]) -> bool:
     """P24: in time, and no paper file went missing."""
     return completed_at <= due_at and not any(item["method"] == "not_found" for item in paper)

@@ -188,10 +188,21 @@ def open_version(stores: Stores, version: Version) -> OpenFile:
     try:
         return stores.files.open(version)
     except NoObject:
-        if not stores.versions.exists({"_id": version.id}):
+        if not report_missing(stores, version.case_id, version.document_id, version.number):
             raise NotFound(_NO_DOCUMENT) from None
-        log.error("record.without_object", record_id=version.document_id, case_id=version.case_id)
         raise Unavailable(_MISSING) from None
+
+
+def report_missing(stores: Stores, case_id: str, document_id: str, number: int) -> bool:
+    """Log a version whose object was just found missing; False where it is rightly so.
+
+    That is where its record went meanwhile, or its case is erased: objects go first, then records.
+    """
+    gone = not stores.versions.exists({"document_id": document_id, "number": number})
+    if gone or stores.unit_of_work.gates.state(case_id) == CLOSED:
+        return False
+    log.error("record.without_object", case_id=case_id, record_id=document_id, count=number)
+    return True
 
 
 def remove_document(stores: Stores, *, document_id: str, check: Callable[[Document], None]) -> None:

@@ -32,6 +32,13 @@ class Shown:
     def id(self) -> str:
         return self.paper.id
 
+    @property
+    def movements(self) -> tuple[Movement, ...] | None:
+        """Who took it out or brought it in, oldest first; None once its case is erased, since that isn't kept."""
+        if isinstance(self.paper, PaperDisposal) or self.paper.at is None:
+            return None
+        return self.paper.movements
+
 
 def register_paper_file(stores: Stores, *, case_id: str, location: str, description: str, pages: int | None) -> Shown:
     """Enter a paper file that is in the office; also of a frozen case, since paper that is found must be forgotten too.
@@ -65,8 +72,7 @@ def list_paper_files(stores: Stores, *, case_id: str, after: str | None, limit: 
         return _with_scans(stores, stores.paper_files.page({"case_id": case_id}, after, limit))
     # What hasn't been moved to the late store yet is shown as it will be.
     found: dict[str, PaperFile | PaperDisposal] = {
-        paper.id: replace(paper, description=None, pages=None, movements=())
-        for paper in stores.paper_files.of_case(case_id)
+        paper.id: replace(paper, at=None, description=None, pages=None) for paper in stores.paper_files.of_case(case_id)
     }
     found |= {paper.id: paper.as_paper_file() for paper in stores.papers_to_certify.of_case(case_id)}
     found |= {paper.id: paper for paper in disposals_of_case(stores.paper_disposals, case_id)}

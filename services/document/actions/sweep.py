@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from services.document.actions.documents import report_missing
 from services.document.actions.erasure import purge_dead_upload
 from services.document.context import Context
 from services.document.model.documents import object_key
@@ -40,11 +41,8 @@ def reconcile(context: Context, now: datetime) -> None:
         stores.files.purge(key)
     missing = 0
     for case_id, document_id, number in all_versions(stores.versions):
-        there = stores.files.exists(object_key(case_id, document_id, number))
-        # Asked again: it may have been removed between the two questions.
-        if not there and stores.versions.exists({"document_id": document_id, "number": number}):
-            missing += 1
-            log.error("record.without_object", case_id=case_id, record_id=document_id, count=number)
+        if not stores.files.exists(object_key(case_id, document_id, number)):
+            missing += report_missing(stores, case_id, document_id, number)
     if orphans or missing:
         log.warning("objects.reconciled", count=len(orphans), outcome="missing" if missing else "purged")
 

@@ -22,6 +22,7 @@ from shared.http import (
     check_if_match,
     created,
     current_kernel,
+    forgetting_answers,
     idempotent,
     ok,
     page,
@@ -88,10 +89,12 @@ def document_routes(context: Context) -> Blueprint:
     @blp.response(204)
     def remove_document(document_id: str) -> Response:
         """Forget a document and all its versions."""
-        audit_case(actions.require_document(stores, document_id).case_id)
-        actions.remove_document(
-            stores, document_id=document_id, check=lambda document: check_if_match(document.version)
-        )
+        case_id = actions.require_document(stores, document_id).case_id
+        audit_case(case_id)
+        with forgetting_answers(case_id=case_id, record=document_id):
+            actions.remove_document(
+                stores, document_id=document_id, check=lambda document: check_if_match(document.version)
+            )
         return Response(status=204)
 
     return blp

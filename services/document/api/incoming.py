@@ -79,7 +79,7 @@ def stop_reading(connection: socket.socket | None) -> None:
 
 
 def _load(fields: Mapping[str, str], *, partial: bool) -> dict[str, Any]:
-    cleaned = {name: clean_text(text) for name, text in fields.items()}
+    cleaned = {name: clean_text(text, name) for name, text in fields.items()}
     try:
         loaded: dict[str, Any] = DocumentFields().load(cleaned, partial=partial)
     except ma.ValidationError as error:

@@ -35,6 +35,10 @@ _WHY_NOT: Final[Mapping[Reason, str]] = {
     Reason.NOT_IN_CASE: "Only the adults of a file are written to, never a child. Nothing was stored.",
     Reason.UNREACHABLE: "This person has no address that this could be sent to. Nothing was stored.",
 }
+_NOT_SAFE: Final = (
+    "What is recorded about safe contact doesn't allow writing to this person like that. Nothing was sent or stored. "
+    "Reach them in a way that is allowed, or ask them which way is safe and record it."
+)
 _NOT_AGREED: Final = "This person hasn't agreed to be written to like that, or not any more. Nothing was stored."
 
 
@@ -86,7 +90,10 @@ def send_on_purpose(
     except Temporary as error:
         raise ConsentRequired(_NOT_AGREED) from error
     if isinstance(way, Reason):
-        raise ConsentRequired(_NOT_AGREED) if way is Reason.NO_CONSENT else Conflict(_WHY_NOT[way])
+        if way is Reason.NO_CONSENT:
+            raise ConsentRequired(_NOT_AGREED)
+        withheld = person.withheld & ({channel} if channel else set(Channel))
+        raise Conflict(_NOT_SAFE if way is Reason.UNREACHABLE and withheld else _WHY_NOT[way])
     new = replace(asked, channel=way)
     _check_values(context, new, case=case, person=person, now=now)
 

@@ -55,7 +55,8 @@ class KnownCase:
 class Person:
     """A person as the case service has them now, with only the ways in which they may be reached.
 
-    plain: their post names no service on the envelope or in its window. The `repr` hides name and addresses.
+    plain: their post names no service on the envelope or in its window. withheld: ways that they could be written
+    to, but that what is recorded about safe contact doesn't allow. The `repr` hides name and addresses.
     """
 
     id: str
@@ -66,6 +67,7 @@ class Person:
     preferred: str | None
     formats: tuple[str, ...]
     plain: bool = False
+    withheld: frozenset[Channel] = frozenset()
 
     @property
     def is_adult(self) -> bool:
@@ -108,19 +110,25 @@ def due_an_opening_letter(case: KnownCase, now: datetime) -> list[tuple[str, Cha
 def people_of(case: Mapping[str, Any]) -> list[Person]:
     """The people in the case service's answer, in the order they were added."""
     reach = {one["person_id"]: one for one in case["reach"]}
-    return [
-        Person(
-            id=str(one["id"]),
-            role=str(one["role"]),
-            name=" ".join(part for part in (one.get("given_name"), one.get("family_name")) if part),
-            address=tuple(one.get("address") or ()) if reach[one["id"]]["post"] != "no" else (),
-            email=one.get("email") or None if reach[one["id"]]["email"] == "yes" else None,
-            preferred=one.get("preferred_channel"),
-            formats=tuple(one.get("formats") or ()),
-            plain=reach[one["id"]]["post"] == "plain",
-        )
-        for one in case.get("people", ())
-    ]
+    return [_person(one, reach[one["id"]]) for one in case.get("people", ())]
+
+
+def _person(shown: Mapping[str, Any], reach: Mapping[str, Any]) -> Person:
+    address = tuple(shown.get("address") or ())
+    email = shown.get("email") or None
+    by_post, by_email = reach["post"] != "no", reach["email"] == "yes"
+    withheld = {Channel.LETTER: address and not by_post, Channel.EMAIL: email and not by_email}
+    return Person(
+        id=str(shown["id"]),
+        role=str(shown["role"]),
+        name=" ".join(part for part in (shown.get("given_name"), shown.get("family_name")) if part),
+        address=address if by_post else (),
+        email=email if by_email else None,
+        preferred=shown.get("preferred_channel"),
+        formats=tuple(shown.get("formats") or ()),
+        plain=reach["post"] == "plain",
+        withheld=frozenset(way for way, there in withheld.items() if there),
+    )
 
 
 def as_known(people: Iterable[Person]) -> list[KnownPerson]:
