@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ def test_seven_writers_of_one_case_are_all_answered(system: System) -> None:
     case_id = system.an_open_case()
     statement = system.caseworker.read("/statement")["version"]
     answers: list[requests.Response] = []
-    over = threading.Event()
+    over, number = threading.Event(), itertools.count()
 
     def keep_on(act: Callable[[], requests.Response]) -> threading.Thread:
         def run() -> None:
@@ -33,7 +34,7 @@ def test_seven_writers_of_one_case_are_all_answered(system: System) -> None:
         body = {
             "case_id": case_id,
             "decision": "given",
-            "given_by": {"name": "Zofia Canary", "capacity": "parental_responsibility"},
+            "given_by": {"name": f"Zofia Canary {next(number)}", "capacity": "parental_responsibility"},
             "channel": "phone",
             "informed_at": now,
             "given_at": now,
