@@ -3,8 +3,11 @@
 import email as email_parser
 import email.policy
 import os
+import signal
 import socket
 import ssl
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -356,6 +359,18 @@ def test_what_a_crash_left_half_written_goes_with_the_next_try(tmp_path: Path) -
     (tmp_path / f".{NAME}.abc.part").write_bytes(b"%PDF-h")
     print_letter(printer_url=tmp_path.as_uri(), name=NAME, pdf=b"%PDF-one")
     assert [file.name for file in tmp_path.iterdir()] == [f"{NAME}.pdf"]
+
+
+def test_a_crash_before_the_letter_has_its_name_leaves_nothing_in_the_folder(tmp_path: Path) -> None:
+    dies = """
+import os, signal, sys
+from services.notifier.transports import printer
+printer._link = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+printer.print_letter(printer_url=sys.argv[1], name=sys.argv[2], pdf=b"%PDF-whole")
+"""
+    ended = subprocess.run([sys.executable, "-c", dies, tmp_path.as_uri(), NAME], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_printer_that_is_away_or_full_is_tried_again(tmp_path: Path) -> None:

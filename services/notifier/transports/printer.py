@@ -1,8 +1,10 @@
 """A printer that takes a letter at once: a folder that a print server or a person empties."""
 
+import errno
 import os
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -26,20 +28,20 @@ def print_letter(*, printer_url: str, name: str, pdf: bytes) -> bool:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", name):
         raise ValueError("A letter is named by its notification's id.")
     folder = printer_folder(printer_url)
-    final = folder / f"{name}.pdf"
+    _remove_left_overs(folder, name)
     try:
-        part = _written(folder, name, pdf)
+        letter = _written(folder, name, pdf)
     except OSError:
         raise TryAgain("The printer's folder can't be written to; the letter is kept.") from None
     try:
         # A link is as atomic as a rename, and fails where a rename would replace what is there.
-        os.link(part, final)
+        _link(letter.path, folder, f"{name}.pdf")
     except FileExistsError:
         return False
     except OSError:
         raise TryAgain("The letter couldn't be given its name in the printer's folder; it is kept.") from None
     finally:
-        part.unlink(missing_ok=True)
+        letter.close()
     try:
         _sync(folder)
     except OSError:
@@ -47,20 +49,64 @@ def print_letter(*, printer_url: str, name: str, pdf: bytes) -> bool:
     return True
 
 
-def _written(folder: Path, name: str, pdf: bytes) -> Path:
-    """The letter's bytes, on the disk, under a hidden name; what a crash left under such a name goes first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Letter:
+    """A letter's bytes on the disk, without a name. path: by which it can be given one. part: a hidden name, where the
+    file system knows no files without one.
+    """
+
+    descriptor: int
+    path: Path
+    part: Path | None = None
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+        if self.part is not None:
+            self.part.unlink(missing_ok=True)
+
+
+def _written(folder: Path, name: str, pdf: bytes) -> _Letter:
+    """The letter on the disk: what has no name is gone with a crash."""
+    letter = _nameless(folder) or _hidden(folder, name)
+    try:
+        left = memoryview(pdf)
+        while left:
+            left = left[os.write(letter.descriptor, left) :]
+        os.fsync(letter.descriptor)
+    except BaseException:
+        letter.close()
+        raise
+    return letter
+
+
+def _nameless(folder: Path) -> _Letter | None:
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL):
+            return None
+        raise
+    return _Letter(descriptor=descriptor, path=Path(f"/proc/self/fd/{descriptor}"))
+
+
+def _hidden(folder: Path, name: str) -> _Letter:
+    descriptor, part = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
+    return _Letter(descriptor=descriptor, path=Path(part), part=Path(part))
+
+
+def _remove_left_overs(folder: Path, name: str) -> None:
+    """What a crash left under a hidden name."""
     for left_over in folder.glob(f".{name}.*.part"):
         left_over.unlink(missing_ok=True)
-    handle, part = tempfile.mkstemp(prefix=f".{name}.", suffix=".part", dir=folder)
+
+
+def _link(letter: Path, folder: Path, name: str) -> None:
+    """Give the letter its name. The folder is passed open, since os.link follows /proc/self/fd only then."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(pdf)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError:
-        Path(part).unlink(missing_ok=True)
-        raise
-    return Path(part)
+        os.link(letter, name, dst_dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _sync(folder: Path) -> None:
