@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
@@ -15,14 +18,20 @@ import requests
 from deploy.local.processes import Process
 from deploy.local.provision import Provision
 from shared.clock import utc_now
-from shared.events import Event, EventType, write
+from shared.db import Repository
+from shared.db.keys.roots import Folders
+from shared.db.unit_of_work import UnitOfWork
+from shared.erasure.grants import GrantSigner
+from shared.events import Event, EventType, case, consent, write
 from shared.ids import new_id
 from shared.messaging.bus import Publisher
+from shared.security.signing import Signer
 
 T = TypeVar("T")
 
 # Nobody waits longer where all is well: it is as long as it is for a machine that others keep busy.
 PATIENCE_SECONDS = 60.0
+_GATES_AT_ONCE = 500
 _PROBLEM = "urn:fmn:problem:"
 _FIELDS = {"type", "title", "status", "detail", "errors"}
 # High above any number that the services have given out themselves.
@@ -107,15 +116,55 @@ def restart_at_once(process: Process) -> None:
     start([process])
 
 
+def roots_in(folder: Path) -> Folders:
+    """Places for the roots of a key tree: two folders in this one."""
+    places = [folder / "roots-1", folder / "roots-2"]
+    for place in places:
+        place.mkdir(parents=True, exist_ok=True)
+    return Folders(places)
+
+
+def make_gates(unit_of_work: UnitOfWork, case_ids: Sequence[str]) -> None:
+    """Gates and keys of so many cases, as if the service had heard of each."""
+    for start in range(0, len(case_ids), _GATES_AT_ONCE):
+        some = case_ids[start : start + _GATES_AT_ONCE]
+        unit_of_work.run(lambda tx, some=some: unit_of_work.gates.make(tx.session, some))  # type: ignore[misc]
+
+
+def rewrite(repository: Repository[Any], where: Mapping[str, Any], **changes: Any) -> int:
+    """Change these records behind the service's back, each in the version that it has; how many there were.
+
+    Each is sealed anew, as the service itself would have: a row that is edited in the database doesn't open any more.
+    """
+    rows = list(repository.rows.find(where))
+    for row in rows:
+        item = repository.item_of(row)
+        assert item is not None, f"a record of {repository.name} has lost its key"
+        repository.rows.replace_one(row, repository.row_of(replace(item, **changes)))
+    return len(rows)
+
+
+def grant_for(provided: Provision, event_type: EventType, case_id: str, data: Mapping[str, Any]) -> dict[str, str]:
+    """What the consent service signs for an event that destroys; nothing for another."""
+    if event_type not in (consent.STARTED, case.ENDED):
+        return {}
+    signer = GrantSigner(Signer(json.loads((provided.secrets["consent"] / "grant.jwk").read_text())))
+    if event_type is case.ENDED:
+        return {"grant": signer.ending(case_id=case_id)}
+    return {"grant": signer.erasure(request=data["request"], case_id=case_id, attempt=data["attempt"])}
+
+
 class Speaker:
     """Publishes events as a service's account does."""
 
     def __init__(self, provided: Provision, service: str = "consent") -> None:
         self._service = service
+        self._provided = provided
         self._publisher = Publisher((provided.secrets[service] / "amqp-url").read_text().strip(), "a test")
 
     def say(self, event_type: EventType, case_id: str, **data: Any) -> Event:
-        """What this service says of a case, under a new id."""
+        """What this service says of a case, under a new id; with the grant that it needs to destroy, unless given."""
+        data = {**grant_for(self._provided, event_type, case_id, data), **data}
         event = Event(
             id=new_id(),
             type=event_type,

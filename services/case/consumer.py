@@ -11,4 +11,5 @@ from shared.known_consents import standing_in
 
 def consents_changed(context: Context, tx: Tx, event: Event) -> None:
     """Keep what stands now (consent.given, consent.withdrawn, consent.expired)."""
-    record_consents(context.stores, case_id=event.case, standing=standing_in(event.data["standing"]), tx=tx)
+    standing = standing_in(event.data["standing"])
+    record_consents(context.stores, case_id=event.case, standing=standing, seq=event.seq, tx=tx)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from services.case.store import Stores
+from shared.erasure.grants import Grants
 from shared.http.calls import Calls
 from shared.service.runtime import Runtime
 
@@ -16,6 +17,7 @@ class Context:
 
     stores: Stores
     calls: Calls
+    grants: Grants
     shell_life: timedelta
     safeguarding_retention: timedelta
 
@@ -24,8 +26,9 @@ def open_context(runtime: Runtime) -> Context:
     """Open the stores through the runtime's register."""
     settings = runtime.settings
     return Context(
-        stores=Stores.open(runtime.register, steps=runtime.steps, search_key=settings.search_key),
+        stores=Stores.open(runtime.register, steps=runtime.steps, keys=runtime.keys),
         calls=runtime.calls,
+        grants=runtime.grants,
         shell_life=timedelta(days=settings.shell_days),
         safeguarding_retention=timedelta(days=settings.safeguarding_days),
     )

@@ -6,7 +6,7 @@ import sys
 from typing import Final
 
 from services.case import consumer
-from services.case.actions import cases, safeguarding
+from services.case.actions import cases, safeguarding, search
 from services.case.api import blueprints
 from services.case.context import Context, open_context
 from shared.events import consent
@@ -20,7 +20,8 @@ service.on(consent.WITHDRAWN, consumer.consents_changed)
 service.on(consent.EXPIRED, consumer.consents_changed)
 
 service.step(safeguarding.ALERT_STEP, safeguarding.alert)
-service.step(safeguarding.FORGET_KEY_STEP, safeguarding.forget_key)
+
+service.on_rotation(search.rehash)
 
 service.every(60, cases.end_expired_shells)
 service.every(60, safeguarding.watch_alerts)

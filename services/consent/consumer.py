@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.consent.actions import erasure_receipts, review_letters, reviews, rights, tasks
-from services.consent.actions.consents import LEDGER_STEP
 from services.consent.context import Context
 from services.consent.model.people import CasePerson
 from services.consent.store import queries
@@ -34,10 +33,6 @@ def contact_stopped(context: Context, tx: Tx, event: Event) -> None:
     """Or goes on again."""
     stopped = event.data["stopped"]
     reviews.record_contact_stop(context.stores, tx, case_id=event.case, stopped=stopped, at=event.time)
-
-
-def case_ended(context: Context, tx: Tx, event: Event) -> None:
-    context.stores.steps.add(tx, LEDGER_STEP, f"shell_ended:{event.case}", event.case)
 
 
 def letter_handed_over(context: Context, tx: Tx, event: Event) -> None:

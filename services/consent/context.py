@@ -11,6 +11,7 @@ from services.consent.model.reviews import Windows
 from services.consent.store import Stores
 from services.consent.store.ledger import Ledger
 from shared.db.unit_of_work import Tx
+from shared.erasure.grants import GrantSigner
 from shared.http.calls import Calls
 from shared.office import Office
 from shared.ops.settings import SettingsError
@@ -52,7 +53,9 @@ def open_context(runtime: Runtime) -> Context:
     stores = Stores.open(
         runtime.register,
         steps=runtime.steps,
+        keys=runtime.keys,
         calendar=settings.calendar,
+        grants=GrantSigner(_signer("grant.jwk", settings.grant_jwk)),
         ledger_db=unit_of_work.client[f"{settings.names}_ledger"],
     )
     return Context(

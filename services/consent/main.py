@@ -6,7 +6,7 @@ import sys
 from typing import Final
 
 from services.consent import consumer
-from services.consent.actions import clock, consents, erasure_receipts, intake, requests, reviews, rights, saga
+from services.consent.actions import clock, consents, erasure_receipts, intake, reviews, rights, saga
 from services.consent.api import blueprints
 from services.consent.api.statement import jwks
 from services.consent.context import Context, open_context
@@ -20,7 +20,6 @@ service.page(JWKS_PATH, jwks)
 
 service.on(case.PEOPLE, consumer.people_changed)
 service.on(case.STOPPED, consumer.contact_stopped)
-service.on(case.ENDED, consumer.case_ended)
 service.on(notification.HANDED_OVER, consumer.letter_handed_over)
 service.on(notification.FAILED, consumer.letter_failed)
 service.on(notification.RETURNED, consumer.letter_returned)
@@ -35,7 +34,6 @@ service.step(reviews.REVIEW_STEP, reviews.review_step)
 service.step(consents.LEDGER_STEP, erasure_receipts.ledger_step)
 service.step(saga.ASK_AGAIN_STEP, saga.ask_again_step)
 service.step(saga.COMPLETE_STEP, erasure_receipts.complete_step)
-service.step(saga.DROP_KEY_STEP, requests.drop_key_step)
 
 service.every(60, clock.run_regularly)
 

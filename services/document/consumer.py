@@ -11,5 +11,5 @@ from shared.known_consents import KnownConsents, standing_in
 def consents_changed(context: Context, tx: Tx, event: Event) -> None:
     """Keep what stands of the case's consents now; also while the case is frozen."""
     tx.enter(event.case, frozen_too=True)
-    known = KnownConsents(case_id=event.case, standing=standing_in(event.data["standing"]))
+    known = KnownConsents(case_id=event.case, standing=standing_in(event.data["standing"]), version=event.seq)
     context.stores.projections.put(known, tx=tx)

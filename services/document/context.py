@@ -37,7 +37,9 @@ class Context:
 
 def open_context(runtime: Runtime) -> Context:
     settings = runtime.settings
-    stores = Stores.open(runtime.register, runtime.steps, client=connect(settings), bucket=settings.bucket)
+    stores = Stores.open(
+        runtime.register, runtime.steps, runtime.keys, client=connect(settings), bucket=settings.bucket
+    )
     return Context(
         stores=stores,
         watch=Watch(stores.receiving),

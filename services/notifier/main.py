@@ -32,7 +32,6 @@ service.on(consent.REVIEW_ASKED, consumer.review_letter_requested)
 
 service.step(sending.SEND_STEP, sending.send)
 service.step(last_letters.SEAL_STEP, last_letters.seal)
-service.step(last_letters.KEY_STEP, last_letters.destroy_key)
 service.step(last_letter_delivery.DELIVERY_STEP, last_letter_delivery.deliver)
 service.step(alerts.ALERT_STEP, alerts.send_alert)
 

@@ -7,19 +7,20 @@ it holds a case id and nothing else of the case.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
-from pymongo import InsertOne, ReturnDocument, UpdateOne
+from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError
+from pymongo.errors import BulkWriteError, DuplicateKeyError
 
-from shared.db.transactions import transact
-from shared.db.vault import Vault
+from shared.db.keys.errors import Altered
+from shared.db.keys.vault import Vault
+from shared.db.transactions import TryAgain, transact
 from shared.errors import Erased, Frozen, NotFound
+from shared.ops.logs import log
 
 OPEN, FROZEN, CLOSED = "open", "frozen", "closed"
 _DUPLICATE = 11000
@@ -38,10 +39,13 @@ Applied = tuple[str, str, int]
 class _Held:
     """The gate rows that a transaction has locked by counting a write, and its changes to them."""
 
-    def __init__(self, rows: Iterable[dict[str, Any]], *, applied: Applied | None = None) -> None:
+    def __init__(
+        self, rows: Iterable[dict[str, Any]], *, applied: Applied | None, marked: Callable[[str, str], dict[str, Any]]
+    ) -> None:
         """applied: the state that was written together with the count, which `rows` doesn't show yet."""
         self.rows = {str(row["_id"]): row for row in rows}
         self._applied = applied
+        self._marked = marked
         self._changes: dict[str, dict[str, Any]] = {}
 
     def next_seq(self, case_id: str) -> int:
@@ -51,8 +55,9 @@ class _Held:
         return int(row["seq"])
 
     def set_state(self, case_id: str, state: str) -> None:
-        self.rows[case_id]["state"] = state
-        self._change(case_id, "state", state)
+        for name, value in self._marked(case_id, state).items():
+            self.rows[case_id][name] = value
+            self._change(case_id, name, value)
 
     def set_applied(self, case_id: str, topic: str, seq: int) -> None:
         self.rows[case_id].setdefault("applied", {})[topic] = seq
@@ -69,25 +74,39 @@ class _Held:
 class Gates:
     """The gate rows of one service."""
 
-    def __init__(self, rows: Collection[dict[str, Any]]) -> None:
+    def __init__(self, rows: Collection[dict[str, Any]], vault: Vault) -> None:
         self.rows = rows
+        self._vault = vault
         self._held: dict[ClientSession, _Held] = {}
 
     @contextmanager
     def holding(
-        self, session: ClientSession, case_ids: Iterable[str], *, only: Applied | None = None
+        self,
+        session: ClientSession,
+        case_ids: Iterable[str],
+        *,
+        making: Iterable[str] = (),
+        only: Applied | None = None,
     ) -> Iterator[Mapping[str, Mapping[str, Any]]]:
         """Count a write at each of these gates, yield their rows, and write all changes together at the end.
 
         It comes first in its transaction, so that other writers to these cases wait. A long transaction that wrote its
         gates last would conflict with each of them and start again.
 
-        only: the one state that the transaction applies. It is written with the count, unless a newer one is there.
+        making: the cases among them whose gate and key are made if there is no gate. only: the one state that the
+        transaction applies. It is written with the count, unless a newer one is there. Raises Altered.
         """
         if only is not None:
-            held = _Held(self._counted_with(session, only), applied=only)
+            rows = list(self._counted_with(session, only))
         else:
-            held = _Held(self._counted(session, sorted(set(case_ids))))
+            rows = list(self._counted(session, sorted(set(case_ids))))
+        for row in rows:
+            self._state_of(row)
+        unknown = sorted(set(making) - {str(row["_id"]) for row in rows})
+        if unknown:
+            rows += self.make(session, unknown)
+            only = None
+        held = _Held(rows, applied=only, marked=self.marked)
         self._held[session] = held
         try:
             yield held.rows
@@ -113,84 +132,58 @@ class Gates:
         held = None if session is None else self._held.get(session)
         return held if held is not None and case_id in held.rows else None
 
-    def prepare(self, vault: Vault, case_ids: Iterable[str]) -> None:
-        """Make gate and key for cases that have no gate yet; outside any transaction.
-
-        A case whose gate is closed gets no key: a late message must not bring a case back.
-        """
-        wanted = set(case_ids)
-        self.make(vault, sorted(wanted - self.known(wanted)))
-
     def known(self, case_ids: Iterable[str]) -> set[str]:
         """Those of these cases that have a gate, in any state."""
         wanted = sorted(case_ids)
         rows = self.rows.find({"_id": {"$in": wanted}}, {"_id": 1}) if wanted else ()
         return {str(row["_id"]) for row in rows}
 
-    def make(self, vault: Vault, case_ids: Sequence[str]) -> None:
-        """As `prepare`, for cases that are believed to have no gate."""
-        made = [case_id for case_id in case_ids if vault.create_key(case_id)]
-        if made:
-            self._open(vault, made)
-        for case_id in sorted(set(case_ids) - set(made)):
-            self._take_up(vault, case_id)
-
-    def _open(self, vault: Vault, case_ids: Sequence[str]) -> None:
-        """Make the gates of cases whose keys this call has just made."""
+    def make(self, session: ClientSession, case_ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Make gate and key of cases that have no gate; the gates' rows. Raises TryAgain if another process did so."""
+        rows = [{"_id": case_id, "writes": 1, "seq": 1, **self.marked(case_id, OPEN)} for case_id in case_ids]
         try:
-            self.rows.bulk_write([InsertOne(_open_row(case_id)) for case_id in case_ids], ordered=False)
+            self._vault.make(case_ids, session)
+            self.rows.insert_many(rows, session=session)
+        except DuplicateKeyError as error:
+            raise TryAgain from error
         except BulkWriteError as error:
-            failed = error.details["writeErrors"]
-            if any(one["code"] != _DUPLICATE for one in failed):
+            if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
                 raise
-            # Another process made the gate first. If the case has ended since, its key goes again.
-            for case_id in (str(one["op"]["_id"]) for one in failed):
-                if self.state(case_id) == CLOSED:
-                    vault.destroy_key(case_id)
+            raise TryAgain from error
+        return rows
 
-    def _take_up(self, vault: Vault, case_id: str) -> None:
-        """Make the gate of a case whose key was there already.
+    def make_if_unknown(self, case_id: str) -> None:
+        """Make gate and key of a case that another service has, unless it has a gate here, in any state."""
 
-        The key belongs to another process that is preparing the case, or to one that died. The sweep of lost keys can
-        destroy the second kind at the same moment.
-        """
-        made = False
-        while not self._opened_with_key(vault, case_id):
-            made = vault.create_key(case_id)
-        if made and self.state(case_id) == CLOSED:
-            vault.destroy_key(case_id)
+        def act(session: ClientSession) -> None:
+            if self.state(case_id, session) is None:
+                self.make(session, [case_id])
 
-    def _opened_with_key(self, vault: Vault, case_id: str) -> bool:
-        """Make the gate if the key is still there, in one transaction; whether there is a gate now."""
+        transact(self.rows.database.client, act)
 
-        def act(session: ClientSession) -> bool:
-            if self.state(case_id, session) is not None:
-                return True
-            if not vault.touch_key(case_id, session):
-                return False
-            self.rows.insert_one(_open_row(case_id), session=session)
-            return True
+    def marked(self, case_id: str, state: str) -> dict[str, Any]:
+        """The state as a gate's row says it, with the code that only this service can make."""
+        return {"state": state, "mac": self._vault.mac(f"gate|{self._vault.service}|{case_id}|{state}".encode())}
 
-        return transact(self.rows.database.client, act)
-
-    def forget_key(self, vault: Vault, case_id: str, *, made_before: datetime) -> int:
-        """Destroy the key of that name if it is so old and no case of that id has a gate; how many there were."""
-
-        def act(session: ClientSession) -> int:
-            if self.state(case_id, session) is not None:
-                return 0
-            # A process that makes the gate meanwhile writes to the key too, so one of the two transactions starts
-            # again.
-            return vault.destroy_older_key(case_id, made_before, session)
-
-        return transact(self.rows.database.client, act)
+    def _state_of(self, row: Mapping[str, Any]) -> str:
+        """The state that the row says. Raises Altered where this service never wrote that."""
+        state = str(row["state"])
+        if row.get("mac") != self.marked(str(row["_id"]), state)["mac"]:
+            log.error("gate.altered", case_id=str(row["_id"]))
+            raise Altered
+        return state
 
     def state(self, case_id: str, session: ClientSession | None = None) -> str | None:
         """open, frozen, closed, or None for a case that was never heard of."""
         if held := self._holds(session, case_id):
             return str(held.rows[case_id]["state"])
-        row = self.rows.find_one({"_id": case_id}, {"state": 1}, session=session)
-        return None if row is None else str(row["state"])
+        row = self.rows.find_one({"_id": case_id}, {"state": 1, "mac": 1}, session=session)
+        return None if row is None else self._state_of(row)
+
+    def states(self, case_ids: Iterable[str]) -> dict[str, str]:
+        """The state of each of these cases that has a gate."""
+        rows = self.rows.find({"_id": {"$in": sorted(case_ids)}}, {"state": 1, "mac": 1})
+        return {str(row["_id"]): self._state_of(row) for row in rows}
 
     def enter(self, session: ClientSession, case_id: str, *, frozen_too: bool = False) -> int | None:
         """Pass the gate as a writer, and count the write. Raises Erased, Frozen or NotFound.
@@ -208,13 +201,14 @@ class Gates:
         row = self.rows.find_one_and_update(
             {"_id": case_id, "state": {"$in": allowed}},
             {"$inc": {"writes": 1, "seq": 1}},
-            {"seq": 1},
+            {"seq": 1, "state": 1, "mac": 1},
             return_document=ReturnDocument.AFTER,
             session=session,
         )
         if row is None:
             refuse(self.state(case_id, session))
             return None
+        self._state_of(row)
         return int(row["seq"])
 
     def touch(self, session: ClientSession, case_id: str) -> None:
@@ -269,7 +263,7 @@ class Gates:
             return
         self.rows.update_one(
             {"_id": case_id},
-            {"$set": {"state": CLOSED}, "$inc": {"writes": 1}, "$setOnInsert": {"seq": 0}},
+            {"$set": self.marked(case_id, CLOSED), "$inc": {"writes": 1}, "$setOnInsert": {"seq": 0}},
             upsert=True,
             session=session,
         )
@@ -280,14 +274,10 @@ class Gates:
                 held.set_state(case_id, after)
             return
         self.rows.update_one(
-            {"_id": case_id, "state": before},
-            {"$set": {"state": after}, "$inc": {"writes": 1}},
+            {"_id": case_id, **self.marked(case_id, before)},
+            {"$set": self.marked(case_id, after), "$inc": {"writes": 1}},
             session=session,
         )
-
-
-def _open_row(case_id: str) -> dict[str, Any]:
-    return {"_id": case_id, "state": OPEN, "writes": 0, "seq": 0}
 
 
 def refuse(state: str | None) -> None:

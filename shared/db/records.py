@@ -1,4 +1,8 @@
-"""How a dataclass lies in MongoDB: clear fields from a closed list beside one sealed sub-document `personal`."""
+"""How a dataclass lies in MongoDB: clear fields from a closed list beside one sealed part, `personal`.
+
+The sealed part is bound to the record's store, id, case, version and clear fields: in another record, beside an edited
+field or in another version it doesn't open. A row without a sealed part has a code (`mac`) over the same instead.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, replace
 from typing import Any, Final, Generic, TypeVar, get_args
 
+import bson
+
 from shared.conversion import field_types, from_plain, to_plain
-from shared.db.vault import OFFICE_KEY, KeyGone, Vault
+from shared.db.keys.errors import Altered, KeyGone
+from shared.db.keys.vault import OFFICE_KEY, Vault
 from shared.fields import Field, Optional, misfits
+from shared.ops.logs import log
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -25,9 +33,9 @@ class Records(Generic[T]):
     `id` the case's id is the record's. The fields that `clear` names lie in clear, all the others are sealed. A T with
     a field called `personal` says itself what is sealed: that field alone.
 
-    absent_if_none: clear fields that are left out of the row where they are None. key_of: the name of the key that an
-    item is sealed under; None for its case's, or the office's where it has no case. upgrade: what turns a row of an
-    earlier form into one of today's, when it is read.
+    absent_if_none: clear fields that are left out of the row where they are None. unbound: clear fields that are
+    written without the record's version, and decide nothing about a person. key_of: the name of the key that an item is
+    sealed under; None for its case's, or the office's where it has no case.
     """
 
     def __init__(
@@ -38,8 +46,8 @@ class Records(Generic[T]):
         vault: Vault,
         clear: Mapping[str, Field],
         absent_if_none: tuple[str, ...] = (),
+        unbound: tuple[str, ...] = (),
         key_of: Callable[[T], str | None] = lambda item: None,
-        upgrade: Callable[[Row], Row] = lambda row: row,
     ) -> None:
         self._name = name
         self._kind = kind
@@ -47,7 +55,7 @@ class Records(Generic[T]):
         self._clear = clear
         self._absent_if_none = absent_if_none
         self._key_of = key_of
-        self._upgrade = upgrade
+        self._bound = tuple(sorted(set(clear) - set(unbound)))
         types = field_types(kind)
         if unknown := sorted(set(clear) - types.keys()):
             raise TypeError(f"{name} keeps in clear what {kind.__name__} doesn't have: {', '.join(unknown)}")
@@ -87,16 +95,37 @@ class Records(Generic[T]):
 
         Raises ValueError naming the clear fields that don't fit the closed list, KeyGone where there is no key.
         """
-        row: Row = {"_id": self.id_of(item), "case_id": self.case_id_of(item), "version": self.version_of(item)}
-        row |= self.clear_of(item)
+        row = self._bare_row_of(item)
         sealed = self._sealed_of(item)
-        if sealed is not None:
-            key = self._key_of(item)
-            # The record's own id inside, so that one record's personal part can't be put in another.
-            row["personal"] = self._vault.seal({**sealed, "_id": row["_id"]}, key or row["case_id"] or OFFICE_KEY)
-            if key is not None:
-                row["own_key"] = True
+        if sealed is None:
+            return self.marked(row)
+        row["personal"] = self._vault.seal(sealed, self.key_of(item), self._context(row))
+        if self._key_of(item) is not None:
+            row["own_key"] = True
         return row
+
+    def key_of(self, item: T) -> str:
+        """The name of the key that the item is sealed under."""
+        return self._key_of(item) or self.case_id_of(item) or OFFICE_KEY
+
+    def stripped_row_of(self, item: T) -> Row:
+        """The item without its sealed part, as MongoDB holds it. Raises ValueError as `row_of`."""
+        return self.marked(self._bare_row_of(item))
+
+    def marked(self, row: Row) -> Row:
+        """A row without its sealed part, with the code over what it says."""
+        bare = {name: value for name, value in row.items() if name not in ("personal", "own_key")}
+        return {**bare, "mac": self._vault.mac(self._context(row))}
+
+    def _bare_row_of(self, item: T) -> Row:
+        row: Row = {"_id": self.id_of(item), "case_id": self.case_id_of(item), "version": self.version_of(item)}
+        return row | self.clear_of(item)
+
+    def _context(self, row: Row) -> bytes:
+        """What the sealed part, or the code, of this row is bound to."""
+        place = [self._vault.service, self._name, row["_id"], row.get("case_id"), row.get("version", 1)]
+        # A field that a row doesn't have stays out, so that what was sealed before it was added to the list opens.
+        return bson.encode({"place": place, "clear": {name: row[name] for name in self._bound if name in row}})
 
     def clear_of(self, item: T) -> Row:
         """The item's clear fields. Raises ValueError naming those that don't fit the closed list."""
@@ -115,22 +144,29 @@ class Records(Generic[T]):
         return {name: to_plain(getattr(item, name)) for name in self.sealed} if self.sealed else None
 
     def item_of(self, row: Row, *, stripped: bool = False) -> T | None:
-        """The row, opened; None for an orphan, whose key is gone, and for a sealed part of another record.
+        """The row, opened; None for an orphan, whose key is gone.
 
-        None too for a row whose sealed part was taken off, where T can't be without it.
+        None too for a row whose sealed part was taken off, where T can't be without it. Raises Altered, after an alarm,
+        for a row that this service didn't write like that.
 
         stripped: a row whose key is gone is still true without its sealed part.
         """
-        row = self._upgrade(row)
         opened: Row | None = None
-        if row.get("personal") is not None:
-            try:
-                opened = self._vault.open(row["personal"])
-            except KeyGone:
-                if not stripped:
-                    return None
-            if opened is not None and opened.pop("_id", None) != row["_id"]:
+        try:
+            if row.get("personal") is not None:
+                opened = self._vault.open(row["personal"], self._context(row))
+            elif row.get("mac") != self._vault.mac(self._context(row)):
+                raise Altered
+        except KeyGone:
+            if not stripped:
                 return None
+        except Altered:
+            log.error("record.altered", store=self._name, record_id=row["_id"], case_id=row.get("case_id"))
+            raise
+        return self.item_with(row, opened, stripped=stripped)
+
+    def item_with(self, row: Row, opened: Row | None, *, stripped: bool = False) -> T | None:
+        """The item of a row and of what was sealed in it; None where T can't be without a sealed part."""
         if opened is None and self._needs_sealed and not stripped:
             return None
         kept: Row = {name: row[name] for name in self._clear if name in row}

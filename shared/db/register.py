@@ -12,7 +12,6 @@ from shared.db.kept_rows import KeptRows
 from shared.db.repository import Options, Repository
 from shared.db.store import Disposal, Store
 from shared.db.unit_of_work import UnitOfWork
-from shared.db.vault import Vault
 from shared.fields import Field
 
 if TYPE_CHECKING:
@@ -26,9 +25,9 @@ T = TypeVar("T")
 class Register:
     """Every store of one service, by name."""
 
-    def __init__(self, unit_of_work: UnitOfWork, vault: Vault) -> None:
+    def __init__(self, unit_of_work: UnitOfWork) -> None:
         self.unit_of_work = unit_of_work
-        self.vault = vault
+        self.vault = unit_of_work.vault
         self.stores: dict[str, Store] = {}
 
     def repository(

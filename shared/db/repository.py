@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack
 
-from pymongo import ASCENDING, UpdateOne
+from pymongo import ASCENDING, ReplaceOne
 from pymongo import collection as mongo
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
+from shared.db.keys.errors import Altered, KeyGone
+from shared.db.keys.vault import Vault
 from shared.db.records import Records, Row
 from shared.db.store import Disposal, Exported, Inventory
 from shared.db.unit_of_work import Tx
-from shared.db.vault import Vault
 from shared.errors import CHANGED_SENTENCE, Changed
 from shared.fields import Field
 
@@ -28,8 +30,8 @@ class Options(TypedDict, Generic[T], total=False):
     indexes, unique: by clear fields; a unique one passes over rows without its fields.
     absent_if_none: clear fields that are left out of the row where they are None.
     exported, not_exported: whether a family is given its records (P23), and less which fields.
+    unbound: clear fields that are written without the record's version, and decide nothing about a person.
     key_of: the name of the key that an item is sealed under; None for its case's, or the office's without a case.
-    upgrade: what turns a row of an earlier form into one of today's, when it is read.
     expire_after: rows go so long after their clear field `at`.
     why: why an erasure leaves it, where it does.
     """
@@ -39,8 +41,8 @@ class Options(TypedDict, Generic[T], total=False):
     absent_if_none: tuple[str, ...]
     exported: bool
     not_exported: tuple[str, ...]
+    unbound: tuple[str, ...]
     key_of: Callable[[T], str | None]
-    upgrade: Callable[[Row], Row]
     expire_after: timedelta
     why: str
 
@@ -75,14 +77,15 @@ class Repository(Generic[T]):
         self._expire_after = options.get("expire_after")
         self._exported = options.get("exported", True) and disposal is not Disposal.APART
         self._not_exported = options.get("not_exported", ())
-        self._records = Records(
+        self._strips = disposal is Disposal.STRIP
+        self.records = Records(
             name,
             kind,
             vault=vault,
             clear=clear,
             absent_if_none=options.get("absent_if_none", ()),
+            unbound=options.get("unbound", ()),
             key_of=options.get("key_of", lambda item: None),
-            upgrade=options.get("upgrade", lambda row: row),
         )
 
     def prepare(self) -> None:
@@ -106,56 +109,56 @@ class Repository(Generic[T]):
 
         Raises DuplicateKeyError where a unique index has it already, ValueError for a clear field off the closed list.
         """
-        new = self._records.at_version(item, 1)
+        new = self.records.at_version(item, 1)
         self.rows.insert_one(self.row_of(new), session=tx.session)
         return new
 
     def save(self, item: T, *, tx: Tx) -> T:
-        """Write the whole record anew; the item at its next version.
+        """Write the whole record anew; the item at its next version. One that was stripped, or whose key is gone, has
+        no sealed part afterwards either.
 
         Raises Changed when its version isn't the one that is stored.
         """
         new = self._next(item)
-        done = self.rows.replace_one(self._records.as_read(item), self.row_of(new), session=tx.session)
-        if done.matched_count != 1:
+        done = 0
+        with suppress(KeyGone):
+            stored = {**self.records.as_read(item), **({"personal": {"$exists": True}} if self._strips else {})}
+            done = self.rows.replace_one(stored, self.row_of(new), session=tx.session).matched_count
+        if not done and self._strips:
+            bare = self.records.stripped_row_of(new)
+            done = self.rows.replace_one(self.records.as_read(item), bare, session=tx.session).matched_count
+        if not done:
             raise Changed(CHANGED_SENTENCE)
         return new
 
-    def save_clear(self, item: T, *, tx: Tx) -> T:
-        """Write the clear fields alone, and leave the sealed part as it is, even if its key is gone.
-
-        The item at its next version. Raises Changed when its version isn't the one that is stored.
-        """
+    def strip(self, item: T, *, tx: Tx) -> T:
+        """Write the clear fields anew, without the sealed part; the item at its next version. Raises Changed."""
         new = self._next(item)
-        change = {**self._records.clear_of(new), "version": self._records.version_of(new)}
-        done = self.rows.update_one(self._records.as_read(item), {"$set": change}, session=tx.session)
-        if done.matched_count != 1:
+        bare = self.records.stripped_row_of(new)
+        if self.rows.replace_one(self.records.as_read(item), bare, session=tx.session).matched_count != 1:
             raise Changed(CHANGED_SENTENCE)
         return new
 
     def put(self, item: T, *, tx: Tx) -> None:
-        """Make or replace a record that has no sealed part, in any version; written at the transaction's end."""
-        if self._records.sealed:
-            raise TypeError(f"{self.name} has a sealed part: use add or save")
-        start = {"case_id": self._records.case_id_of(item)}
-        change = {"$set": self._records.clear_of(item), "$inc": {"version": 1}, "$setOnInsert": start}
-        tx.write(self.rows, UpdateOne({"_id": self._records.id_of(item)}, change, upsert=True))
+        """Make or replace a record, in whatever version it is there; written at the transaction's end."""
+        row = self.row_of(item)
+        tx.write(self.rows, ReplaceOne({"_id": row["_id"]}, row, upsert=True))
 
     def remove(self, item: T, *, tx: Tx) -> None:
         """Delete this version of the record. Raises Changed when its version isn't the one that is stored."""
-        if self.rows.delete_one(self._records.as_read(item), session=tx.session).deleted_count != 1:
+        if self.rows.delete_one(self.records.as_read(item), session=tx.session).deleted_count != 1:
             raise Changed(CHANGED_SENTENCE)
-
-    def strip(self, id: str, *, tx: Tx) -> None:
-        """Take the sealed part off one record, and leave the row."""
-        self.rows.update_one({"_id": id}, {"$unset": {"personal": ""}}, session=tx.session)
 
     def row_of(self, item: T) -> Row:
         """The item as MongoDB holds it, for what writes its row itself."""
-        return self._records.row_of(item)
+        return self.records.row_of(item)
+
+    def item_of(self, row: Row) -> T | None:
+        """The item of a row that was read directly, None for an orphan. Raises Altered."""
+        return self._opened(row)
 
     def _next(self, item: T) -> T:
-        return self._records.at_version(item, self._records.version_of(item) + 1)
+        return self.records.at_version(item, self.records.version_of(item) + 1)
 
     # Reading
 
@@ -175,11 +178,21 @@ class Repository(Generic[T]):
         sort: Sequence[tuple[str, int]] = (("_id", ASCENDING),),
         tx: Tx | None = None,
     ) -> list[T]:
-        """Records by clear fields, oldest first; orphans are passed over. limit 0: all of them."""
+        """Records by clear fields, oldest first; orphans are passed over. limit 0: all of them.
+
+        Raises Altered, after an alarm, where one of a case's was changed by something else. Of many cases' it is passed
+        over after the alarm: a row that someone edited must not stop what is done for all the others.
+        """
+        is_of_one_case = "case_id" in where or "_id" in where
         query = dict(where) if after is None else {"$and": [dict(where), {"_id": {"$gt": after}}]}
         found: list[T] = []
         for row in self.rows.find(query, session=session_of(tx)).sort(list(sort)):
-            item = self._opened(row)
+            try:
+                item = self._opened(row)
+            except Altered:
+                if is_of_one_case:
+                    raise
+                continue
             if item is not None:
                 found.append(item)
             if limit and len(found) >= limit:
@@ -208,7 +221,7 @@ class Repository(Generic[T]):
         return self.rows.count_documents(dict(where), session=session_of(tx), limit=1) > 0
 
     def _opened(self, row: Row) -> T | None:
-        return self._records.item_of(row, stripped=self.disposal is Disposal.STRIP)
+        return self.records.item_of(row, stripped=self._strips)
 
     # Forgetting
 
@@ -220,7 +233,7 @@ class Repository(Generic[T]):
         if self.disposal in _LEFT_BY_AN_ERASURE:
             return 0
         if self.disposal is Disposal.STRIP:
-            return self.rows.update_many(self._of(case_id), {"$unset": {"personal": ""}}).modified_count
+            return sum(self._stripped(row) for row in self.rows.find(self._of(case_id)))
         return self.rows.delete_many(self._of(case_id)).deleted_count
 
     def inventory(self, case_id: str) -> Inventory:
@@ -233,8 +246,12 @@ class Repository(Generic[T]):
 
     def export(self, case_id: str) -> Iterator[Exported]:
         for item in self.of_case(case_id) if self._exported else ():
-            fields = self._records.shown_of(item, less=self._not_exported)
-            yield Exported(id=self._records.id_of(item), fields=fields)
+            fields = self.records.shown_of(item, less=self._not_exported)
+            yield Exported(id=self.records.id_of(item), fields=fields)
+
+    def _stripped(self, row: Row) -> int:
+        as_read = {"_id": row["_id"], "version": row["version"]}
+        return self.rows.replace_one(as_read, self.records.marked(row)).modified_count
 
     def _of(self, case_id: str) -> Row:
         where: Row = {"case_id": case_id}

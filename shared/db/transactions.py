@@ -31,14 +31,23 @@ _PAUSE_SECONDS: Final = 0.01
 _TRANSIENT: Final = "TransientTransactionError"
 
 
-class _Conflict(Exception):
-    """Another transaction was there first; this one has been taken back."""
+class TryAgain(Exception):
+    """Another transaction was there first: this one is taken back and run again."""
+
+
+def look(client: MongoClient[dict[str, Any]], read: Callable[[ClientSession], T]) -> T:
+    """What `read` finds, of one moment. It only reads, may raise TryAgain, and then runs again at a later moment."""
+    with pymongo.timeout(_TIMEOUT_SECONDS):
+        while True:
+            with suppress(TryAgain), client.start_session(snapshot=True) as session:
+                return read(session)
 
 
 def transact(client: MongoClient[dict[str, Any]], act: Callable[[ClientSession], T]) -> T:
     """Run `act` in a transaction and return what it returned: snapshot reads, journaled majority writes.
 
-    It may run more than once: MongoDB asks for a transaction to be repeated when it conflicts.
+    It may run more than once: MongoDB asks for a transaction to be repeated when it conflicts, and `act` may raise
+    TryAgain.
     """
 
     def attempt(session: ClientSession) -> T:
@@ -46,7 +55,7 @@ def transact(client: MongoClient[dict[str, Any]], act: Callable[[ClientSession],
             return act(session)
         except PyMongoError as error:
             if error.has_error_label(_TRANSIENT):
-                raise _Conflict from error
+                raise TryAgain from error
             raise
 
     def run(session: ClientSession) -> T:
@@ -55,13 +64,13 @@ def transact(client: MongoClient[dict[str, Any]], act: Callable[[ClientSession],
     with pymongo.timeout(_TIMEOUT_SECONDS), client.start_session() as session:
         try:
             return run(session)
-        except _Conflict:
+        except TryAgain:
             is_alone = _REPEATS.acquire(timeout=_QUEUE_SECONDS)
         try:
             while True:
                 # A call that begins after the time is over raises that it timed out.
                 time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - not for security
-                with suppress(_Conflict):
+                with suppress(TryAgain):
                     return run(session)
         finally:
             if is_alone:

@@ -12,20 +12,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
-from pymongo import InsertOne, MongoClient, UpdateOne
+from pymongo import InsertOne, MongoClient, ReplaceOne, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
 
 from shared.clock import to_millisecond, utc_now
 from shared.db.gates import Gates
+from shared.db.keys.roots import RootStore
+from shared.db.keys.vault import Vault
 from shared.db.transactions import transact
 from shared.events import Event, EventType, write
 from shared.ids import new_id
 
 T = TypeVar("T")
 Row = dict[str, Any]
-Operation = InsertOne[Row] | UpdateOne
+Operation = InsertOne[Row] | UpdateOne | ReplaceOne[Row]
 
 traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 #: What the request that is being answered adds to each of its transactions, told what that returned; None elsewhere.
@@ -70,6 +72,17 @@ class Tx:
         if seq is not None:
             self._seqs[case_id] = seq
 
+    def open_gate(self, case_id: str) -> None:
+        """Make the gate and the key of a new case, and pass the gate as a writer."""
+        self._seqs[case_id] = int(self.gates.make(self.session, [case_id])[0]["seq"])
+
+    def enter_or_open(self, case_id: str) -> None:
+        """As `enter`, of a case that this service may not have heard of yet. Raises Erased, Frozen."""
+        if self.gates.state(case_id, self.session) is None:
+            self.open_gate(case_id)
+        else:
+            self.enter(case_id)
+
     def write(self, rows: Collection[Row], *operations: Operation) -> None:
         """Write these at the transaction's end, all of one collection's in one call and in this order.
 
@@ -104,12 +117,14 @@ class Tx:
 class UnitOfWork:
     """One service's databases, and the way to write to them."""
 
-    def __init__(self, client: MongoClient[Row], *, names: str, service: str) -> None:
+    def __init__(self, client: MongoClient[Row], *, names: str, service: str, roots: RootStore) -> None:
+        """roots: where the roots of the service's key tree are."""
         self.client = client
         self.service = service
         self.db: Database[Row] = client[f"{names}_{service}"]
         self.vault_db: Database[Row] = client[f"{names}_{service}_vault"]
-        self.gates = Gates(self.db["gates"])
+        self.vault = Vault(client, self.vault_db.name, service=service, roots=roots)
+        self.gates = Gates(self.db["gates"], self.vault)
         self.outbox: Collection[Row] = self.db["outbox"]
         # Set by the process that has a publisher: handed the rows that were just committed.
         self.hand_over: Callable[[Sequence[Row]], None] = lambda rows: None
@@ -120,12 +135,13 @@ class UnitOfWork:
 
         def body(session: ClientSession) -> tuple[T, Tx, list[Row]]:
             tx = Tx(session=session, gates=self.gates, service=self.service, now=utc_now())
-            result = act(tx)
-            if finish is not None:
-                finish(tx, result)
-            rows = [outbox_row(event, tx.now) for event in tx.events]
-            tx.write(self.outbox, *map(InsertOne, rows))
-            tx.finish()
+            with self.vault.making():
+                result = act(tx)
+                if finish is not None:
+                    finish(tx, result)
+                rows = [outbox_row(event, tx.now) for event in tx.events]
+                tx.write(self.outbox, *map(InsertOne, rows))
+                tx.finish()
             return result, tx, rows
 
         result, tx, rows = transact(self.client, body)

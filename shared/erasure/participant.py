@@ -1,7 +1,8 @@
 """A service's part in an erasure: close the gate, walk the register, destroy the key, read back, sign a receipt.
 
 It is the same in every service. Every step is idempotent, since a process can die at any line: what was found is
-recorded before anything is deleted, and a repeated attempt sends the stored receipt.
+recorded before anything is deleted, and a repeated attempt sends the stored receipt. Between deleting and reading back
+lies a rotation of the key tree, which erasures share: the receipt is signed once the root is gone that the key hung on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ from pymongo import ReturnDocument
 from shared.clock import utc_now
 from shared.db import Inventory, Register
 from shared.db.unit_of_work import Tx, UnitOfWork
+from shared.erasure.grants import Grants
+from shared.erasure.named_keys import AddsSteps, NamedKeys, StepOf
+from shared.erasure.walk import CASE_KEYS, Walk, delete_all
 from shared.events import Event, consent, erasure
 from shared.events import case as case_events
 from shared.fields import Count, Field, Id, List, Name, Optional, Signed, Table, Time
@@ -23,12 +27,13 @@ RECEIPT_TYPE = "fmn-receipt"
 ERASE_STEP = "erase"
 END_STEP = "end"
 SECOND_STEP = "second_receipt"
-_CASE_KEYS = "case_keys"
 
 CLEAR: Mapping[str, Field] = {
     "case_id": Id(),
     "attempt": Count(),
     "found": Table(Count()),
+    # The attempt whose walk has deleted everything, and only waits until the key is destroyed.
+    "walked": Optional(Count()),
     "receipts": List(Signed()),
     "late": List(Name()),
     "at": Time(),
@@ -37,24 +42,7 @@ CLEAR: Mapping[str, Field] = {
 
 
 class Signs(Protocol):
-    """A key of this service's, kept for receipts."""
-
     def sign(self, claims: Mapping[str, Any], *, typ: str) -> str: ...
-
-
-class AddsSteps(Protocol):
-    """What keeps steps to be run after a transaction."""
-
-    def add(self, tx: Tx, kind: str, key: str, case_id: str | None, due: datetime | None = None) -> None: ...
-
-
-class StepOf(Protocol):
-    """One step to run: its key and its case."""
-
-    @property
-    def key(self) -> str: ...
-    @property
-    def case_id(self) -> str | None: ...
 
 
 class ErasureParticipant:
@@ -65,10 +53,22 @@ class ErasureParticipant:
     with the case, in the transaction that releases it.
     """
 
-    def __init__(self, *, unit_of_work: UnitOfWork, register: Register, steps: AddsSteps, signer: Signs) -> None:
+    def __init__(
+        self,
+        *,
+        unit_of_work: UnitOfWork,
+        register: Register,
+        steps: AddsSteps,
+        keys: NamedKeys,
+        grants: Grants,
+        signer: Signs,
+    ) -> None:
         self.unit_of_work = unit_of_work
         self.register = register
         self.steps = steps
+        self.keys = keys
+        self.grants = grants
+        self._walk = Walk(register, keys)
         self.signer = signer
         self.before_walk: list[Callable[[str], None]] = []
         self.more_claims: list[Callable[[str, str, int], Mapping[str, Any]]] = []
@@ -105,7 +105,8 @@ class ErasureParticipant:
             hook(tx, case_id)
 
     def on_ended(self, tx: Tx, event: Event) -> None:
-        """A shell has ended: erase it. No receipt is owed."""
+        """A shell has ended: erase it. No receipt is owed. Raises Permanent without the consent service's grant."""
+        self.grants.require_ending(event.data.get("grant"), case_id=event.case, now=tx.now)
         self.unit_of_work.gates.close(tx.session, event.case)
         self.steps.add(tx, END_STEP, event.case, event.case)
 
@@ -114,6 +115,8 @@ class ErasureParticipant:
         if self.unit_of_work.service not in event.data["participants"]:
             return
         request, attempt = str(event.data["request"]), int(event.data["attempt"])
+        grant = event.data.get("grant")
+        self.grants.require_erasure(grant, request=request, case_id=event.case, attempt=attempt, now=tx.now)
         self.unit_of_work.gates.close(tx.session, event.case)
         row = self.rows.find_one({"_id": request}, session=tx.session)
         if row is not None and row["attempt"] == attempt and row["receipts"]:
@@ -133,36 +136,53 @@ class ErasureParticipant:
         """Erase a shell that has ended from every store of this service."""
         case_id = str(step.case_id)
         self._prepare(case_id)
-        self._delete(case_id, self._inventories(case_id))
+        delete_all(self._walk.inventories(case_id))
+        self.unit_of_work.run(lambda tx: self.keys.doom(tx, case_id))
 
     def erase(self, step: StepOf) -> None:
-        """Walk the register for one request, and send a receipt."""
+        """Walk the register for one request, and have the case's key destroyed; once it is, send a receipt."""
         request = step.key
         row = self.rows.find_one({"_id": request})
         if row is None or row["receipts"]:
             return
-        case_id = str(row["case_id"])
-        self._prepare(case_id)
-        inventories = self._inventories(case_id)
-        found = self._record_found(request, case_id, inventories)
-        self._delete(case_id, inventories)
-        remaining = self._remaining(case_id)
-        late = self._late(case_id)
-        # The clock is read once. If it were corrected between two readings, a second receipt could be dated before this
-        # one.
+        case_id, attempt = str(row["case_id"]), int(row["attempt"])
+        found = _found_in(row)
+        if row.get("walked") != attempt:
+            self._prepare(case_id)
+            inventories = self._walk.inventories(case_id)
+            found = self._record_found(request, case_id, inventories)
+            delete_all(inventories)
+        if self._destroys_key(request, case_id, attempt):
+            # The rotation asks for this step again.
+            return
+        remaining = self._walk.remaining(case_id)
+        late = self._walk.late(case_id)
+        # Read once: were the clock corrected between two readings, a second receipt could be dated before this one.
         signed_at = utc_now()
-        receipt = self._receipt(request, case_id, int(row["attempt"]), found, remaining, late, signed_at, number=1)
+        receipt = self._receipt(request, case_id, attempt, found, remaining, late, signed_at, number=1)
 
         def answer(tx: Tx) -> None:
             done = self.rows.update_one(
-                {"_id": request, "attempt": row["attempt"], "receipts": []},
+                {"_id": request, "attempt": attempt, "receipts": []},
                 {"$set": {"receipts": [receipt], "late": late, "done_at": signed_at}},
                 session=tx.session,
             )
             if done.modified_count:
-                self._send(tx, request, case_id, int(row["attempt"]), receipt)
+                self._send(tx, request, case_id, attempt, receipt)
 
         self.unit_of_work.run(answer)
+
+    def _destroys_key(self, request: str, case_id: str, attempt: int) -> bool:
+        """Doom the case's key now that the walk is over; whether its root is still to be destroyed."""
+
+        def act(tx: Tx) -> bool:
+            waits = self.keys.doom(tx, case_id, then=(ERASE_STEP, request, case_id))
+            if waits:
+                mine = {"_id": request, "attempt": attempt}
+                self.rows.update_one(mine, {"$set": {"walked": attempt}}, session=tx.session)
+            return waits
+
+        return self.unit_of_work.run(act)
 
     def settle_late(self, tx: Tx, case_id: str) -> None:
         """Send a second receipt for every request of the case that waited for late records.
@@ -180,11 +200,11 @@ class ErasureParticipant:
         if row is None or len(row["receipts"]) != 1:
             return
         case_id, attempt = str(row["case_id"]), int(row["attempt"])
-        late = self._late(case_id)
-        found = {name: int(count) for name, count in row["found"].items()}
+        late = self._walk.late(case_id)
+        found = _found_in(row)
         # The receipt with the latest date counts, so this one is dated after the first, even if this clock is behind.
         at = max(utc_now(), row["done_at"] + timedelta(milliseconds=1))
-        receipt = self._receipt(request, case_id, attempt, found, self._remaining(case_id), late, at, number=2)
+        receipt = self._receipt(request, case_id, attempt, found, self._walk.remaining(case_id), late, at, number=2)
 
         def answer(tx: Tx) -> None:
             done = self.rows.update_one(
@@ -201,35 +221,18 @@ class ErasureParticipant:
         for hook in self.before_walk:
             hook(case_id)
 
-    def _late(self, case_id: str) -> list[str]:
-        """The late stores that still hold something of the case."""
-        return [store.name for store in self.register.late() if store.found(case_id)]
-
-    def _inventories(self, case_id: str) -> dict[str, Inventory]:
-        return {store.name: store.inventory(case_id) for store in self.register.erased_by_a_case()}
-
-    def _delete(self, case_id: str, inventories: Mapping[str, Inventory]) -> None:
-        for inventory in inventories.values():
-            inventory.delete()
-        self.register.vault.destroy_key(case_id)
-
-    def _remaining(self, case_id: str) -> dict[str, int]:
-        """Read back every store, and whether the key is gone."""
-        remaining = {store.name: store.remaining(case_id) for store in self.register.erased_by_a_case()}
-        return {**remaining, _CASE_KEYS: int(self.register.vault.has_key(case_id))}
-
     def _record_found(self, request: str, case_id: str, inventories: Mapping[str, Inventory]) -> dict[str, int]:
         """Record what each store holds, before anything is deleted; the highest count that any attempt has seen.
 
         It is one write: if two attempts run at once, the later one finds nothing left and must not lower the count.
         """
         counts = {name: inventory.count for name, inventory in inventories.items()}
-        counts[_CASE_KEYS] = int(self.register.vault.has_key(case_id))
+        counts[CASE_KEYS] = self._walk.case_keys(case_id)
         most = {f"found.{name}": count for name, count in counts.items()}
         row = self.rows.find_one_and_update(
             {"_id": request}, {"$max": most}, {"found": 1}, return_document=ReturnDocument.AFTER
         )
-        return {name: int(count) for name, count in (row or {"found": counts})["found"].items()}
+        return _found_in(row or {"found": counts})
 
     def _receipt(
         self,
@@ -263,6 +266,7 @@ class ErasureParticipant:
                 for name, left in sorted(remaining.items())
             ],
             "late": late,
+            **self._walk.root_claims(case_id),
             "signed_at": signed_at.isoformat(),
         }
         for more in self.more_claims:
@@ -278,3 +282,7 @@ class ErasureParticipant:
             "receipt": receipt,
         }
         tx.emit(erasure.RECEIPT, data)
+
+
+def _found_in(row: Mapping[str, Any]) -> dict[str, int]:
+    return {name: int(count) for name, count in row["found"].items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.events.base import EventType, define
-from shared.fields import Flag, Group, Id, List, Optional, Time, one_of
+from shared.fields import Flag, Group, Id, List, Optional, Signed, Time, one_of
 
 STATES = ("shell", "open", "inactive", "closed")
 ROLES = ("parent", "carer", "child", "young_person", "other")
@@ -59,5 +59,11 @@ STOPPED = define(
     )
 )
 ENDED = define(
-    EventType(name="case.ended", publishers=("case",), fields={"case": Id()}, topic="state"),
+    EventType(
+        name="case.ended",
+        publishers=("case",),
+        # grant: the consent service's signature that no one agreed to this shell; nothing is destroyed without it.
+        fields={"case": Id(), "grant": Optional(Signed())},
+        topic="state",
+    ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.events.base import SERVICES, EventType, define
-from shared.fields import Count, Field, Group, Id, List, Optional, Time, one_of
+from shared.fields import Count, Field, Group, Id, List, Optional, Signed, Time, one_of
 
 PURPOSES = ("casework", "contact", "obtain_documents", "share", "email")
 DOCUMENT_KINDS = ("ehc_plan", "early_help", "meeting_notes", "report", "letter", "form", "other")
@@ -47,6 +47,8 @@ STARTED = define(
             "attempt": Count(),
             "due_at": Time(),
             "participants": List(one_of(*SERVICES)),
+            # The consent service's signature (shared/erasure/grants.py), without which nothing is destroyed.
+            "grant": Optional(Signed()),
         },
     )
 )

@@ -5,8 +5,8 @@ A service's api.py needs what is exported here, and nothing from the modules beh
 
 from shared.http.app import make_app
 from shared.http.body import BodyReader, body_reader, json_body
+from shared.http.claims import AlreadyMade, Anew
 from shared.http.fields import Body, Choice, DayField, FlagField, IdField, Line, Moment, Text
-from shared.http.idempotency import AlreadyMade
 from shared.http.idempotent import claim_upload, forget_answer, forgetting_answers, id_of_act, idempotent
 from shared.http.kernel import (
     KernelStores,
@@ -26,6 +26,7 @@ from shared.http.routes import Blueprint, Inward, allow
 __all__ = [
     "JWKS_PATH",
     "AlreadyMade",
+    "Anew",
     "Blueprint",
     "Body",
     "BodyReader",

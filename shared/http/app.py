@@ -170,7 +170,8 @@ def _leave(app: Flask, kernel: Kernel, answer: Response) -> Response:
     """Write the audit row, then set the headers of every response, then log and count."""
     access_rule = _access_rule(app)
     traceless = g.get("traceless", False) and answer.status_code < 500
-    if access_rule is not None and access_rule.audited and not traceless:
+    written = g.get("audited_status") == answer.status_code
+    if access_rule is not None and access_rule.audited and not traceless and not written:
         answer = _audited(kernel, access_rule, answer)
     if answer.status_code == 204:
         # There is nothing that could be of a type.

@@ -12,8 +12,11 @@ import pymongo
 from flask import Response, g, request
 from pymongo.errors import PyMongoError
 
-from shared.errors import Invalid, Unavailable
-from shared.http.idempotency import AlreadyMade, Claim, Idempotency, current_claim
+from shared.db.unit_of_work import Tx, before_commit
+from shared.errors import Invalid, Problem, Unavailable
+from shared.http.audit_trail import audit_in
+from shared.http.claims import AlreadyMade, Anew, Claim, KeyTaken
+from shared.http.idempotency import Idempotency, current_claim
 from shared.http.kernel import audit_case, audit_record, current_caller, current_kernel
 from shared.http.responses import JsonResponse
 from shared.http.routes import LONGEST_KEY, note
@@ -42,30 +45,40 @@ def idempotency_key() -> str | None:
 def idempotent(
     render: Callable[[Any], JsonResponse],
     *,
-    office: bool | Callable[[], bool] = False,
+    anew: Anew | Callable[[], Anew | None] | None = None,
     upload: Callable[[], bytes] | None = None,
+    claims_first: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
     """The view below returns what its action returned, and `render` turns that into the answer.
 
     render runs inside the action's transaction too, on its result: the view returns the same, or a JsonResponse.
-      A transaction that returns None only prepares the one that answers.
-    office: the answer is about no case, or has nothing personal (a request's state): it is kept under the office's
-      key and repeated in any state of the case's gate. Without it the response must name its case (`case_id=`, or the
-      path, query or body does). A function decides it for each request, once its body is read.
+      A transaction that returns None only prepares the one that answers. That one keeps the answer and the audit row.
+    anew: the answer is about a record that outlives its case, or has none: a repeat is rendered anew, in any state of
+      the case's gate. Without it the response must name its case (`case_id=`, or the path, query or body does). A
+      function decides it for each request, once its body is read.
     upload: reads the whole body without keeping it and returns what identifies it (its fields and the file's digest).
       Such a view calls `claim_upload` with the same once its own reading is done, before the transaction that answers.
+    claims_first: the act is made of several transactions or calls, which a repeat must not begin a second time.
     """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
         @wraps(view)
         def answered(*args: Any, **kwargs: Any) -> Response:
-            of_office = office() if callable(office) else office
+            how = anew() if callable(anew) else anew
 
-            def act() -> JsonResponse:
-                return _whole(view(*args, **kwargs), render, of_office)
+            def whole(result: Any) -> JsonResponse:
+                return _whole(result, render, is_kept=how is None)
+
+            def act(claim: Claim | None) -> JsonResponse:
+                return _act(lambda: view(*args, **kwargs), whole, claim)
 
             key = g.get("idempotency_key")
-            answer = act() if key is None else _once(key, act, render, of_office, upload)
+            if key is None:
+                answer = act(None)
+            elif upload is not None or claims_first:
+                answer = _once_claimed(_claim(key, whole, how), act, upload)
+            else:
+                answer = _once(_claim(key, whole, how), act)
             if answer.case_id is not None:
                 audit_case(answer.case_id)
             if isinstance(made := answer.body.get("id"), str):
@@ -110,21 +123,67 @@ def forget_answer() -> None:
         claim.forgotten = True
 
 
-def _once(
-    key: str,
-    act: Callable[[], JsonResponse],
-    render: Callable[[Any], JsonResponse],
-    office: bool,
-    upload: Callable[[], bytes] | None,
-) -> JsonResponse:
+def _claim(key: str, render: Callable[[Any], JsonResponse], anew: Anew | None) -> Claim:
     idempotency = current_kernel().stores.idempotency
     row_id = idempotency.digest(
         current_caller().sub.encode(), request.method.encode(), request.path.encode(), key.encode()
     )
-    claim = Claim(row_id=row_id, render=lambda result: _whole(result, render, office), office=office)
+    return Claim(row_id=row_id, render=render, anew=anew)
+
+
+def _act(view: Callable[[], Any], render: Callable[[Any], JsonResponse], claim: Claim | None) -> JsonResponse:
+    """Run the view. The transaction that answers also keeps the answer, and the audit row of the request."""
+    idempotency = current_kernel().stores.idempotency
+
+    def finish(tx: Tx, result: Any) -> None:
+        if result is None:
+            return
+        answer = render(result)
+        if not 200 <= answer.status < 300:
+            return
+        if claim is not None:
+            idempotency.settle(tx, claim, result, answer)
+        audit_in(tx, answer)
+
+    before_commit.set(finish)
+    try:
+        result = view()
+    finally:
+        before_commit.set(None)
+    answer = render(result)
+    if claim is not None and 200 <= answer.status < 300:
+        # It joined, or found, what was there, and ran no transaction that answers.
+        idempotency.settle_alone(claim, result, answer)
+    return answer
+
+
+def _once(claim: Claim, act: Callable[[Claim], JsonResponse]) -> JsonResponse:
+    """The answer that the key already had, or that of the act, whose transaction keeps it."""
+    idempotency = current_kernel().stores.idempotency
+    body = idempotency.digest(_canonical())
+    if (first := idempotency.kept(claim, body)) is not None:
+        return first
+    claim.token, claim.body = new_id(), body
+    idempotency.hold(claim)
+    try:
+        return act(claim)
+    except (KeyTaken, Problem):
+        # A request with the same key may have been quicker, and what it changed is why this one is refused.
+        if (first := idempotency.kept(claim, body)) is not None:
+            return first
+        raise
+    finally:
+        idempotency.let_go()
+
+
+def _once_claimed(
+    claim: Claim, act: Callable[[Claim], JsonResponse], upload: Callable[[], bytes] | None
+) -> JsonResponse:
+    """As `_once`, of an act that is made of several transactions: the key is claimed before it begins."""
+    idempotency = current_kernel().stores.idempotency
     if upload is None:
         first = idempotency.claim(claim, idempotency.digest(_canonical()))
-    elif idempotency.finished(row_id):
+    elif idempotency.finished(claim.row_id):
         first = idempotency.claim(claim, idempotency.digest(upload()))
         if first is None:
             # The answer went while the body was read, and the body can't be read twice.
@@ -136,8 +195,7 @@ def _once(
         return first
     idempotency.hold(claim)
     try:
-        answer = act()
-        idempotency.settle_after(claim, answer)
+        answer = act(claim)
     except AlreadyMade as made:
         return made.answer
     except BaseException:
@@ -160,9 +218,9 @@ def _give_up(idempotency: Idempotency, claim: Claim) -> None:
         log.warning("claim-not-freed", **where(error))
 
 
-def _whole(result: Any, render: Callable[[Any], JsonResponse], office: bool) -> JsonResponse:
+def _whole(result: Any, render: Callable[[Any], JsonResponse], *, is_kept: bool) -> JsonResponse:
     answer = result if isinstance(result, JsonResponse) else render(result)
-    if office:
+    if not is_kept:
         return answer.about(None)
     return answer if answer.case_id is not None else answer.about(g.get("case_id"))
 

@@ -23,8 +23,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from shared import errors
 from shared.db.gates import CLOSED, ERASED_SENTENCE
+from shared.db.keys.errors import KeyGone
 from shared.db.unit_of_work import UnitOfWork
-from shared.db.vault import KeyGone
 from shared.errors import Problem
 from shared.ids import new_id
 from shared.ops.logs import log, where

@@ -19,8 +19,8 @@ from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
 from shared.clock import utc_now
 from shared.db import Register
 from shared.db.gates import CLOSED, Applied
+from shared.db.keys.errors import KeyGone
 from shared.db.unit_of_work import Row, Tx, traceparent
-from shared.db.vault import KeyGone
 from shared.errors import Erased, Frozen, Permanent, Problem, Temporary, Unavailable
 from shared.events import Event, UnknownType, all_types
 from shared.fields import Id, Name, Time
@@ -63,7 +63,6 @@ class Inbox:
         if wrong := [name for name in without_gate if types[name].topic is not None]:
             raise ValueError(f"a state event needs its gate: {', '.join(wrong)}")
         self._unit_of_work = register.unit_of_work
-        self._vault = register.vault
         self._service = register.unit_of_work.service
         self._handlers = handlers
         self._names = names
@@ -219,14 +218,14 @@ class Inbox:
         asking: look up which of them came before; otherwise a duplicate raises BulkWriteError. worked_off: the message,
         which may have been deferred until now.
         """
-        cases = {event.case for event in events if event.type.type not in self._without_gate}
-        self._unit_of_work.gates.prepare(self._vault, cases)
+        making = {event.case for event in events if event.type.type not in self._without_gate}
         outcomes: list[str] = []
 
         def act(tx: Tx) -> None:
             outcomes.clear()
             until = time.monotonic() + _TRANSACTION_SECONDS
-            with tx.gates.holding(tx.session, [event.case for event in events], only=_only_state(events)) as gates:
+            cases = [event.case for event in events]
+            with tx.gates.holding(tx.session, cases, making=making, only=_only_state(events)) as gates:
                 known = self._known(tx, events) if asking else set()
                 closed = {case_id for case_id, gate in gates.items() if gate["state"] == CLOSED}
                 for event in events:

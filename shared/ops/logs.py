@@ -21,6 +21,7 @@ import structlog
 from gunicorn import glogging  # type: ignore[import-untyped]
 
 from shared.fields import Count, Day, Digest, Field, Flag, Id, Subject, Time
+from shared.ops.memory import keep_memory_private
 from shared.ops.settings import SettingsError
 
 _EVENT = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
@@ -155,9 +156,13 @@ def _named(service: str, process: str) -> structlog.typing.Processor:
 
 
 class GunicornLogger(glogging.Logger):  # type: ignore[misc]
-    """gunicorn's `logger_class`: its own words go the way of every library's, its access log is ours."""
+    """gunicorn's `logger_class`: its own words go the way of every library's, its access log is ours.
+
+    It is the first of our code that gunicorn's master runs, so it also closes the memory of what is forked from there.
+    """
 
     def setup(self, cfg: Any) -> None:
+        keep_memory_private()
         super().setup(cfg)
         configure(service=os.environ.get("FMN_SERVICE", "unknown"), process="api")
         for logger in (self.error_log, self.access_log):

@@ -57,7 +57,7 @@ class Settings:
     disk_floor: float
     disks: Mapping[str, str]
 
-    master_keys: Path
+    roots: tuple[Path, ...]
     mongo_url: str = field(repr=False)
     amqp_url: str = field(repr=False)
     search_key: bytes = field(repr=False)
@@ -68,6 +68,7 @@ class Settings:
     certificate_jwk: Mapping[str, Any] | None = field(repr=False)
     ledger_jwk: Mapping[str, Any] | None = field(repr=False)
     consent_receipt_jwk: Mapping[str, Any] | None = field(default=None, repr=False)
+    grant_jwk: Mapping[str, Any] | None = field(default=None, repr=False)
     helpline_tally: bool = False
     review_window_days: int = 28
     review_reminder_days: int = 14
@@ -134,7 +135,7 @@ def _read(env: Env) -> Settings:
         time_travel=_switch(env, "TIME_TRAVEL", "off"),
         disk_floor=_percent(env, "DISK_FLOOR", "10") / 100,
         disks=_disks(env.str("DISKS", "")),
-        master_keys=_folder(secrets / "master-keys"),
+        roots=_roots(env.str("ROOTS")),
         mongo_url=_secret(secrets / "mongo-url"),
         amqp_url=_secret(secrets / "amqp-url"),
         search_key=_key(secrets / "search.key"),
@@ -145,6 +146,7 @@ def _read(env: Env) -> Settings:
         certificate_jwk=_jwk(secrets / "certificate.jwk") if coordinates else None,
         ledger_jwk=_jwk(secrets / "ledger.jwk") if coordinates else None,
         consent_receipt_jwk=_jwk(secrets / "consent_receipt.jwk") if coordinates else None,
+        grant_jwk=_jwk(secrets / "grant.jwk") if coordinates else None,
         helpline_tally=_switch(env, "HELPLINE_TALLY", "off"),
         review_window_days=window_days,
         review_reminder_days=reminder_days,
@@ -227,10 +229,14 @@ def _disks(text: str) -> dict[str, str]:
     return found
 
 
-def _folder(path: Path) -> Path:
-    if not path.is_dir():
-        raise SettingsError(f"The folder {path} is missing: run the set-up that makes the secrets.")
-    return path
+def _roots(text: str) -> tuple[Path, ...]:
+    folders = tuple(Path(entry) for entry in _words(text))
+    if len(set(folders)) < 2:
+        raise SettingsError("FMN_ROOTS must be two folders or more, on different disks: one,other.")
+    # One is enough to read the root; a worker can destroy none, and alarms, while another is away.
+    if not any(folder.is_dir() for folder in folders):
+        raise SettingsError("The folders of FMN_ROOTS are missing: are their disks mounted?")
+    return folders
 
 
 def _secret(path: Path) -> str:

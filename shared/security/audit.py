@@ -10,9 +10,11 @@ from datetime import timedelta
 from queue import SimpleQueue
 from typing import Any
 
+from pymongo import InsertOne
 from pymongo.errors import PyMongoError
 
 from shared.db import KeptRows, Register
+from shared.db.unit_of_work import Tx
 from shared.fields import Count, Digest, Field, Flag, Id, Name, Optional, Subject, Time, one_of
 from shared.ids import new_id
 from shared.ops.logs import log, where
@@ -104,6 +106,11 @@ class Audit:
         """Write a row, and with it those that had to wait. Raises PyMongoError when it can't be written."""
         self._together.write({"_id": new_id(), **row})
         self.catch_up()
+
+    def write_in(self, tx: Tx, row: Mapping[str, Any]) -> None:
+        """Write a row in the transaction that it is about. Raises ValueError as `KeptRows.insert`."""
+        self.store.check(row)
+        tx.write(self.store.rows, InsertOne({"_id": new_id(), **row}))
 
     def write_or_keep(self, row: Mapping[str, Any]) -> bool:
         """Write a row, or keep it until the database is back (safeguarding); whether it was written now.

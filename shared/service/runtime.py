@@ -3,20 +3,39 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, Final
+
+from pymongo.database import Database
 
 from shared.db.gates import CLOSED, ERASED_SENTENCE, FROZEN, OPEN
+from shared.db.keys.errors import NoTreeYet, RootsElsewhere
+from shared.db.keys.roots import Folders
+from shared.db.keys.rotation import Rotation
 from shared.db.register import Register
 from shared.db.unit_of_work import UnitOfWork, connect
-from shared.db.vault import OFFICE_KEY, Vault, master_keys
+from shared.erasure.grants import Grants
+from shared.erasure.named_keys import NamedKeys
 from shared.erasure.participant import ErasureParticipant
 from shared.errors import Erased
-from shared.fields import Count, Optional, Table, one_of
+from shared.fields import Count, Optional, Sealed, Table, one_of
 from shared.http import KernelStores, open_kernel_stores
 from shared.http.calls import Calls
 from shared.messaging.steps import Steps
 from shared.ops.logs import configure
+from shared.ops.memory import keep_memory_private
 from shared.ops.settings import Settings, SettingsError, load
 from shared.security.signing import PublicKeys, Signer
+
+# An API that starts with its worker waits for the key tree that the worker makes. gunicorn ends a process that hasn't
+# started within thirty seconds; it is then started again.
+_TREE_SECONDS: Final = 25.0
+#: What `forgetmenot migrate` calls its process, and where it keeps the keys of an older version while it works.
+MIGRATION: Final = "migrate"
+KEYS_BEFORE: Final = "keys_before"
+_OLDER_SENTENCE: Final = (
+    "The {service} service's databases were written by an older version. Nothing was changed. Stop every service and "
+    "run `forgetmenot migrate`; the runbook says how, under Upgrade."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,12 +44,13 @@ class Runtime:
 
     settings: Settings
     unit_of_work: UnitOfWork
-    vault: Vault
     register: Register
     kernel_stores: KernelStores
     steps: Steps
     calls: Calls
     public_keys: PublicKeys
+    grants: Grants
+    keys: NamedKeys
     erasure: ErasureParticipant
 
     def require_known(self, case_id: str) -> None:
@@ -43,28 +63,34 @@ class Runtime:
             raise Erased(ERASED_SENTENCE)
         if state is None:
             self.calls.get("case", f"/cases/{case_id}")
-            self.unit_of_work.gates.prepare(self.vault, [case_id])
+            self.unit_of_work.gates.make_if_unknown(case_id)
 
 
 def open_runtime(service: str, process: str) -> Runtime:
-    """Connect, and open what every service has, for its `api` or `worker` process.
+    """Connect, and open what every service has, for its `api` or `worker` process, or for MIGRATION.
 
     Raises SettingsError with one sentence for what is wrong.
     """
+    keep_memory_private()
     configure(service=service, process=process)
     settings = load()
     if settings.service != service:
         raise SettingsError(f"FMN_SERVICE says {settings.service}, but this is the {service} service.")
-    client = connect(settings.mongo_url)
-    unit_of_work = UnitOfWork(client, names=settings.names, service=service)
-    vault = Vault(client, unit_of_work.vault_db.name, master_keys(settings.master_keys))
-    vault.prepare()
-    vault.create_key(OFFICE_KEY)
-    register = Register(unit_of_work, vault)
+    unit_of_work = UnitOfWork(
+        connect(settings.mongo_url), names=settings.names, service=service, roots=Folders(settings.roots)
+    )
+    if process != MIGRATION and _is_older(unit_of_work.vault_db):
+        raise SettingsError(_OLDER_SENTENCE.format(service=service))
+    try:
+        unit_of_work.vault.start(wait_seconds=_TREE_SECONDS)
+    except (RootsElsewhere, NoTreeYet) as error:
+        raise SettingsError(str(error)) from error
+    register = Register(unit_of_work)
     register.keep(
         "gates",
         clear={
             "state": one_of(OPEN, FROZEN, CLOSED),
+            "mac": Sealed(),
             "writes": Optional(Count()),
             "seq": Count(),
             "applied": Optional(Table(Count())),
@@ -74,14 +100,26 @@ def open_runtime(service: str, process: str) -> Runtime:
     )
     steps = Steps(register)
     signer = Signer(settings.receipt_jwk)
+    public_keys = PublicKeys.load(settings.public_keys)
+    grants = Grants(public_keys)
+    keys = NamedKeys(unit_of_work, Rotation(unit_of_work.vault), steps)
     return Runtime(
         settings=settings,
         unit_of_work=unit_of_work,
-        vault=vault,
         register=register,
         kernel_stores=open_kernel_stores(register, settings),
         steps=steps,
         calls=Calls(settings, Signer(settings.token_jwk)),
-        public_keys=PublicKeys.load(settings.public_keys),
-        erasure=ErasureParticipant(unit_of_work=unit_of_work, register=register, steps=steps, signer=signer),
+        public_keys=public_keys,
+        grants=grants,
+        keys=keys,
+        erasure=ErasureParticipant(
+            unit_of_work=unit_of_work, register=register, steps=steps, keys=keys, grants=grants, signer=signer
+        ),
     )
+
+
+def _is_older(vault_db: Database[dict[str, Any]]) -> bool:
+    """Whether the vault has keys of an older version, whose ids are binary, or they are being replaced."""
+    of_before = {"_id": {"$type": "binData"}}
+    return any(vault_db[name].find_one(of_before, {"_id": 1}) is not None for name in ("keys", KEYS_BEFORE))

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from flask import Flask
 
-from shared.db.lost_keys import sweep_keys
+from shared.db.keys.rotation import Rehash
 from shared.db.unit_of_work import Tx
 from shared.events import Event, EventType, consent
 from shared.http import Blueprint, make_app
@@ -26,8 +26,7 @@ from shared.service.runtime import Runtime, open_runtime
 from shared.service.worker import run_worker
 
 C = TypeVar("C")
-
-_DAY_SECONDS: Final = 86_400.0
+_ROOTS_SECONDS: Final = 600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +60,7 @@ class Service(Generic[C]):
         self._before_erasure: list[Callable[[C, str], None]] = []
         self._receipt_claims: list[Callable[[C, str, str, int], Mapping[str, Any]]] = []
         self._on_release: list[Callable[[C, Tx, str], None]] = []
+        self._on_rotation: list[Callable[[C], Rehash]] = []
 
     # Declaring
 
@@ -103,6 +103,10 @@ class Service(Generic[C]):
         """What goes on once a case is released, in the same transaction. Told the case."""
         self._on_release.append(hook)
 
+    def on_rotation(self, rehash: Callable[[C], Rehash]) -> None:
+        """What is done anew, in the same transaction, when keys of the tree change (search hashes)."""
+        self._on_rotation.append(rehash)
+
     @property
     def handles(self) -> frozenset[str]:
         """The types of the events that its own handlers are for."""
@@ -118,19 +122,20 @@ class Service(Generic[C]):
         erasure.before_walk.extend(partial(hook, context) for hook in self._before_erasure)
         erasure.more_claims.extend(partial(claims, context) for claims in self._receipt_claims)
         erasure.on_release.extend(partial(hook, context) for hook in self._on_release)
+        for rehash in self._on_rotation:
+            runtime.keys.rotation.rehash_with(rehash(context))
         own = [(name, partial(handler, context)) for name, handler in self._handlers]
-        sweep = Every(
-            seconds=_DAY_SECONDS,
-            run=lambda now: sweep_keys(runtime.unit_of_work, runtime.vault, now=now),
-            name="lost-keys",
-        )
         jobs = [Every(seconds=each, run=partial(run, context), name=run.__name__) for each, run in self._jobs]
         return Opened(
             runtime=runtime,
             context=context,
             handlers=_by_type([*erasure.handlers().items(), *own]),
-            steps={**{kind: partial(run, context) for kind, run in self._steps.items()}, **erasure.step_kinds()},
-            jobs=[sweep, *jobs],
+            steps={
+                **{kind: partial(run, context) for kind, run in self._steps.items()},
+                **erasure.step_kinds(),
+                **runtime.keys.step_kinds(),
+            },
+            jobs=[Every(seconds=_ROOTS_SECONDS, run=runtime.keys.look_after, name="roots"), *jobs],
         )
 
     def create_api(self) -> Flask:

@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from bson.codec_options import CodecOptions
 
 from deploy.local.mongo import admin_client
 from deploy.local.provision import Provision
 from shared import fields
 from shared.db import Disposal
 from shared.events import SERVICES, all_types
+from shared.ids import is_id
 from shared.service.runtime import Runtime
 from tests.system import System, open_service
 
@@ -30,8 +32,43 @@ CLOSED_TYPES = (
     fields.Signed,
     fields.Sealed,
 )
-# Kept by MongoDB's client-side encryption itself: wrapped keys by case id.
-NOT_OURS = {"keys"}
+
+
+class _Step:
+    """A step that is asked for once a key is destroyed: its kind, key and case."""
+
+    def accepts(self, value: Any) -> bool:
+        kind, key, case_id = value
+        return fields.Name().accepts(kind) and is_id(key) and (case_id is None or is_id(case_id))
+
+
+# What the key tree keeps in the vault's database (shared/db/keys): each collection with its closed list.
+_COUNT = fields.Optional(fields.Count())
+KEY_TREE: Mapping[str, Mapping[str, fields.Field]] = {
+    "tree": {
+        "fence": fields.Count(),
+        "generation": fields.Count(),
+        "root": fields.Digest(),
+        "store": fields.Digest(),
+        "versions": fields.List(fields.Count()),
+        "sealed": fields.Sealed(),
+    },
+    "buckets": {"version": fields.Count(), "made": _COUNT},
+    "keys": {
+        "bucket": fields.Count(),
+        "version": fields.Count(),
+        "wrapped": fields.Sealed(),
+        "made_at": fields.Time(),
+        "hashed": _COUNT,
+    },
+    "doomed": {
+        "bucket": fields.Count(),
+        "at": fields.Time(),
+        "then": fields.List(_Step()),
+        "gone_at": fields.Optional(fields.Time()),
+        "generation": _COUNT,
+    },
+}
 
 
 def leaves(field: Any) -> Iterator[Any]:
@@ -94,25 +131,41 @@ def test_every_collection_in_the_database_is_registered(
     runtime = open_service(name, "worker").runtime
     worker_adds = {"inbox", "outbox", "deferred", "parked", "trying"}
     with admin_client(system.stack.places, system.stack.ports) as client:
-        there: set[str] = set()
-        for suffix in ("", "_vault"):
-            there |= set(client[f"{system.provided.prefix}_{name}{suffix}"].list_collection_names())
-        fields_there = _clear_fields(client[f"{system.provided.prefix}_{name}"], runtime.register.stores)
-    # Then each is one that the register knows, and each row has nothing in clear but what its list names
-    assert there - NOT_OURS - worker_adds <= set(runtime.register.stores)
+        data, vault = (
+            client.get_database(f"{system.provided.prefix}_{name}{suffix}", codec_options=CodecOptions(tz_aware=True))
+            for suffix in ("", "_vault")
+        )
+        in_data, in_vault = (set(database.list_collection_names()) for database in (data, vault))
+        known = {store: each.clear for store, each in runtime.register.stores.items()}
+        fields_there = _clear_fields(data, known) | _clear_fields(vault, known)
+        misfits_there = _misfits(vault, KEY_TREE)
+    # Then each is one that the register or the key tree knows, with nothing in clear but what its list names
+    assert in_data - worker_adds <= known.keys()
+    assert in_vault <= known.keys() | KEY_TREE.keys()
     assert fields_there == {}
+    assert misfits_there == {}
 
 
 def _clear_fields(database: Any, stores: Mapping[str, Any]) -> dict[str, set[str]]:
     """By collection, the fields in clear that its closed list doesn't name."""
     wrong = {}
-    for name, store in stores.items():
-        named = {*store.clear, "_id", "case_id", "version", "personal", "own_key"}
+    for name, clear in stores.items():
+        named = {*clear, "_id", "case_id", "version", "personal", "own_key", "mac"}
         seen: set[str] = set()
         for row in database[name].find().limit(200):
             seen |= set(row)
         if seen - named:
             wrong[name] = seen - named
+    return wrong
+
+
+def _misfits(database: Any, closed: Mapping[str, Mapping[str, fields.Field]]) -> dict[str, set[str]]:
+    """By collection, the fields that its closed list doesn't name, or wants otherwise."""
+    wrong: dict[str, set[str]] = {}
+    for name, clear in closed.items():
+        for row in database[name].find().limit(300):
+            if found := fields.misfits(clear, {field: value for field, value in row.items() if field != "_id"}):
+                wrong.setdefault(name, set()).update(found)
     return wrong
 
 

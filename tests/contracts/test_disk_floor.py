@@ -49,6 +49,7 @@ GOES_ON = {
     "POST /holds",
     "DELETE /holds/<hold_id>",
     "POST /cases/<case_id>/ending",
+    "POST /ending-grants/<case_id>",
     "POST /cases/<case_id>/intake",
     "DELETE /cases/<case_id>/people/<person_id>",
     "DELETE /documents/<document_id>",

@@ -34,6 +34,8 @@ _MADE = {
     ("consent", "consents"): "consents",
 }
 
+_KEPT_KEYS = frozenset({"office", "mac"})
+
 
 class Judge:
     """Looks into every server once; `complaints` says all that is wrong. planted: ids of messages meant to wait."""
@@ -156,24 +158,28 @@ class Judge:
         return next((case.number for case in self._told.cases if case.id == case_id), None)
 
     def _gates_and_keys(self) -> Iterator[Complaint]:
-        told = {*(case.id for case in self._told.cases), *(said.case_id for said in self._told.said)}
         for service in SERVICES:
             gates = {row["_id"]: row["state"] for row in self._inside.rows(service, "gates")}
-            vault = self._inside.mongo[f"{self._inside.names}_{service}_vault"]["keys"]
-            names = [name for row in vault.find({}, {"keyAltNames": 1}) for name in row["keyAltNames"]]
-            for name, count in Counter(names).items():
-                if count > 1:
-                    yield None, f"{service} has {count} keys for {name}"
-                # Who dies between a new case's key and its gate leaves the key: of a case that never was, that nobody
-                # was told of, and for which nothing was sealed. It is swept, but not before a day has passed.
-                never_was = service == "case" and name not in gates and name not in told
+            vault = self._inside.mongo[f"{self._inside.names}_{service}_vault"]
+            names = {str(row["_id"]) for row in vault["keys"].find({}, {"_id": 1})}
+            yield from self._roots(service, vault["tree"].find_one())
+            for row in vault["doomed"].find({"gone_at": None}):
+                yield None, f"{service} has not destroyed the key {row['_id']}, which it deleted"
+            for name in names:
                 if ":" in name:
                     yield None, f"{service} still has the key {name}"
-                elif name != "office" and not never_was and gates.get(name, "missing") in ("missing", "closed"):
+                elif name not in _KEPT_KEYS and gates.get(name, "missing") in ("missing", "closed"):
                     yield self._number(name), f"{service} has a key whose gate is {gates.get(name, 'missing')}: {name}"
             for case_id, state in gates.items():
                 if state != "closed" and case_id not in names:
                     yield self._number(case_id), f"{service} has a gate that is {state} and no key"
+
+    def _roots(self, service: str, tree: Row | None) -> Iterator[Complaint]:
+        """In each place lies the root that the tree hangs on, and no other."""
+        for folder in self._inside.system.provided.env[service]["FMN_ROOTS"].split(","):
+            there = {path.stem for path in Path(folder).glob("*.root")}
+            if tree is None or there != {tree["root"]}:
+                yield None, f"{service} has {len(there)} roots in {folder}, or not the one of its tree"
 
     def _objects_and_records(self) -> Iterator[Complaint]:
         store = objects.admin(self._inside.system.stack.places, self._inside.system.stack.ports).s3

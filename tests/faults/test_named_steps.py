@@ -57,6 +57,12 @@ MOMENTS: Mapping[str, Mapping[str, str]] = {
         "consent-worker": "in-ledger-not-completed",
         "notifier-worker": "mailed-not-said",
     },
+    "while keys are destroyed": {
+        "case-worker": "root-made-not-named",
+        "document-worker": "root-not-destroyed",
+        "consent-worker": "fenced-not-rotated",
+        "notifier-worker": "root-destroyed-not-said",
+    },
 }
 ALWAYS = tuple(MOMENTS)[:2]
 _BY_EMAIL = {"sending-not-mailed", "mailed-not-said"}

@@ -109,7 +109,7 @@ def test_p24_no_receipt_is_given_once_the_erasure_has_begun(system: System, insi
     request = system.an_erasure(case_id)["id"]
     assert system.caseworker.get(f"/consents/{consent}/receipt").status_code == 200
     # While the consent service can't walk its stores the record is still there, behind a closed gate
-    with inside.locked(("consent_vault", "keys", {"keyAltNames": case_id}), ("consent", "consents", {"_id": consent})):
+    with inside.locked(("consent_vault", "keys", {"_id": case_id}), ("consent", "consents", {"_id": consent})):
         system.confirm(request)
         soon(lambda: inside.gate("consent", case_id) == "closed")
         answer = system.caseworker.get(f"/consents/{consent}/receipt")

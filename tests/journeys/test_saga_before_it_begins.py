@@ -181,9 +181,9 @@ def test_p24_a_hold_ends_with_its_day_and_the_erasure_goes_on_by_itself(system: 
     system.confirm(request)
     assert system.waits_on(request) == ["hold"]
     # The day passes: nobody calls, and what looks again by itself comes round
-    inside.change("consent", "holds", {"case_id": case_id}, {"until": (today - timedelta(days=1)).isoformat()})
+    inside.change("consent", "holds", {"case_id": case_id}, until=today - timedelta(days=1))
     assert system.waits_on(request) == []
-    inside.change("consent", "steps", {"_id": f"ask_again:{request}"}, {"due": utc_now()})
+    inside.change("consent", "steps", {"_id": f"ask_again:{request}"}, due=utc_now())
     inside.completes(request)
     assert inside.left_of(case_id) == []
 

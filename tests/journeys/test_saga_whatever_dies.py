@@ -32,7 +32,7 @@ def _first_records(inside: Inside, case_id: str, request: str) -> list[tuple[str
 
 def _keys(inside: Inside, case_id: str, request: str) -> list[tuple[str, str, dict[str, Any]]]:
     """The case keys: every record is deleted, and nothing is read back."""
-    return [(f"{service}_vault", "keys", {"keyAltNames": case_id}) for service in SERVICES]
+    return [(f"{service}_vault", "keys", {"_id": case_id}) for service in SERVICES]
 
 
 def _answers(inside: Inside, case_id: str, request: str) -> list[tuple[str, str, dict[str, Any]]]:

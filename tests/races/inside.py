@@ -21,13 +21,15 @@ from pymongo.read_concern import ReadConcern
 from deploy.local import mongo, objects
 from deploy.local.broker import Management
 from deploy.local.processes import Process
+from shared.db import Repository
 from shared.events import SERVICES, Event, EventType
 from shared.ids import new_id
 from shared.messaging.bus import amqp
 from shared.security.signing import Signer
+from shared.service.runtime import Runtime
 from shared.service.service import Opened
-from tests.helpers import PATIENCE_SECONDS, Speaker, eventually, kill, restart_at_once, start
-from tests.system import System, open_service
+from tests.helpers import PATIENCE_SECONDS, Speaker, eventually, kill, restart_at_once, rewrite, start
+from tests.system import System, open_service, open_with
 
 Row = dict[str, Any]
 CHECKED = {"checked": ["family", "authority", "safeguarding"]}
@@ -41,6 +43,7 @@ class Inside:
     mongo: MongoClient[Row]
     management: Management
     _speakers: dict[str, Speaker] = field(default_factory=dict)
+    _runtimes: dict[str, Runtime] = field(default_factory=dict)
 
     @property
     def names(self) -> str:
@@ -72,8 +75,23 @@ class Inside:
     def _read(self, service: str, store: str) -> Collection[Row]:
         return self.mongo.get_database(f"{self.names}_{service}", read_concern=ReadConcern("majority"))[store]
 
-    def change(self, service: str, store: str, where: Row, changed: Row) -> None:
-        self.mongo[f"{self.names}_{service}"][store].update_many(where, {"$set": changed})
+    def change(self, service: str, store: str, where: Row, **changes: Any) -> None:
+        """Change rows behind the service's back, so that it still takes them for its own."""
+        opened = self.runtime(service).register.stores.get(store)
+        if isinstance(opened, Repository):
+            rewrite(opened, where, **changes)
+        else:
+            self.mongo[f"{self.names}_{service}"][store].update_many(where, {"$set": changes})
+
+    def runtime(self, service: str) -> Runtime:
+        """The service's own stores and gates, in this process."""
+        if service not in self._runtimes:
+            self._runtimes[service] = open_with(self.system.provided, service, "a test").runtime
+        return self._runtimes[service]
+
+    def close_gate(self, service: str, case_id: str) -> None:
+        unit_of_work = self.runtime(service).unit_of_work
+        unit_of_work.run(lambda tx: unit_of_work.gates.close(tx.session, case_id))
 
     def gate(self, service: str, case_id: str) -> str | None:
         row = self.row(service, "gates", _id=case_id)
@@ -85,7 +103,7 @@ class Inside:
         return str(row["phase"])
 
     def keys_named(self, service: str, name: str) -> int:
-        return self.mongo[f"{self.names}_{service}_vault"]["keys"].count_documents({"keyAltNames": name})
+        return self.mongo[f"{self.names}_{service}_vault"]["keys"].count_documents({"_id": name})
 
     def left_of(self, case_id: str) -> list[str]:
         """Whatever is personal of the case, anywhere: records, search hashes, keys, objects, unfinished uploads."""
@@ -97,7 +115,9 @@ class Inside:
                     left.append(f"{service}.{name}: {count}")
             vault = self.mongo[f"{self.names}_{service}_vault"]
             for name in vault.list_collection_names():
-                if count := vault[name].count_documents({"$or": [{"case_id": case_id}, {"keyAltNames": case_id}]}):
+                # That a key is destroyed is remembered for a while: of one that isn't yet, `gone_at` is null.
+                named = {"_id": case_id, "gone_at": None}
+                if count := vault[name].count_documents({"$or": [{"case_id": case_id}, named]}):
                     left.append(f"{service}_vault.{name}: {count}")
         for store in ("receiving", "documents", "versions", "projections"):
             if count := len(self.rows("document", store, case_id=case_id)):
@@ -255,3 +275,5 @@ def an_inside(system: System) -> Iterator[Inside]:
         yield inside
         for speaker in inside._speakers.values():
             speaker.stop()
+        for runtime in inside._runtimes.values():
+            runtime.unit_of_work.client.close()

@@ -30,6 +30,7 @@ from shared.messaging.inbox import Inbox
 from shared.security.signing import Signer
 from shared.service.service import Opened
 from shared.uk.working_days import london_day
+from tests.helpers import rewrite
 from tests.system import System
 
 Row = dict[str, Any]
@@ -142,12 +143,16 @@ class Coordinator:
 
     def a_night_passes_over(self, hold_id: str) -> None:
         """The hold's last day was yesterday."""
-        yesterday = (london_day(utc_now()) - timedelta(days=1)).isoformat()
-        self.db["holds"].update_one({"_id": hold_id}, {"$set": {"until": yesterday}})
+        yesterday = london_day(utc_now()) - timedelta(days=1)
+        rewrite(self.opened.context.stores.holds, {"_id": hold_id}, until=yesterday)
 
     def forget_that_it_knew(self, request_id: str, service: str) -> None:
         """The request as a deployment without that service would have left it."""
-        self.db["requests"].update_one({"_id": request_id}, {"$unset": {f"attempts.{service}": ""}})
+        requests = self.opened.context.stores.requests
+        request = requests.get(request_id)
+        assert request is not None
+        attempts = {name: number for name, number in request.attempts.items() if name != service}
+        rewrite(requests, {"_id": request_id}, attempts=attempts)
         self.db["receipts"].delete_many({"request": request_id, "service": service})
 
     def put_away(self, case_id: str) -> None:
@@ -201,6 +206,5 @@ def a_coordinator(stack: Stack, prefix: str) -> Iterator[Coordinator]:
     try:
         yield Coordinator(system=System(stack, provided), opened=opened)
     finally:
-        opened.runtime.vault.close()
         opened.runtime.unit_of_work.client.close()
         stack.deprovision(prefix)

@@ -98,7 +98,7 @@ def test_p22_a_letter_thought_lost_that_was_handed_over_counts_whichever_is_hear
 ) -> None:
     case_id = an_asked_family(system, inside)
     # Given a review of which neither has been heard: a process that stood still handed over what another gave up
-    inside.change("consent", "reviews", {"case_id": case_id}, {"handed_at": None, "next_at": None})
+    inside.change("consent", "reviews", {"case_id": case_id}, handed_at=None, next_at=None)
     both = [notification.FAILED, notification.HANDED_OVER]
     for type in both if first == "failed" else reversed(both):
         heard(inside, type, case_id)

@@ -23,6 +23,7 @@ from deploy.local.stack import Stack
 from services.consent.model.requests import SETTLEMENTS
 from shared.clock import utc_now
 from shared.erasure.participant import ERASE_STEP, SECOND_STEP
+from shared.erasure.walk import Walk
 from shared.events import consent
 from shared.ids import new_id
 from shared.messaging.steps import StepRow
@@ -30,7 +31,7 @@ from tests.races.saga_model_agreement import Agreement
 from tests.races.saga_model_oracle import ENDINGS, SERVICES
 from tests.races.saga_model_services import FORGERIES, Forger, claims_of, read_receipt
 from tests.races.saga_model_story import Story
-from tests.races.saga_model_system import ELSEWHERE, Envelope, a_coordinator, an_event
+from tests.races.saga_model_system import ELSEWHERE, Coordinator, Envelope, a_coordinator, an_event
 
 FULL = os.environ.get("FAULTS") == "full"
 EXAMPLES, STEPS = (80, 50) if FULL else (3, 20)
@@ -271,10 +272,17 @@ def an_erasure_that_has_started(forger: Forger) -> StepRow:
     """The consent service's part of it, as its worker would take it up."""
     coordinator, request, now = forger.coordinator, new_id(), utc_now()
     case_id, participant = coordinator.a_family(), coordinator.runtime.erasure
-    asked = {"request": request, "attempt": 1, "due_at": now.isoformat(), "participants": ["consent"]}
+    grant = coordinator.opened.context.stores.grants.erasure(request=request, case_id=case_id, attempt=1)
+    asked = {"request": request, "attempt": 1, "due_at": now.isoformat(), "participants": ["consent"], "grant": grant}
     started = an_event("consent", consent.STARTED, case_id, **asked)
     coordinator.runtime.unit_of_work.run(lambda tx: participant.on_started(tx, started))
     return StepRow(kind=ERASE_STEP, key=request, case_id=case_id, due=now, attempts=1, now=now)
+
+
+def its_key_is_destroyed(coordinator: Coordinator, step: StepRow) -> None:
+    """The rotation that the walk has asked for, after which the walk's step comes again."""
+    while coordinator.runtime.keys.rotate(step):
+        pass
 
 
 def test_a_second_receipt_is_dated_after_the_first_though_the_clock_was_put_back(story: Story) -> None:
@@ -299,6 +307,9 @@ def test_a_second_receipt_is_dated_after_a_first_that_was_signed_before_the_cloc
     with monkeypatch.context() as clock:
         clock.setattr("shared.erasure.participant.utc_now", lambda: utc_now() + timedelta(hours=1))
         participant.erase(step)
+        assert coordinator.said() == []
+        its_key_is_destroyed(coordinator, step)
+        participant.erase(step)
     # When the second is signed by the clock that is right
     participant.send_second(replace(step, kind=SECOND_STEP))
     # Then it is the last, and what it says counts
@@ -319,15 +330,17 @@ def test_p24_an_attempt_that_comes_late_says_what_was_found_and_not_that_nothing
     def found() -> dict[str, int]:
         return dict((participant.rows.find_one({"_id": step.key}) or {})["found"])
 
-    def dies(case_id: str) -> dict[str, int]:
+    def dies(walk: Walk, case_id: str) -> dict[str, int]:
         raise Died
 
     def meanwhile(case_id: str) -> None:
-        """Another attempt deletes everything, and dies before it can say so."""
+        """Another attempt deletes everything, the key is destroyed, and it dies before it can say so."""
         if not recorded:
             recorded.append({})
+            participant.erase(step)
+            its_key_is_destroyed(coordinator, step)
             with monkeypatch.context() as other:
-                other.setattr(participant, "_remaining", dies)
+                other.setattr(Walk, "remaining", dies)
                 with pytest.raises(Died):
                     participant.erase(step)
             recorded[0] |= found()

@@ -20,10 +20,11 @@ from deploy.local.provision import Provision
 from deploy.local.stack import Stack
 from shared.clock import utc_now
 from shared.events import EventType, consent
+from shared.events import case as events
 from shared.ids import new_id
 from shared.security.authentication import local_token, service_token
 from shared.security.signing import Signer
-from tests.helpers import Speaker, at_end_of_group, eventually, kill
+from tests.helpers import Speaker, at_end_of_group, eventually, grant_for, kill
 
 Answer = requests.Response
 
@@ -117,6 +118,10 @@ class Rig:
         """What the consent service's account says of a case."""
         self.speaker.say(event_type, case_id, **data)
 
+    def grant(self, case_id: str) -> dict[str, str]:
+        """What the consent service hands over with a shell that may end."""
+        return grant_for(self.provided, events.ENDED, case_id, {})
+
     def erased(self, case_id: str) -> None:
         """An erasure has begun, and the case service has answered it."""
         request = new_id()
@@ -158,7 +163,7 @@ def rig_on(stack: Stack, worker_id: str) -> Rig:
         provided = stack.provision(f"case{worker_id}")
         rig = _RIGS[id(stack)] = Rig(
             provided=provided,
-            processes=stack.start_services(provided, only=["case"]),
+            processes=stack.start_services(provided, only=["case", "consent-api"]),
             database=mongo.admin_client(stack.places, stack.ports),
             management=Management.of(stack.places, stack.ports),
             speaker=Speaker(provided),

@@ -5,7 +5,6 @@ As a program (`python -m tests.service.messaging_rig CONFIG SERVICE WHAT`) it is
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import secrets
@@ -13,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -29,7 +29,6 @@ from deploy.mongo.accounts import drop_account, ensure_account
 from deploy.rabbitmq.definitions import account, render
 from shared.db import Register
 from shared.db.unit_of_work import Tx, UnitOfWork, connect
-from shared.db.vault import Vault
 from shared.events import SERVICES, Event, consent
 from shared.ids import new_id
 from shared.messaging.bus import Consumer, Publisher
@@ -37,16 +36,17 @@ from shared.messaging.inbox import Handler, Inbox
 from shared.messaging.outbox import Outbox
 from shared.messaging.steps import StepRow, Steps
 from shared.service.worker import run_worker
+from tests.helpers import roots_in
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """One set of names: URLs by service, and the master key of all vaults."""
+    """One set of names: URLs by service, and the folder with the roots of their key trees."""
 
     names: str
     mongo: Mapping[str, str]
     amqp: Mapping[str, str]
-    master: str
+    roots: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,7 @@ def a_rig(stack: Stack) -> Iterator[Rig]:
     management = Management.of(where, ports)
     passwords = {service: secrets.token_urlsafe(12) for service in SERVICES}
     management.apply(render(prefix, passwords))
-    with mongo.admin_client(where, ports) as admin:
+    with mongo.admin_client(where, ports) as admin, tempfile.TemporaryDirectory(prefix="roots-") as roots:
         for service in SERVICES:
             ensure_account(admin, prefix, service, passwords[service])
         mongo_host = f"127.0.0.1:{ports['mongodb']}"
@@ -96,7 +96,7 @@ def a_rig(stack: Stack) -> Iterator[Rig]:
                 for s, p in passwords.items()
             },
             amqp={s: f"amqp://{account(prefix, s)}:{p}@{amqp_host}" for s, p in passwords.items()},
-            master=base64.b64encode(os.urandom(96)).decode(),
+            roots=roots,
         )
         try:
             yield Rig(config=config, management=management)
@@ -112,9 +112,10 @@ class Node:
     def __init__(self, config: Config, service: str, *, amqp: str | None = None, mongo: str | None = None) -> None:
         self.config, self.service = config, service
         self.client = connect(mongo or config.mongo[service])
-        self.unit_of_work = UnitOfWork(self.client, names=config.names, service=service)
-        masters = {"local:1": {"key": base64.b64decode(config.master)}}
-        self.register = Register(self.unit_of_work, Vault(self.client, self.unit_of_work.vault_db.name, masters))
+        roots = roots_in(Path(config.roots) / service)
+        self.unit_of_work = UnitOfWork(self.client, names=config.names, service=service, roots=roots)
+        self.unit_of_work.vault.start()
+        self.register = Register(self.unit_of_work)
         self.steps = Steps(self.register)
         self.amqp = amqp or config.amqp[service]
         self.publisher = Publisher(self.amqp, service)
@@ -144,7 +145,7 @@ class Node:
 
     def says(self, case_id: str, kind: Any = consent.PREPARING, times: int = 1) -> list[Event]:
         """Emit events about a case, in one transaction."""
-        self.unit_of_work.gates.prepare(self.register.vault, [case_id])
+        self.unit_of_work.gates.make_if_unknown(case_id)
         more = {"request": new_id(), "received_at": "2026-11-20T10:00:00+00:00"}
         data = {"case": case_id} | {name: value for name, value in more.items() if name in kind.fields}
         return self.unit_of_work.run(lambda tx: [tx.emit(kind, data) for _ in range(times)])
@@ -235,7 +236,7 @@ def start_worker(config: Config, service: str, what: str, folder: Path) -> subpr
     file = folder / f"config-{secrets.token_hex(4)}.json"
     file.write_text(
         json.dumps(
-            {"names": config.names, "mongo": dict(config.mongo), "amqp": dict(config.amqp), "master": config.master}
+            {"names": config.names, "mongo": dict(config.mongo), "amqp": dict(config.amqp), "roots": config.roots}
         )
     )
     env = {**os.environ, "FMN_READY_FILE": str(folder / f"ready-{service}")}

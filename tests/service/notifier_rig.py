@@ -126,7 +126,7 @@ class Rig:
         return dict(self.database["last_letters"].find_one({"_id": request}) or {})
 
     def has_letter_key(self, request: str) -> bool:
-        return self.vault["keys"].count_documents({"keyAltNames": f"letter:{request}"}) > 0
+        return self.vault["keys"].count_documents({"_id": f"letter:{request}"}) > 0
 
     def is_quiet(self) -> bool:
         """Nothing is left to be done."""

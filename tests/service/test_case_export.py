@@ -54,7 +54,7 @@ def add_everything(stores: Stores, tx: Tx) -> None:
     )
     for one in (person, a_person(case_id=OTHER)):
         stores.people.add(one, tx=tx)
-        stores.search_hashes.put(hashes_of(one, search_key=stores.search_key), tx=tx)
+        stores.search_hashes.put(hashes_of(one, search_key=stores.keys.search_key(tx, one.case_id)), tx=tx)
     stores.stops.add(Stop(case_id=CASE, reason="death", words="Her own words", by="manager-1", at=NOW), tx=tx)
     stores.entries.add(
         Entry(id=new_id(), kind="meeting", happened_at=NOW, text="A review", papers=("the plan",), **made), tx=tx
@@ -80,7 +80,7 @@ def add_everything(stores: Stores, tx: Tx) -> None:
     concern = Concern(
         id=new_id(), decision="shared", told_family=False, recipient="The police", what="A threat", **made
     )
-    stores.vault.create_key(key_of(concern.id))
+    stores.keys.make(tx, key_of(concern.id))
     stores.concerns.add(concern, tx=tx)
     standing = (StandingConsent(consent=CONSENT, purpose="casework", until=NOW),)
     stores.known_consents.put(KnownConsents(case_id=CASE, standing=standing), tx=tx)
@@ -90,7 +90,8 @@ def add_everything(stores: Stores, tx: Tx) -> None:
 def test_a_family_is_given_what_is_theirs_and_nothing_of_how_it_is_kept(context: Context) -> None:
     # Given a record in every store
     stores = context.stores
-    stores.unit_of_work.gates.prepare(stores.vault, [CASE, OTHER])
+    for case_id in (CASE, OTHER):
+        stores.unit_of_work.gates.make_if_unknown(case_id)
     stores.unit_of_work.run(lambda tx: add_everything(stores, tx))
 
     # When each is exported

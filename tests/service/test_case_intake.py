@@ -128,7 +128,7 @@ def test_a_frozen_case_takes_nobody_in_until_it_is_released_and_an_erased_one_ne
 def test_a_shell_that_has_ended_waits_for_nobody_any_more(rig: Rig) -> None:
     case_id, said = new_id(), coming()
     expect(rig, case_id, said)
-    assert ask(rig, f"/cases/{case_id}/ending", {}).status_code == 204
+    assert ask(rig, f"/cases/{case_id}/ending", rig.grant(case_id)).status_code == 204
     refused(take(rig, case_id, said), 410, "erased")
     refused(ask(rig, f"/cases/{case_id}/intake/shell", {**said, "channel": "phone"}), 410, "erased")
     eventually(lambda: rig.rows("intakes", case_id) == [])

@@ -73,7 +73,7 @@ def test_what_does_not_fit_is_refused_with_the_field_and_nothing_is_kept(system:
 
 def test_a_key_repeats_the_answer_and_makes_one_record_also_for_an_erased_case(system: System, inside: Inside) -> None:
     gone = new_id()
-    inside.mongo[f"{inside.names}_case"]["gates"].insert_one({"_id": gone, "state": "closed", "seq": 0})
+    inside.close_gate("case", gone)
     answers = [system.caseworker.post(f"/cases/{gone}/disclosures", WORRY, Idempotency_Key=gone) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json() == answers[1].json()
@@ -189,9 +189,9 @@ def test_after_its_retention_it_is_deleted_with_its_key_unless_a_hold_keeps_it(
         assert change(system.lead, "PUT", f"/disclosures/{id}/hold", {**HOLD, "until": until}, "*").status_code == 200
     old = utc_now() - timedelta(days=30)
     ours = {"_id": {"$in": [kept, over, plain]}}
-    inside.change("case", "safeguarding", ours, {"recorded_at": old})
-    yesterday = (utc_now() - timedelta(days=1)).date().isoformat()
-    inside.change("case", "safeguarding", {"_id": over}, {"hold_until": yesterday})
+    inside.change("case", "safeguarding", ours, recorded_at=old)
+    yesterday = (utc_now() - timedelta(days=1)).date()
+    inside.change("case", "safeguarding", {"_id": over}, hold_until=yesterday)
     # When the periodic job comes by
     assert forget_old(context, utc_now()) == 2
     # Then what is over is gone, and nobody can open it any more

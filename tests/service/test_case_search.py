@@ -138,7 +138,7 @@ def test_what_is_searched_by_follows_the_person(rig: Rig) -> None:
     assert found(rig, {"phone": "07700 900111"}) == []
     assert [one["case_id"] for one in found(rig, {"phone": "07700 900222"})] == [case_id]
     (hashes,) = rig.rows("search_hashes", case_id, vault=True)
-    assert set(hashes) == {"_id", "case_id", "version", "family_name", "postcode", "email", "phone"}
+    assert set(hashes) == {"_id", "case_id", "version", "family_name", "postcode", "email", "phone", "personal"}
     assert hashes["postcode"] is None
     rig.ask("DELETE", path, match="*")
     assert found(rig, {"phone": "07700 900222"}) == []

@@ -158,7 +158,7 @@ def test_p24_a_service_that_finds_something_left_is_asked_for_a_new_attempt(syst
     system.confirm(request)
     soon(lambda: inside.phase(request) == "begun")
     # The case key goes last of all; while it can't, the walk stands between the two.
-    with inside.locked(("case_vault", "keys", {"keyAltNames": case_id})):
+    with inside.locked(("case_vault", "keys", {"_id": case_id})):
         soon(lambda: inside.rows("case", "people", case_id=case_id) == [])
         row = {"_id": new_id(), "case_id": case_id, "version": 1, "personal": b"x"}
         inside.mongo[f"{inside.names}_case"]["people"].insert_one(row)

@@ -26,7 +26,7 @@ def node(stack: Stack) -> Iterator[Node]:
 def test_an_upload_that_began_by_a_wrong_clock_lapses_like_any_other(node: Node, hours: int) -> None:
     receiving = Receiving(node.register)
     case_id = new_id()
-    node.unit_of_work.gates.prepare(node.register.vault, [case_id])
+    node.unit_of_work.gates.make_if_unknown(case_id)
     upload = Upload(id=new_id(), case_id=case_id, document_id=new_id(), number=1)
 
     def begin(tx: Tx) -> None:

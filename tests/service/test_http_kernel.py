@@ -30,11 +30,13 @@ from deploy.local.stack import Stack
 from deploy.mongo.accounts import drop_account, ensure_account
 from shared.clock import utc_now
 from shared.db import Disposal, Register, Repository
+from shared.db.keys.roots import Folders
+from shared.db.keys.vault import OFFICE_KEY
 from shared.db.unit_of_work import Tx, UnitOfWork, connect
-from shared.db.vault import OFFICE_KEY, Vault, master_keys
 from shared.errors import NotFound, Unavailable
 from shared.fields import Count
 from shared.http import (
+    Anew,
     Blueprint,
     Body,
     Choice,
@@ -63,7 +65,7 @@ from shared.ops import logs
 from shared.ops.settings import Settings, load
 from shared.security.authentication import local_token, service_token
 from shared.security.signing import Signer, make_key
-from tests.helpers import PATIENCE_SECONDS, eventually, refused
+from tests.helpers import PATIENCE_SECONDS, eventually, refused, rewrite, roots_in
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -109,7 +111,7 @@ def create_api() -> Flask:
     register, stores = open_stores(settings)
     notes = cast("Repository[Note]", register.stores["notes"])
     blp = Blueprint("notes", description="Notes for tests.")
-    unit_of_work, vault = register.unit_of_work, register.vault
+    unit_of_work = register.unit_of_work
 
     def render(note: Note) -> JsonResponse:
         return created(show(note), location=f"/v1/notes/{note.id}", etag=note.version, case_id=note.case_id)
@@ -120,10 +122,9 @@ def create_api() -> Flask:
     @idempotent(lambda case: created({"id": case}, location=f"/v1/cases/{case}", etag=1, case_id=case))
     def open_case(body: dict[str, Any]) -> str:
         case_id = new_id()
-        unit_of_work.gates.prepare(vault, [case_id])
 
         def act(tx: Tx) -> str:
-            tx.enter(case_id)
+            tx.open_gate(case_id)
             return case_id
 
         return unit_of_work.run(act)
@@ -133,6 +134,16 @@ def create_api() -> Flask:
     @blp.arguments(NewNote)
     @idempotent(render)
     def add_note(body: dict[str, Any], case_id: str) -> Note:
+        return write_note(body, case_id)
+
+    @blp.route("/cases/<case_id>/claimed-notes", methods=["POST"])
+    @allow("caseworker", inward=Inward.YES)
+    @blp.arguments(NewNote)
+    @idempotent(render, claims_first=True)
+    def add_claimed_note(body: dict[str, Any], case_id: str) -> Note:
+        return write_note(body, case_id)
+
+    def write_note(body: dict[str, Any], case_id: str) -> Note:
         time.sleep(body["slow"])
         if body["text"] == "break":
             raise RuntimeError(f"never to be seen: {body}")
@@ -191,7 +202,7 @@ def create_api() -> Flask:
 
     @blp.route("/office-notes", methods=["POST"])
     @allow("manager", audit_late=True, inward=Inward.NO)
-    @idempotent(lambda done: ok({"done": done}), office=True)
+    @idempotent(lambda done: ok({"done": done}), anew=Anew(find=lambda *_: True, key=lambda _: OFFICE_KEY))
     def office_note() -> bool:
         return True
 
@@ -207,10 +218,13 @@ def create_api() -> Flask:
 def open_stores(settings: Settings) -> tuple[Register, Any]:
     url = settings.mongo_url
     # `connect` waits five seconds for a server; a test that has none needn't.
-    client = MongoClient(url, tz_aware=True) if "serverSelectionTimeoutMS" in url else connect(url)
-    unit_of_work = UnitOfWork(client, names=settings.names, service=settings.service)
-    vault = Vault(client, unit_of_work.vault_db.name, master_keys(settings.master_keys))
-    register = Register(unit_of_work, vault)
+    away = "serverSelectionTimeoutMS" in url
+    client = MongoClient(url, tz_aware=True) if away else connect(url)
+    roots = Folders(settings.roots)
+    unit_of_work = UnitOfWork(client, names=settings.names, service=settings.service, roots=roots)
+    if not away:
+        unit_of_work.vault.start()
+    register = Register(unit_of_work)
     stores = open_kernel_stores(register, settings)
     register.repository("notes", Note, clear={"size": Count()}, disposal=Disposal.ERASE)
     return register, stores
@@ -254,8 +268,7 @@ class Keys:
             self.private[service, use], key = make_key(service, use, now)
             public.append(key)
         self.folder, self.names = folder, database.names
-        (folder / "master-keys").mkdir()
-        (folder / "master-keys" / "1.key").write_text(base64.b64encode(secrets.token_bytes(96)).decode())
+        roots_in(folder)
         (folder / "search.key").write_text(base64.b64encode(secrets.token_bytes(32)).decode())
         (folder / "mongo-url").write_text(database.url)
         (folder / "amqp-url").write_text("amqp://nobody@127.0.0.1:1")
@@ -268,6 +281,7 @@ class Keys:
             "FMN_SERVICE": "case",
             "FMN_NAMES": self.names,
             "FMN_SECRETS": str(self.folder),
+            "FMN_ROOTS": f"{self.folder}/roots-1,{self.folder}/roots-2",
             "FMN_PUBLIC_KEYS": str(self.folder / "public.jwks"),
             "FMN_OFFICE_NAME": "Office",
             "FMN_OFFICE_PHONE": "0800",
@@ -353,7 +367,6 @@ def settings_of(keys: Keys) -> Iterator[Settings]:
 def served(database: Database, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(Keys(tmp_path_factory.mktemp("kernel"), database)) as served:
         served.register.prepare()
-        served.register.vault.create_key(OFFICE_KEY)
         yield served
 
 
@@ -619,21 +632,50 @@ def _json(headers: dict[str, str]) -> dict[str, str]:
     return {**headers, "Content-Type": "application/json"}
 
 
-def test_a_key_in_use_is_409_and_one_thing_is_made(served: Served) -> None:
-    path = f"/v1/cases/{served.a_case()}/notes"
-    statuses: list[int] = []
+def _four_at_once(served: Served, path: str) -> list[requests.Response]:
+    answers: list[requests.Response] = []
 
     def post() -> None:
         body = {"text": "a", "slow": 0.5}
-        statuses.append(served.ask("POST", path, json=body, headers={"Idempotency-Key": "k"}).status_code)
+        answers.append(served.ask("POST", path, json=body, headers={"Idempotency-Key": "k"}))
 
     threads = [threading.Thread(target=post) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(statuses) == [201, 409, 409, 409]
+    return answers
+
+
+def test_repeats_at_once_get_the_first_answer_and_one_thing_is_made(served: Served) -> None:
+    path = f"/v1/cases/{served.a_case()}/notes"
+    answers = _four_at_once(served, path)
+    assert [answer.status_code for answer in answers] == [201] * 4
+    assert len({answer.json()["id"] for answer in answers}) == 1
     assert len(served.ask("GET", path).json()["items"]) == 1
+    refused(served.ask("POST", path, json={"text": "b"}, headers={"Idempotency-Key": "k"}), 409, "conflict")
+
+
+def test_an_act_of_several_steps_claims_its_key_and_repeats_meanwhile_are_409(served: Served) -> None:
+    case = f"/v1/cases/{served.a_case()}"
+    answers = _four_at_once(served, f"{case}/claimed-notes")
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409]
+    assert len(served.ask("GET", f"{case}/notes").json()["items"]) == 1
+
+
+def test_a_change_its_answer_and_its_audit_are_one_transaction(served: Served, stack: Stack) -> None:
+    case_id = served.a_case()
+    path, before = f"/v1/cases/{case_id}/notes", len(served.audit(case_id))
+    note = served.ask("POST", path, json={"text": "a"}, headers={"Idempotency-Key": "one"}).json()["id"]
+    row = served.audit(case_id)[-1]
+    assert len(served.audit(case_id)) == before + 1
+    assert (row["action"], row["outcome"], row["status"]) == ("notes.add_note", "done", 201)
+    assert row["record_id"] == note
+    # What was written with the note, as the database's own log has it
+    with mongo.admin_client(stack.places, stack.ports) as client:
+        (entry,) = client["local"]["oplog.rs"].find({"o.applyOps.o._id": note})
+    written = {str(operation["ns"]).partition(".")[2] for operation in entry["o"]["applyOps"]}
+    assert written == {"gates", "notes", "idempotency", "audit"}
 
 
 def test_what_failed_keeps_no_key(served: Served) -> None:
@@ -644,19 +686,20 @@ def test_what_failed_keeps_no_key(served: Served) -> None:
 
 
 def test_a_claim_whose_process_died_is_taken_over_once_its_lease_ends(served: Served) -> None:
-    path = f"/v1/cases/{served.a_case()}/notes"
-    rows = served.register.unit_of_work.db["idempotency"]
+    case = f"/v1/cases/{served.a_case()}"
+    path = f"{case}/claimed-notes"
+    store = cast("Repository[Any]", served.register.stores["idempotency"])
+    rows = store.rows
     before = {row["_id"] for row in rows.find({}, {"_id": 1})}
     headers = {"Idempotency-Key": "died"}
     served.ask("POST", path, json={"text": "a"}, headers=headers)
     (mine,) = [row["_id"] for row in rows.find({}, {"_id": 1}) if row["_id"] not in before]
-    held = {"$set": {"state": "in_use", "until": utc_now() + timedelta(seconds=10)}}
-    rows.update_one({"_id": mine}, held)
+    rewrite(store, {"_id": mine}, state="in_use", until=utc_now() + timedelta(seconds=10))
     refused(served.ask("POST", path, json={"text": "a"}, headers=headers), 409, "conflict")
-    rows.update_one({"_id": mine}, {"$set": {"until": utc_now() - timedelta(seconds=1)}})
+    rewrite(store, {"_id": mine}, until=utc_now() - timedelta(seconds=1))
     assert served.ask("POST", path, json={"text": "a"}, headers=headers).status_code == 201
     assert served.ask("POST", path, json={"text": "a"}, headers=headers).status_code == 201
-    assert len(served.ask("GET", path).json()["items"]) == 2
+    assert len(served.ask("GET", f"{case}/notes").json()["items"]) == 2
 
 
 def test_a_closed_gate_is_410_whatever_the_key(served: Served) -> None:
@@ -670,7 +713,7 @@ def test_a_closed_gate_is_410_whatever_the_key(served: Served) -> None:
     for body in ({"text": "a"}, {"text": "b"}):
         refused(served.ask("POST", path, json=body, headers=headers), 410, "erased")
     assert store.delete(case_id) == 1
-    served.register.vault.destroy_key(case_id)
+    unit_of_work.run(lambda tx: unit_of_work.vault.doom(case_id, tx.session))
     refused(served.ask("POST", path, json={"text": "a"}, headers=headers), 410, "erased")
     assert store.remaining(case_id) == 0
 
@@ -725,7 +768,7 @@ def test_of_two_uploads_at_once_with_one_key_both_hear_of_the_one_that_was_made(
     assert served.register.unit_of_work.db["gates"].find_one({"_id": path.split("/")[3]})["writes"] == 2
 
 
-def test_an_answer_of_the_office_is_kept_without_a_transaction(served: Served) -> None:
+def test_an_answer_about_no_case_is_rendered_anew(served: Served) -> None:
     headers = {"Idempotency-Key": "o"}
     for _ in range(2):
         answer = served.ask("POST", "/v1/office-notes", role="manager", headers=headers)

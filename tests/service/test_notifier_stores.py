@@ -12,10 +12,18 @@ import pytest
 
 from deploy.local.provision import Provision
 from services.notifier.main import service
-from services.notifier.model.last_letters import LetterState, Outcome, SealedContent, SealedLetter, letter_key
+from services.notifier.model.last_letters import (
+    LastLetter,
+    LetterState,
+    Outcome,
+    SealedContent,
+    SealedLetter,
+    letter_key,
+)
 from services.notifier.model.notifications import Channel, Content, Notification, Status, intent
 from services.notifier.model.recipients import KnownCase, KnownPerson
 from services.notifier.store import Stores, put_last_letter
+from shared.db import Repository
 from shared.db.unit_of_work import Tx
 from shared.ids import new_id
 from shared.known_consents import StandingConsent
@@ -35,7 +43,7 @@ def stores(provided: Provision, monkeypatch: pytest.MonkeyPatch) -> Stores:
 @pytest.fixture
 def case_id(stores: Stores) -> str:
     id = new_id()
-    stores.unit_of_work.gates.prepare(stores.vault, [id])
+    stores.unit_of_work.gates.make_if_unknown(id)
     return id
 
 
@@ -58,6 +66,18 @@ def exported(stores: Stores, name: str, case_id: str) -> list[dict[str, Any]]:
     """What a family would be given of a store; all of it is plain JSON."""
     store = getattr(stores, name)
     return [json.loads(json.dumps(one.fields)) for one in store.export(case_id)]
+
+
+def as_before(stores: Stores, store: Repository[Any], item: Any, *, less: tuple[str, ...]) -> None:
+    """Write the item's row as a version of the service did that knew nothing of these fields."""
+    records, row = store.records, store.row_of(item)
+    row = {name: value for name, value in row.items() if name not in (*less, "personal", "mac")}
+    sealed = records._sealed_of(item)
+    if sealed is None:
+        row = records.marked(row)
+    else:
+        row["personal"] = stores.unit_of_work.vault.seal(sealed, item.case_id, records._context(row))
+    store.rows.insert_one(row)
 
 
 def test_a_family_would_be_given_what_is_written_to_them(stores: Stores, case_id: str) -> None:
@@ -93,80 +113,56 @@ def test_a_family_would_be_given_what_events_told_of_them(stores: Stores, case_i
 
 def test_a_family_would_be_given_their_last_letter_while_it_is_sealed(stores: Stores, case_id: str) -> None:
     request = new_id()
-    stores.vault.create_key(letter_key(request))
     content = SealedContent(name="Żaneta", address=("14 Dolphin Terrace", "SW1A 1AA"), pdf=b"%PDF-1.7")
     letter = SealedLetter(
         id=new_id(), case_id=case_id, request=request, person_id=PERSON, channel=Channel.LETTER, personal=content
     )
 
     def act(tx: Tx) -> None:
+        stores.keys.make(tx, letter_key(request))
         stores.sealed_letters.add(letter, tx=tx)
         put_last_letter(stores, request, case_id, state=LetterState.SEALED, tx=tx)
 
     stores.unit_of_work.run(act)
     # Its key is its own: it outlives the case's
-    stores.vault.destroy_key(case_id)
+    stores.unit_of_work.run(lambda tx: stores.keys.doom(tx, case_id))
     (told,) = exported(stores, "sealed_letters", case_id)
     assert told["personal"]["address"] == ["14 Dolphin Terrace", "SW1A 1AA"]
     assert "attempt" not in told
     assert exported(stores, "last_letters", case_id) == []
-    stores.vault.destroy_key(letter_key(request))
+    stores.unit_of_work.run(lambda tx: stores.keys.doom(tx, letter_key(request)))
 
 
 def test_two_without_an_intent_do_not_clash(stores: Stores, case_id: str) -> None:
     one, other = a_notification(case_id), a_notification(case_id)
     stores.unit_of_work.run(lambda tx: [stores.notifications.add(new, tx=tx) for new in (one, other)])
     sending = replace(one, status=Status.SENDING)
-    stores.unit_of_work.run(lambda tx: stores.notifications.save_clear(sending, tx=tx))
+    stores.unit_of_work.run(lambda tx: stores.notifications.save(sending, tx=tx))
     assert stores.notifications.get(one.id) == replace(sending, version=2)
     assert all("intent" not in row for row in stores.notifications.rows.find({"case_id": case_id}))
 
 
 def test_rows_of_earlier_versions_are_read_and_written(stores: Stores, case_id: str) -> None:
-    # Given rows as they were before a review, a stop of contact or a version was ever written
-    notification, request = new_id(), new_id()
-    stores.notifications.rows.insert_one(
-        {
-            "_id": notification,
-            "case_id": case_id,
-            "version": 4,
-            "person_id": PERSON,
-            "template": "opening",
-            "template_version": 1,
-            "channel": "letter",
-            "status": "delivered",
-            "reason": None,
-            "mailbox_refused": False,
-            "created_at": WHEN,
-            "personal": stores.vault.seal({"values": {}, "_id": notification}, case_id),
-        }
-    )
-    stores.known_cases.rows.insert_one(
-        {"_id": case_id, "case_id": case_id, "version": 2, "state": "open", "people": [], "standing": []}
-    )
-    stores.last_letters.rows.insert_one(
-        {
-            "_id": request,
-            "case_id": case_id,
-            "state": "sealed",
-            "outcome": None,
-            "ended": ["sent"],
-            "tries": 2,
-            "at": WHEN,
-        }
-    )
+    # Given rows as they were before a review, a stop of contact or a due time was ever written
+    sent = a_notification(case_id, status=Status.DELIVERED, version=4)
+    as_before(stores, stores.notifications, sent, less=("review", "round", "answer_from", "answer_days", "asked"))
+    known = KnownCase(case_id=case_id, state="open", version=2)
+    as_before(stores, stores.known_cases, known, less=("before", "frozen_seq", "frozen_at", "stopped"))
+    request = new_id()
+    old = LastLetter(id=request, case_id=case_id, state=LetterState.SEALED, ended=(Outcome.SENT,), tries=2, at=WHEN)
+    as_before(stores, stores.last_letters, old, less=("asked_at", "due_at", "done_at"))
     # Then what they don't say has its default
-    found = stores.notifications.get(notification)
-    assert found == a_notification(case_id, id=notification, status=Status.DELIVERED, version=4)
+    found = stores.notifications.get(sent.id)
+    assert found == sent
     case = stores.known_cases.get(case_id)
-    assert case == KnownCase(case_id=case_id, state="open", version=2)
+    assert case == known
     letter = stores.last_letters.get(request)
     assert letter is not None
     assert (letter.ended, letter.tries, letter.due_at) == ((Outcome.SENT,), 2, None)
 
     # And they can be changed
     def act(tx: Tx) -> None:
-        stores.notifications.save_clear(found, tx=tx)
+        stores.notifications.save(found, tx=tx)
         stores.known_cases.save(case, tx=tx)
         put_last_letter(stores, request, case_id, tries=3, tx=tx)
 

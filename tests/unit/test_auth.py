@@ -61,7 +61,7 @@ def settings(**changes: Any) -> Settings:
         upload_limit_bytes=1,
         spool=None,
         time_travel=False,
-        master_keys=Path(),
+        roots=(),
         mongo_url="",
         amqp_url="",
         search_key=b"",

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from services.document.model import papers
 from services.document.model.documents import ByteRange, byte_range, object_key
-from services.document.store.documents import upgrade_projection
 from shared.errors import Conflict, Forbidden, Invalid, RangeNotSatisfiable
 from shared.known_consents import KnownConsents, standing_in
 
@@ -81,16 +80,6 @@ def test_of_several_consents_the_longest_counts() -> None:
     assert not stands(*standing, at=later)
     assert stands(*standing, {"consent": "z", "purpose": "casework"}, at=later)
     assert not stands({"consent": "x", "purpose": "share"})
-
-
-@pytest.mark.parametrize("until", [None, NOW])
-def test_what_was_kept_of_consents_before_is_still_read(until: datetime | None) -> None:
-    row = {"_id": "c", "case_id": "c", "version": 3}
-    given = upgrade_projection({**row, "casework": True, "until": until})
-    assert given["standing"] == [{"consent": "c", "purpose": "casework", "until": until}]
-    assert upgrade_projection({**row, "casework": False, "until": None})["standing"] == []
-    # One that has been written anew since still has the old fields beside the new one
-    assert upgrade_projection({**given, "casework": True, "standing": []})["standing"] == []
 
 
 def a_paper(state: str = papers.HELD) -> papers.PaperFile:

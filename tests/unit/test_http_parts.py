@@ -153,7 +153,9 @@ def test_logs_keep_fields_of_the_list_and_their_types_alone(capsys: pytest.Captu
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "master-keys").mkdir()
+    roots = [tmp_path / "roots-1", tmp_path / "roots-2"]
+    for folder in roots:
+        folder.mkdir()
     private, public = make_key("case", "token", datetime.now(UTC))
     for name in ("token.jwk", "receipt.jwk"):
         (tmp_path / name).write_text(json.dumps(private))
@@ -164,6 +166,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     given = {
         "SERVICE": "case",
         "SECRETS": str(tmp_path),
+        "ROOTS": ",".join(map(str, roots)),
         "PUBLIC_KEYS": str(tmp_path / "jwks"),
         "OFFICE_NAME": "SENDIASS",
         "OFFICE_PHONE": "1",
@@ -189,6 +192,7 @@ def test_settings_are_read_whole_and_show_no_secret() -> None:
     assert settings.calendar.closures[1].published == date(2026, 10, 1)
     assert settings.service_urls["case"] == "http://case"
     assert (settings.shell_days, settings.upload_limit_bytes, settings.time_travel) == (7, 104857600, False)
+    assert [folder.name for folder in settings.roots] == ["roots-1", "roots-2"]
     assert "secret" not in repr(settings)
 
 
@@ -206,6 +210,10 @@ def test_settings_are_read_whole_and_show_no_secret() -> None:
         ("FMN_PUBLIC_KEYS", "/nowhere", "FMN_PUBLIC_KEYS must be a JWKS file"),
         ("FMN_SECRETS", "/nowhere", "run the set-up that makes the secrets"),
         ("FMN_SERVICE", "consent", "certificate.jwk"),
+        ("FMN_ROOTS", None, "FMN_ROOTS"),
+        ("FMN_ROOTS", "/tmp", "FMN_ROOTS must be two folders or more"),
+        ("FMN_ROOTS", "/tmp,/tmp", "FMN_ROOTS must be two folders or more"),
+        ("FMN_ROOTS", "/nowhere,/neither", "The folders of FMN_ROOTS are missing"),
     ],
 )
 @pytest.mark.usefixtures("environment")

@@ -248,6 +248,7 @@ def test_public_keys_hold_no_private_half_and_name_service_and_use(tmp_path: Pat
     assert uses == {(service, use) for service in SERVICES for use in ("token", "receipt")} | {
         ("consent", "certificate"),
         ("consent", "consent_receipt"),
+        ("consent", "grant"),
         ("consent", "ledger"),
         ("issuer", "issuer"),
     }

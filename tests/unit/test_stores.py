@@ -4,140 +4,30 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import pytest
 from bson import encode
 from pymongo.errors import DuplicateKeyError
 
-from deploy.local.provision import Provision
+from deploy.local.stack import Stack
 from shared.clock import utc_now
-from shared.db import Disposal, Register, Repository
-from shared.db.gates import CLOSED, FROZEN, OPEN
-from shared.db.unit_of_work import Tx, UnitOfWork, connect
-from shared.db.vault import KeyGone, Vault
-from shared.errors import Changed, Erased, Frozen, NotFound
-from shared.fields import Count, Id, Name, Optional, Time, one_of
+from shared.db import Disposal, Register
+from shared.db.unit_of_work import Tx
+from shared.errors import Changed
+from shared.fields import Count, Name, Optional
 from shared.ids import new_id
-
-CLEAR = {"kind": one_of("wish", "note"), "of": Optional(Id()), "count": Count(), "at": Time()}
-KEY = {"local:1": {"key": os.urandom(96)}}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Thing:
-    """A record with every part that a store knows. own: the name of a key of its own."""
-
-    id: str
-    case_id: str
-    version: int = 0
-    kind: str = "wish"
-    of: str | None = None
-    count: int = 1
-    at: datetime = field(default_factory=utc_now)
-    text: str = "Zoë"
-    born: date | None = None
-    tags: tuple[str, ...] = ()
-    own: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A record that says itself what is sealed of it."""
-
-    id: str
-    case_id: str
-    version: int = 0
-    kind: str = "wish"
-    of: str | None = None
-    count: int = 1
-    at: datetime = field(default_factory=utc_now)
-    personal: Mapping[str, Any] | None = None
-    own_key: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
-    """A record about a case itself, with nothing sealed."""
-
-    case_id: str
-    version: int = 0
-    count: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Room:
-    """One service's databases in this process, with a store of each disposal."""
-
-    unit_of_work: UnitOfWork
-    vault: Vault
-    register: Register
-    things: Repository[Thing]
-    asked: Repository[Asked]
-    late: Repository[Thing]
-    known: Repository[Known]
-
-    def a_case(self) -> str:
-        case_id = new_id()
-        self.unit_of_work.gates.prepare(self.vault, [case_id])
-        return case_id
-
-    def a_thing(self, case_id: str, **more: Any) -> Thing:
-        def act(tx: Tx) -> Thing:
-            tx.enter(case_id)
-            return self.things.add(Thing(id=new_id(), case_id=case_id, **more), tx=tx)
-
-        return self.unit_of_work.run(act)
-
-    def an_asked(self, case_id: str, **more: Any) -> Asked:
-        new = Asked(id=new_id(), case_id=case_id, personal={"text": "Zoë"}, **more)
-        return self.unit_of_work.run(lambda tx: self.asked.add(new, tx=tx))
-
-
-def opened(unit_of_work: UnitOfWork, vault: Vault) -> dict[str, Any]:
-    register = Register(unit_of_work, vault)
-    return {
-        "register": register,
-        "things": register.repository(
-            "unit_things",
-            Thing,
-            clear=CLEAR,
-            disposal=Disposal.ERASE,
-            unique=(("of",),),
-            absent_if_none=("of",),
-            not_exported=("own",),
-            key_of=lambda thing: thing.own,
-            upgrade=lambda row: {**row, "count": row.get("count", row.get("number", 1))},
-        ),
-        "asked": register.repository(
-            "unit_asked",
-            Asked,
-            clear=CLEAR,
-            disposal=Disposal.STRIP,
-            key_of=lambda asked: f"request:{asked.id}" if asked.own_key else None,
-        ),
-        "late": register.repository("unit_late", Thing, clear=CLEAR, disposal=Disposal.LATE),
-        "known": register.repository("unit_known", Known, clear={"count": Count()}, disposal=Disposal.ERASE),
-    }
+from tests.helpers import rewrite
+from tests.unit.stores_rig import CLEAR, Asked, Known, Room, Thing, a_room, in_another_process
 
 
 @pytest.fixture(scope="module")
-def room(provided: Provision) -> Iterator[Room]:
-    client = connect((provided.secrets["case"] / "mongo-url").read_text().strip())
-    # Beside the service's own: the same account, other collections and a vault key of this test's.
-    unit_of_work = UnitOfWork(client, names=provided.prefix, service="case")
-    unit_of_work.gates.rows = unit_of_work.db["unit_gates"]
-    vault = Vault(client, unit_of_work.vault_db.name, KEY)
-    stores = opened(unit_of_work, vault)
-    stores["things"].prepare()
-    yield Room(unit_of_work=unit_of_work, vault=vault, **stores)
-    for name in ("unit_things", "unit_asked", "unit_late", "unit_known", "unit_gates", "unit_kept"):
-        unit_of_work.db[name].drop()
-    client.close()
+def room(stack: Stack, worker_id: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Room]:
+    with a_room(stack, f"stores{worker_id}", tmp_path_factory.mktemp("roots")) as opened:
+        yield opened
 
 
 def test_an_item_comes_back_as_it_was_given(room: Room) -> None:
@@ -156,18 +46,12 @@ def test_a_record_about_a_case_has_its_id_and_is_put_whatever_it_was(room: Room)
     case_id = room.a_case()
     for count in (1, 2):
         room.unit_of_work.run(lambda tx, count=count: room.known.put(Known(case_id=case_id, count=count), tx=tx))
-    assert room.known.get(case_id) == Known(case_id=case_id, version=2, count=2)
-    with pytest.raises(TypeError, match="sealed"):
-        room.unit_of_work.run(lambda tx: room.things.put(Thing(id=new_id(), case_id=case_id), tx=tx))
-
-
-def test_a_row_of_an_earlier_form_is_read_as_one_of_today(room: Room) -> None:
-    thing = room.a_thing(room.a_case(), count=4)
-    # Given a row that called the count otherwise, and knew no tags
-    sealed = room.vault.seal({"_id": thing.id, "text": "Zoë"}, thing.case_id)
-    change = {"$rename": {"count": "number"}, "$set": {"personal": sealed}}
-    room.things.rows.update_one({"_id": thing.id}, change)
-    assert room.things.get(thing.id) == thing
+    assert room.known.get(case_id) == Known(case_id=case_id, count=2)
+    # One with a sealed part too
+    for text in ("one", "two"):
+        thing = Thing(id=case_id, case_id=case_id, text=text, version=7)
+        room.unit_of_work.run(lambda tx, thing=thing: room.things.put(thing, tx=tx))
+        assert room.things.get(case_id) == thing
 
 
 def test_what_is_none_may_be_left_out_so_that_it_clashes_with_nothing(room: Room) -> None:
@@ -200,14 +84,14 @@ def test_a_clear_field_of_another_type_than_the_closed_list_says_is_refused(room
     assert "Featherstonehaugh" not in str(refused.value)
     assert room.things.count({"case_id": case_id}) == 0
     thing = room.a_thing(case_id)
-    for write in (room.things.save, room.things.save_clear):
+    for write in (room.things.save, room.things.strip, room.things.put):
         with pytest.raises(ValueError, match="doesn't keep in clear"):
             room.unit_of_work.run(lambda tx, write=write: write(replace(thing, **wrong), tx=tx))
     assert room.things.get(thing.id) == thing
 
 
 def test_a_clear_field_that_the_dataclass_cannot_hold_is_refused_when_the_store_is_opened(room: Room) -> None:
-    register = Register(room.unit_of_work, room.vault)
+    register = Register(room.unit_of_work)
     with pytest.raises(TypeError, match="Known doesn't have: kind"):
         register.repository("unit_known", Known, clear={"kind": Name()}, disposal=Disposal.ERASE)
     with pytest.raises(TypeError, match="may hold null where Known takes none: count"):
@@ -222,27 +106,12 @@ def test_what_is_personal_is_nowhere_in_the_row(room: Room) -> None:
     assert [form for form in (*forms, b"1984-02-29") if form in raw] == []
 
 
-def test_the_sealed_part_of_one_record_is_not_opened_in_another(room: Room) -> None:
-    case_id = room.a_case()
-    one, other = room.a_thing(case_id, text="one"), room.a_thing(case_id, text="other")
-    theirs = room.things.rows.find_one({"_id": other.id}) or {}
-    room.things.rows.update_one({"_id": one.id}, {"$set": {"personal": theirs["personal"]}})
-    assert room.things.get(one.id) is None
-    assert room.things.of_case(case_id) == [other]
-    # It still counts, and still goes.
-    assert room.things.found(case_id) == 2
-    assert room.things.delete(case_id) == 2
-    assert room.things.remaining(case_id) == 0
-
-
 def test_an_orphan_is_passed_over_in_lists_counted_and_removed(room: Room) -> None:
     case_id, other = room.a_case(), room.a_case()
     thing, asked = room.a_thing(case_id), room.an_asked(case_id)
-    room.vault.destroy_key(case_id)
-    # As another process would find it: this one keeps opened keys for five seconds.
-    fresh = Vault(room.unit_of_work.client, room.unit_of_work.vault_db.name, KEY)
-    stores = opened(room.unit_of_work, fresh)
-    things, requests = stores["things"], stores["asked"]
+    room.loses_key(case_id)
+    elsewhere = in_another_process(room)
+    things, requests = elsewhere.things, elsewhere.asked
     assert things.get(thing.id) is None
     assert things.of_case(case_id) == []
     assert things.find({"kind": "wish", "case_id": {"$in": [case_id, other]}}, limit=10) == []
@@ -252,34 +121,52 @@ def test_an_orphan_is_passed_over_in_lists_counted_and_removed(room: Room) -> No
     assert requests.remaining(case_id) == 1
     assert requests.delete(case_id) == things.delete(case_id) == 1
     assert requests.remaining(case_id) == things.remaining(case_id) == 0
-    assert requests.get(asked.id) is not None
+    assert requests.get(asked.id) == replace(asked, personal=None)
+
+
+def test_what_was_stripped_can_still_be_changed_but_gets_no_sealed_part_again(room: Room) -> None:
+    case_id = room.a_case()
+    asked = room.an_asked(case_id)
+    assert room.asked.delete(case_id) == 1
+    # By somebody who had read it before, whether the key is still there or not
+    for count in (2, 3):
+        late = replace(asked, count=count, version=count - 1)
+        room.unit_of_work.run(lambda tx, late=late: room.asked.save(late, tx=tx))
+        assert room.asked.get(asked.id) == replace(late, version=count, personal=None)
+        room.loses_key(case_id)
+    assert room.asked.remaining(case_id) == 0
 
 
 def test_stripping_leaves_what_is_sealed_under_a_key_of_its_own(room: Room) -> None:
     case_id, id = room.a_case(), new_id()
-    room.vault.create_key(f"request:{id}")
     new = Asked(id=id, case_id=case_id, personal={"text": "Zoë"}, own_key=True)
-    apart = room.unit_of_work.run(lambda tx: room.asked.add(new, tx=tx))
+
+    def log(tx: Tx) -> Asked:
+        room.vault.make([f"request:{id}"], tx.session)
+        return room.asked.add(new, tx=tx)
+
+    apart = room.unit_of_work.run(log)
     with_case = room.an_asked(case_id)
     assert room.asked.found(case_id) == 1
     assert room.asked.delete(case_id) == 1
-    room.vault.destroy_key(case_id)
+    room.loses_key(case_id)
     assert room.asked.get(apart.id) == apart
     assert room.asked.get(with_case.id) == replace(with_case, personal=None)
+    # Until it is stripped by name
+    bare = room.unit_of_work.run(lambda tx: room.asked.strip(replace(apart, count=2), tx=tx))
+    assert room.asked.get(apart.id) == replace(bare, personal=None, own_key=False)
+    assert (bare.count, bare.version) == (2, 2)
 
 
 def test_a_change_needs_the_version_that_was_read(room: Room) -> None:
     thing = room.a_thing(room.a_case())
     newer = room.unit_of_work.run(lambda tx: room.things.save(replace(thing, count=2, text="Zoé"), tx=tx))
     assert (newer.version, newer.text) == (2, "Zoé")
-    for late in (room.things.save, room.things.save_clear, room.things.remove):
+    for late in (room.things.save, room.things.strip, room.things.remove):
         with pytest.raises(Changed):
             room.unit_of_work.run(lambda tx, late=late: late(replace(thing, count=3), tx=tx))
     assert room.things.get(thing.id) == newer
-    # Clear fields alone: the sealed part stays as it is, whatever the item says of it
-    clear = room.unit_of_work.run(lambda tx: room.things.save_clear(replace(newer, count=4, text="lost"), tx=tx))
-    assert room.things.get(thing.id) == replace(clear, text="Zoé")
-    room.unit_of_work.run(lambda tx: room.things.remove(clear, tx=tx))
+    room.unit_of_work.run(lambda tx: room.things.remove(newer, tx=tx))
     assert room.things.get(thing.id) is None
 
 
@@ -301,7 +188,7 @@ def test_p23_an_export_is_plain_and_leaves_out_what_is_not_the_familys(room: Roo
 
 
 def test_p15_of_what_stands_apart_nothing_is_counted_walked_or_exported(room: Room) -> None:
-    register = Register(room.unit_of_work, room.vault)
+    register = Register(room.unit_of_work)
     apart = register.repository("unit_late", Thing, clear=CLEAR, disposal=Disposal.APART, why="a test")
     case_id = room.a_case()
     thing = room.unit_of_work.run(lambda tx: apart.add(Thing(id=new_id(), case_id=case_id), tx=tx))
@@ -324,37 +211,10 @@ def test_the_register_knows_every_store_once_and_what_becomes_of_it(room: Room) 
     assert kept.rows.count_documents({}) == 0
 
 
-# Gates
-
-
-def test_a_gate_lets_in_by_its_state_and_opens_again_only_from_frozen(room: Room) -> None:
-    gates, case_id = room.unit_of_work.gates, room.a_case()
-    assert gates.state(case_id) == OPEN
-    room.unit_of_work.run(lambda tx: gates.freeze(tx.session, case_id))
-    assert gates.state(case_id) == FROZEN
-    with pytest.raises(Frozen):
-        room.unit_of_work.run(lambda tx: tx.enter(case_id))
-    room.unit_of_work.run(lambda tx: tx.enter(case_id, frozen_too=True))
-    room.unit_of_work.run(lambda tx: gates.release(tx.session, case_id))
-    assert gates.state(case_id) == OPEN
-    room.unit_of_work.run(lambda tx: gates.close(tx.session, case_id))
-    for move in (gates.release, gates.freeze):
-        room.unit_of_work.run(lambda tx, move=move: move(tx.session, case_id))
-        assert gates.state(case_id) == CLOSED
-    for frozen_too in (False, True):
-        with pytest.raises(Erased):
-            room.unit_of_work.run(lambda tx, frozen_too=frozen_too: tx.enter(case_id, frozen_too=frozen_too))
-    with pytest.raises(NotFound):
-        room.unit_of_work.run(lambda tx: tx.enter(new_id()))
-
-
-def test_a_closed_gate_gets_no_key_however_often_it_is_prepared(room: Room) -> None:
-    heard, unheard = room.a_case(), new_id()
-    for case_id in (heard, unheard):
-        room.unit_of_work.run(lambda tx, case_id=case_id: room.unit_of_work.gates.close(tx.session, case_id))
-        room.vault.destroy_key(case_id)
-        room.unit_of_work.gates.prepare(room.vault, [case_id])
-        assert not room.vault.has_key(case_id)
-        with pytest.raises(KeyGone):
-            room.vault.seal({"text": "x"}, case_id)
-        assert room.unit_of_work.gates.state(case_id) == CLOSED
+def test_a_test_may_change_a_record_so_that_it_is_still_the_services_own(room: Room) -> None:
+    thing, asked = room.a_thing(room.a_case()), room.an_asked(room.a_case())
+    assert rewrite(room.things, {"_id": thing.id}, count=7) == 1
+    assert room.things.get(thing.id) == replace(thing, count=7)
+    room.asked.delete(asked.case_id)
+    assert rewrite(room.asked, {"_id": asked.id}, kind="note") == 1
+    assert room.asked.get(asked.id) == replace(asked, kind="note", personal=None)

@@ -21,6 +21,7 @@ from services.case.store.queries import (
     page_of_cases,
     people_by_case,
 )
+from shared.clock import utc_now
 from shared.db.gates import CLOSED, ERASED_SENTENCE, FROZEN, UNKNOWN_SENTENCE
 from shared.db.unit_of_work import Tx
 from shared.erasure.participant import END_STEP
@@ -39,12 +40,10 @@ _SWEPT_AT_ONCE: Final = 500
 def start_case(stores: Stores, *, channel: str, life: timedelta, now: datetime) -> CaseView:
     """Make a shell that expires after `life` unless the family agrees (P4)."""
     case_id = new_id()
-    # Gate and key are made together, before any writer could want them.
-    stores.unit_of_work.gates.make(stores.vault, [case_id])
 
     def begin(shell: Case) -> CaseView:
         def act(tx: Tx) -> CaseView:
-            tx.enter(case_id)
+            tx.open_gate(case_id)
             return CaseView(case=begin_shell(stores, shell, tx=tx), people=(), frozen=False)
 
         return stores.unit_of_work.run(act)
@@ -118,11 +117,14 @@ def list_cases(stores: Stores, *, state: str | None, after: str | None, limit: i
     return found
 
 
-def end_shell(stores: Stores, *, case_id: str) -> None:
+def end_shell(context: Context, *, case_id: str, grant: str) -> None:
     """End a shell: declined or expired, it is the same (P8). Nothing to do for one that has ended.
 
-    Raises NotFound, or Conflict for a case that is no shell.
+    grant: the consent service's, that no one agreed to it. Raises NotFound, Conflict for a case that is no shell, or
+    Permanent without such a grant.
     """
+    stores = context.stores
+    context.grants.require_ending(grant, case_id=case_id, now=utc_now())
 
     def act(tx: Tx) -> None:
         if tx.gates.state(case_id, tx.session) == CLOSED:
@@ -134,18 +136,19 @@ def end_shell(stores: Stores, *, case_id: str) -> None:
         if case.state != model.SHELL:
             raise Conflict("The family has agreed to this case: it doesn't end as a shell does. Nothing was changed.")
         tx.gates.close(tx.session, case_id)
-        tx.emit(events.ENDED, {"case": case_id})
+        tx.emit(events.ENDED, {"case": case_id, "grant": grant})
         stores.steps.add(tx, END_STEP, case_id, case_id)
 
     stores.unit_of_work.run(act)
 
 
 def end_expired_shells(context: Context, now: datetime) -> int:
-    """End the shells whose time is over; how many there were."""
+    """End the shells whose time is over; how many there were. Raises Unavailable while the consent service is away."""
     ended = 0
     for case_id in _expired_shells(context, now):
         try:
-            end_shell(context.stores, case_id=case_id)
+            grant = context.calls.post("consent", f"/ending-grants/{case_id}", {})["grant"]
+            end_shell(context, case_id=case_id, grant=grant)
         except (Conflict, NotFound):
             # Agreed to, or gone, since it was looked up.
             continue

@@ -9,12 +9,14 @@ from shared.events import case as events
 from shared.known_consents import CASEWORK, KnownConsents, StandingConsent
 
 
-def record_consents(stores: Stores, *, case_id: str, standing: tuple[StandingConsent, ...], tx: Tx) -> KnownConsents:
-    """Keep the whole of what stands; open the case if it was a shell and casework stands.
+def record_consents(
+    stores: Stores, *, case_id: str, standing: tuple[StandingConsent, ...], seq: int, tx: Tx
+) -> KnownConsents:
+    """Keep the whole of what stands; open the case if it was a shell and casework stands. seq: of the event.
 
     A withdrawal changes no state: the file is still there, to be looked after or forgotten, but takes nothing new.
     """
-    consents = KnownConsents(case_id=case_id, standing=standing)
+    consents = KnownConsents(case_id=case_id, standing=standing, version=seq)
     # A withdrawal matters to a frozen case too: it may be released.
     tx.enter(case_id, frozen_too=True)
     stores.known_consents.put(consents, tx=tx)

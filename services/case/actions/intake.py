@@ -98,11 +98,10 @@ def begin_intake(
 
     Raises Erased for one that has ended, Conflict for a case that is no shell any more.
     """
-    stores.unit_of_work.gates.prepare(stores.vault, [case_id])
 
     def begin(shell: Case) -> Case:
         def act(tx: Tx) -> Case:
-            tx.enter(case_id)
+            tx.enter_or_open(case_id)
             there = stores.cases.get(case_id, tx=tx)
             if there is None:
                 stores.intakes.add(PendingIntake(case_id=case_id), tx=tx)
@@ -138,7 +137,7 @@ def complete_intake(
         if pending is None:
             return
         if tx.gates.is_news(tx.session, case_id, str(consent_events.GIVEN.topic), seq):
-            consents = record_consents(stores, case_id=case_id, standing=standing, tx=tx)
+            consents = record_consents(stores, case_id=case_id, standing=standing, seq=seq, tx=tx)
         else:
             consents = known_consents(stores, case_id, tx=tx)
         consents.require_casework(tx.now)

@@ -59,7 +59,7 @@ def change_person(
         if after == person:
             return person
         after = stores.people.save(after, tx=tx)
-        stores.search_hashes.put(hashes_of(after, search_key=stores.search_key), tx=tx)
+        _make_findable(stores, after, tx=tx)
         emit_people(stores, case, stores.people.of_case(case_id, tx=tx), tx=tx)
         return after
 
@@ -92,8 +92,13 @@ def person_to_change(stores: Stores, case_id: str, person_id: str, *, if_match: 
 
 def insert_person(stores: Stores, person: Person, *, tx: Tx) -> Person:
     """Keep a new person, and the hashes that they are found by."""
-    stores.search_hashes.put(hashes_of(person, search_key=stores.search_key), tx=tx)
+    _make_findable(stores, person, tx=tx)
     return stores.people.add(person, tx=tx)
+
+
+def _make_findable(stores: Stores, person: Person, *, tx: Tx) -> None:
+    search_key = stores.keys.search_key(tx, person.case_id)
+    stores.search_hashes.put(hashes_of(person, search_key=search_key), tx=tx)
 
 
 def emit_people(stores: Stores, case: Case, people: Sequence[Person], *, tx: Tx) -> None:

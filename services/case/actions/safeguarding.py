@@ -34,7 +34,6 @@ from shared.messaging.steps import StepRow
 from shared.ops.logs import log
 
 ALERT_STEP: Final = "alert_lead"
-FORGET_KEY_STEP: Final = "forget_safeguarding_key"
 _FORGOTTEN_AT_ONCE: Final = 500
 _UNKNOWN: Final = "There is no such record here."
 
@@ -59,10 +58,9 @@ def record(stores: Stores, *, about: str | None, given: Mapping[str, Any], by: s
         issuer=given.get("issuer"),
         scope=given.get("scope"),
     )
-    # Before the transaction that seals with it. Should that not commit, a key is left that opens nothing.
-    stores.vault.create_key(key_of(id))
 
     def act(tx: Tx) -> Concern:
+        stores.keys.make(tx, key_of(id))
         kept = stores.concerns.add(concern, tx=tx)
         stores.steps.add(tx, ALERT_STEP, id, None)
         return kept
@@ -157,17 +155,11 @@ def forget_old(context: Context, now: datetime) -> int:
             # A hold placed since it was looked up keeps it.
             removed = delete_concern(stores.concerns, id, before, today, tx=tx)
             if removed:
-                stores.steps.add(tx, FORGET_KEY_STEP, id, None)
+                stores.keys.doom(tx, key_of(id))
             return removed
 
         deleted += stores.unit_of_work.run(act)
     return deleted
-
-
-def forget_key(context: Context, step: StepRow) -> None:
-    """Destroy the key of a record that was deleted."""
-    if not context.stores.concerns.exists({"_id": step.key}):
-        context.stores.vault.destroy_key(key_of(step.key))
 
 
 def _found(stores: Stores, id: str, *, tx: Tx | None = None) -> Concern:

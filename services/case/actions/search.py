@@ -6,20 +6,20 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from services.case.context import Context
 from services.case.model.cases import Case
 from services.case.model.references import read_reference
 from services.case.model.search import (
-    MAX_FOUND,
     Criterion,
     Found,
-    hash_of,
     name_key,
     nothing_to_compare,
     phone_key,
     text_key,
 )
 from services.case.store import Stores
-from services.case.store.queries import open_gates, people_by_case
+from services.case.store.queries import cases_by_hash, open_gates, people_by_case, rehash_in
+from shared.db.keys.rotation import Rehash
 
 _REFERENCE: Final = "reference"
 
@@ -46,9 +46,13 @@ def find_cases(stores: Stores, *, given: Mapping[str, Any], now: datetime) -> li
                 return []
     if key is None:
         raise nothing_to_compare(criterion.value)
-    where = {criterion.value: hash_of(criterion, key, search_key=stores.search_key)}
-    case_ids = {hashes.case_id for hashes in stores.search_hashes.find(where, limit=MAX_FOUND)}
+    case_ids = cases_by_hash(stores, criterion, key)
     return _found(stores, stores.cases.find({"_id": {"$in": list(case_ids)}}), criterion.value, now)
+
+
+def rehash(context: Context) -> Rehash:
+    """What a rotation of the key tree does with the search hashes."""
+    return rehash_in(context.stores.search_hashes)
 
 
 def _found(stores: Stores, cases: list[Case], matched: str, now: datetime) -> list[Found]:

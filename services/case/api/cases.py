@@ -14,6 +14,7 @@ from services.case.api.callers import audit_found, by_manager
 from services.case.context import Context
 from services.case.model.cases import CaseView
 from shared.clock import utc_now
+from shared.errors import Forbidden, Permanent
 from shared.events import SERVICES
 from shared.http import (
     Blueprint,
@@ -73,11 +74,15 @@ def case_routes(context: Context) -> Blueprint:
     # Neither audited nor logged: an expired shell leaves no row and no line, so a declined one may not either (P8).
     @blp.route("/cases/<case_id>/ending", methods=["POST"])
     @allow(services=("consent",), audited=False, inward=Inward.NO)
+    @blp.arguments(schemas.Ending)
     @blp.response(204)
-    def end_shell(case_id: str) -> Response:
+    def end_shell(body: Mapping[str, Any], case_id: str) -> Response:
         """End a shell exactly as its expiry does."""
         leave_no_trace()
-        actions.end_shell(stores, case_id=case_id)
+        try:
+            actions.end_shell(context, case_id=case_id, grant=body["grant"])
+        except Permanent as error:
+            raise Forbidden("Only what the consent service signed ends a shell. Nothing was changed.") from error
         return Response(status=204)
 
     @blp.route("/cases/<case_id>/state", methods=["PUT"])

@@ -13,6 +13,7 @@ from services.case.actions import safeguarding
 from services.case.actions.access import read_one, read_page
 from services.case.api.callers import by_manager
 from services.case.api.safeguarding import (
+    concern_anew,
     concern_made,
     concern_shown,
     is_safeguarding,
@@ -56,7 +57,7 @@ def disclosure_routes(context: Context) -> Blueprint:
     @marks_safeguarding
     @blp.arguments(schemas.NewDisclosure)
     @blp.response(201, schemas.DisclosureOut)
-    @idempotent(_made, office=is_safeguarding)
+    @idempotent(_made, anew=lambda: concern_anew(stores) if is_safeguarding() else None)
     def record_disclosure(body: Mapping[str, Any], case_id: str) -> Disclosure | Concern:
         """Record a disclosure. For safeguarding it is never refused to staff, and the answer is its number alone."""
         now, caller = utc_now(), current_caller()

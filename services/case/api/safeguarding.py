@@ -12,12 +12,13 @@ from pymongo.errors import PyMongoError
 
 from services.case.actions import safeguarding as actions
 from services.case.model.disclosures import SAFEGUARDING, check_fields
-from services.case.model.safeguarding import Concern
+from services.case.model.safeguarding import Concern, key_of
 from services.case.schemas import disclosures as schemas
 from services.case.store import Stores
 from shared.clock import utc_now
 from shared.errors import Unavailable
 from shared.http import (
+    Anew,
     Blueprint,
     Inward,
     JsonResponse,
@@ -50,7 +51,7 @@ def safeguarding_routes(stores: Stores) -> Blueprint:
     @allow(*SAFEGUARDING_STAFF, audit_late=True, audit_apart=True, inward=Inward.NO)
     @blp.arguments(schemas.NewConcernAnywhere)
     @blp.response(201, schemas.ConcernMade)
-    @idempotent(concern_made, office=True)
+    @idempotent(concern_made, anew=concern_anew(stores))
     def record_concern(body: Mapping[str, Any]) -> Concern:
         """Record a safeguarding disclosure with no case, or for one that is gone; never refused to staff."""
         check_fields(body)
@@ -82,7 +83,7 @@ def safeguarding_routes(stores: Stores) -> Blueprint:
     @allow(SAFEGUARDING_LEAD, audit_apart=True, inward=Inward.NO)
     @blp.arguments(schemas.Review)
     @blp.response(201, schemas.ReviewMade)
-    @idempotent(_reviewed, office=True)
+    @idempotent(_reviewed, anew=concern_anew(stores))
     def review(body: Mapping[str, Any], disclosure_id: str) -> Concern:
         """What a second person thinks of it; 403 for the caller who recorded it."""
         return actions.review(stores, id=disclosure_id, **body, by=current_caller().sub, now=utc_now())
@@ -145,8 +146,12 @@ def concern_made(concern: Concern) -> JsonResponse:
     return created(dict(_SHOW_MADE.dump(concern)), location=f"/v1/disclosures/{concern.id}", etag=concern.version)
 
 
+def concern_anew(stores: Stores) -> Anew:
+    return Anew(find=lambda id, _: actions.read_concern(stores, id=id), key=lambda concern: key_of(concern.id))
+
+
 def _reviewed(concern: Concern) -> JsonResponse:
-    # Kept for a repeat under the office's key, so without the words: they are read where they lie.
+    # Without the words: they are read where they lie.
     return created(dict(_SHOW_REVIEW.dump(concern)), location=f"/v1/disclosures/{concern.id}", etag=concern.version)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from typing import Final
@@ -70,27 +71,46 @@ def keys_of(person: Person) -> dict[Criterion, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHashes:
-    """What one person is found by, hashed; None where there is nothing. Its id is the person's."""
+    """What one person is found by, hashed; None where there is nothing. Its id is the person's.
+
+    forms: the normal forms that were hashed, by criterion; they are hashed anew when the search key changes.
+    """
 
     id: str
     case_id: str
-    version: int = 0
+    version: int = 1
     family_name: str | None
     postcode: str | None
     email: str | None
     phone: str | None
+    forms: Mapping[str, str]
 
 
 def hashes_of(person: Person, *, search_key: bytes) -> SearchHashes:
-    """All that the person is found by, hashed under the search key."""
-    keys = keys_of(person)
-
-    def hashed(criterion: Criterion) -> str | None:
-        return hash_of(criterion, keys[criterion], search_key=search_key) if criterion in keys else None
-
-    return SearchHashes(
+    """All that the person is found by, hashed under the search key of their case."""
+    forms = {criterion.value: key for criterion, key in keys_of(person).items()}
+    empty = SearchHashes(
         id=person.id,
         case_id=person.case_id,
+        version=person.version,
+        family_name=None,
+        postcode=None,
+        email=None,
+        phone=None,
+        forms=forms,
+    )
+    return hashed_anew(empty, search_key=search_key)
+
+
+def hashed_anew(hashes: SearchHashes, *, search_key: bytes) -> SearchHashes:
+    """The same under another search key."""
+
+    def hashed(criterion: Criterion) -> str | None:
+        form = hashes.forms.get(criterion.value)
+        return None if form is None else hash_of(criterion, form, search_key=search_key)
+
+    return replace(
+        hashes,
         family_name=hashed(Criterion.FAMILY_NAME),
         postcode=hashed(Criterion.POSTCODE),
         email=hashed(Criterion.EMAIL),

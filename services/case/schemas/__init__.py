@@ -28,6 +28,10 @@ class NewState(Body):
     state = Choice(*SETTABLE, required=True)
 
 
+class Ending(Body):
+    grant = ma.fields.String(required=True, metadata={"description": "the consent service's signature"})
+
+
 class CaseQuery(PageArgs):
     state = Choice(*STATES, load_default=None)
 

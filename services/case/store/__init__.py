@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from services.case.model.cases import CHANNELS, Case, PendingIntake
@@ -16,8 +16,7 @@ from services.case.model.search import Criterion, SearchHashes
 from shared import known_consents
 from shared.db import Disposal, Register, Repository
 from shared.db.unit_of_work import UnitOfWork
-from shared.db.vault import Vault
-from shared.erasure.participant import AddsSteps
+from shared.erasure.named_keys import AddsSteps, NamedKeys
 from shared.events.case import STATES as CASE_STATES
 from shared.fields import Count, Day, Digest, Field, Flag, Id, Optional, Reference, Subject, Time, one_of
 from shared.known_consents import KnownConsents
@@ -73,15 +72,14 @@ _WHY_APART: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """What the case service keeps; the way to write it, and the steps that its transactions leave.
+    """What the case service keeps; the way to write it, its keys, and the steps that its transactions leave.
 
-    search_key: what the search hashes are made with. A concern is written through no case's gate, which may be closed.
+    A concern is written through no case's gate, which may be closed.
     """
 
     unit_of_work: UnitOfWork
-    vault: Vault
+    keys: NamedKeys
     steps: AddsSteps
-    search_key: bytes = field(repr=False)
     cases: Repository[Case]
     people: Repository[Person]
     stops: Repository[Stop]
@@ -94,14 +92,13 @@ class Stores:
     search_hashes: Repository[SearchHashes]
 
     @classmethod
-    def open(cls, register: Register, *, steps: AddsSteps, search_key: bytes) -> Stores:
+    def open(cls, register: Register, *, steps: AddsSteps, keys: NamedKeys) -> Stores:
         """Open every store through the register."""
         erase, open_ = Disposal.ERASE, register.repository
         return cls(
             unit_of_work=register.unit_of_work,
-            vault=register.vault,
+            keys=keys,
             steps=steps,
-            search_key=search_key,
             cases=open_(
                 "cases",
                 Case,
@@ -129,15 +126,18 @@ class Stores:
                 disposal=Disposal.APART,
                 indexes=(("about", "_id"), ("state", "_id"), ("recorded_at",)),
                 key_of=lambda concern: key_of(concern.id),
+                # The version stays, so that a reader's copy isn't out of date for it.
+                unbound=("alerted_at",),
                 why=_WHY_APART,
             ),
             known_consents=open_("projections", KnownConsents, clear=known_consents.CLEAR, disposal=erase),
             intakes=open_("intakes", PendingIntake, clear={}, disposal=erase, exported=False),
-            # Short of entropy, so they lie in the vault's database, and no one is given them.
+            # Short of entropy, so their key goes with the case's, and no one is given them.
             search_hashes=open_(
                 "search_hashes",
                 SearchHashes,
                 clear={criterion.value: Optional(Digest()) for criterion in Criterion},
+                unbound=tuple(Criterion),
                 disposal=erase,
                 indexes=tuple((criterion.value,) for criterion in Criterion),
                 in_vault=True,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+from pymongo import UpdateOne
+from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from services.case.model.cases import SHELL, Case
@@ -13,10 +15,16 @@ from services.case.model.entries import Entry
 from services.case.model.people import Person
 from services.case.model.references import ReferenceTaken
 from services.case.model.safeguarding import Concern
+from services.case.model.search import MAX_FOUND, Criterion, SearchHashes, hash_of, hashed_anew
+from services.case.store import Stores
 from shared.db import Repository
 from shared.db.gates import CLOSED
+from shared.db.keys.rotation import Rehash
+from shared.db.keys.tree import Tree, bucket_of
 from shared.db.repository import session_of
+from shared.db.transactions import look
 from shared.db.unit_of_work import Tx, UnitOfWork
+from shared.ids import is_id
 
 
 def add_case(cases: Repository[Case], case: Case, *, tx: Tx) -> Case:
@@ -45,8 +53,7 @@ def expired_shells(cases: Repository[Case], before: datetime, *, limit: int) -> 
 
 def open_gates(unit_of_work: UnitOfWork, case_ids: Sequence[str]) -> dict[str, str]:
     """The state of each of these cases' gates, without those that are closed or were never made."""
-    where = {"_id": {"$in": list(case_ids)}, "state": {"$ne": CLOSED}}
-    return {str(row["_id"]): str(row["state"]) for row in unit_of_work.gates.rows.find(where, {"state": 1})}
+    return {case_id: state for case_id, state in unit_of_work.gates.states(case_ids).items() if state != CLOSED}
 
 
 def people_by_case(people: Repository[Person], case_ids: Sequence[str]) -> dict[str, list[Person]]:
@@ -55,6 +62,39 @@ def people_by_case(people: Repository[Person], case_ids: Sequence[str]) -> dict[
     for person in people.find({"case_id": {"$in": list(case_ids)}}):
         by_case[person.case_id].append(person)
     return by_case
+
+
+def cases_by_hash(stores: Stores, criterion: Criterion, form: str) -> set[str]:
+    """The cases of at most MAX_FOUND people who are found by that normal form.
+
+    Each bucket of the key tree has a search key of its own, so it is asked under all of them at once.
+    """
+
+    def read(session: ClientSession) -> set[str]:
+        hashes = [hash_of(criterion, form, search_key=key) for key in stores.keys.search_keys(session)]
+        where = {criterion.value: {"$in": hashes}}
+        found = stores.search_hashes.rows.find(where, {"case_id": 1}, session=session).limit(MAX_FOUND)
+        return {str(row["case_id"]) for row in found}
+
+    return look(stores.unit_of_work.client, read)
+
+
+def rehash_in(search_hashes: Repository[SearchHashes]) -> Rehash:
+    """Hashes anew, in the rotation's transaction, what the cases of the changed buckets are found by."""
+
+    def act(session: ClientSession, keys: Mapping[str, bytes], tree: Tree) -> None:
+        where = {"case_id": {"$in": [name for name in keys if is_id(name)]}}
+        changes = []
+        for row in search_hashes.rows.find(where, session=session):
+            hashes = search_hashes.item_of(row)
+            if hashes is not None:
+                anew = hashed_anew(hashes, search_key=tree.search_key(bucket_of(hashes.case_id)))
+                values = {criterion.value: getattr(anew, criterion.value) for criterion in Criterion}
+                changes.append(UpdateOne({"_id": hashes.id}, {"$set": values}))
+        if changes:
+            search_hashes.rows.bulk_write(changes, ordered=False, session=session)
+
+    return act
 
 
 def last_recorded_at(entries: Repository[Entry], case_id: str) -> datetime | None:

@@ -30,7 +30,7 @@ from services.consent.model.consents import (
     faults,
 )
 from services.consent.model.histories import is_given_twice, last_to_leave, supersessions
-from services.consent.model.organisations import Organisation
+from services.consent.model.organisations import Organisation, organisation_key
 from services.consent.model.requests import SYSTEM
 from services.consent.model.tasks import Kind
 from services.consent.store import Stores, queries
@@ -55,7 +55,12 @@ _CANT = "The consent can't be recorded as it stands. Nothing was stored."
 
 def add_organisation(stores: Stores, new: Organisation) -> Organisation:
     """Enter an organisation that a consent, a contact or a document can name by its id."""
-    return stores.unit_of_work.run(lambda tx: stores.organisations.add(new, tx=tx))
+
+    def act(tx: Tx) -> Organisation:
+        stores.keys.make(tx, organisation_key(new.id))
+        return stores.organisations.add(new, tx=tx)
+
+    return stores.unit_of_work.run(act)
 
 
 def give_consent(stores: Stores, given: Consent, others: Others, *, now: datetime) -> Consent:

@@ -29,7 +29,7 @@ def letter_sealed(stores: Stores, tx: Tx, *, request_id: str, case_id: str, outc
     tx.gates.touch(tx.session, case_id)
     # An answer to what was withdrawn, settled or answered before changes nothing.
     if request.is_open_erasure and request.phase is Phase.PREPARING and request.letter is None:
-        advance(stores, tx, stores.requests.save_clear(replace(request, letter=outcome), tx=tx))
+        advance(stores, tx, stores.requests.save(replace(request, letter=outcome), tx=tx))
 
 
 def take_receipt(
@@ -73,6 +73,9 @@ def _checked(stores: Stores, keys: PublicKeys, request: Request, service: str, j
             "outcome": claims["outcome"],
             "stores": claims["stores"],
             "late": claims["late"],
+            # A receipt of version 0.2 says neither. It is kept, and its service asked again.
+            "root_generation": claims.get("root_generation"),
+            "root_destroyed_at": _moment(claims.get("root_destroyed_at")),
             "signed_at": datetime.fromisoformat(claims["signed_at"]),
             "jws": jws,
             "last_letter": claims.get("last_letter"),
@@ -86,6 +89,10 @@ def _checked(stores: Stores, keys: PublicKeys, request: Request, service: str, j
     # A check of the certificate asks whether the key was valid when it signed.
     _claims(keys, service, jws, said["signed_at"])
     return Receipt(id=new_id(), case_id=request.case_id, **said)
+
+
+def _moment(said: str | None) -> datetime | None:
+    return None if said is None else datetime.fromisoformat(said)
 
 
 def _claims(keys: PublicKeys, service: str, jws: str, at: datetime) -> dict[str, Any]:
@@ -108,12 +115,12 @@ def complete_step(context: Context, step: StepRow) -> None:
         found = stores.requests.get(request.id, tx=tx)
         if found is None or found.status is Status.COMPLETED:
             return
-        stores.requests.save_clear(replace(found, status=Status.COMPLETED, phase=Phase.DONE), tx=tx)
-        stores.requests.strip(found.id, tx=tx)
+        if stores.keys.doom(tx, request_key(found.id), then=(step.kind, step.key, step.case_id)):
+            return
+        stores.requests.strip(replace(found, status=Status.COMPLETED, phase=Phase.DONE), tx=tx)
         tx.emit(events.consent.COMPLETED, {"request": found.id, "case": found.case_id})
 
     stores.unit_of_work.run(act)
-    stores.vault.destroy_key(request_key(request.id))
 
 
 def _certified(stores: Stores, tx: Tx, signer: Signer, request_id: str) -> Request | None:
@@ -129,7 +136,7 @@ def _certified(stores: Stores, tx: Tx, signer: Signer, request_id: str) -> Reque
     # No certificate is older than what it certifies, though the clock of a service may be ahead of this one's.
     completed_at = max(tx.now, *(receipt.signed_at for receipt in final.values()))
     certificate = signer.sign(payload(request, final, completed_at=completed_at), typ=CERTIFICATE_TYPE)
-    return stores.requests.save_clear(replace(request, certificate=certificate, completed_at=completed_at), tx=tx)
+    return stores.requests.save(replace(request, certificate=certificate, completed_at=completed_at), tx=tx)
 
 
 def ledger_step(context: Context, step: StepRow) -> None:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.consent.actions.consents import check_consent, record_consent, require_file
+from services.consent.actions.endings import grant_ending
 from services.consent.actions.others import Others
 from services.consent.actions.rights import refuse_parental_for
 from services.consent.context import Context
@@ -47,7 +48,6 @@ def take_in(context: Context, intake: Intake, *, now: datetime) -> TakenIn:
         )
         if errors := shown.get("errors"):
             raise Invalid(_CANT, errors=errors)
-        stores.unit_of_work.gates.prepare(stores.vault, [intake.case_id])
         taken = TakenIn(
             given=intake.given,
             case=shown["case"],
@@ -83,6 +83,7 @@ def _check(stores: Stores, intake: Intake, now: datetime) -> None:
 def _decide(stores: Stores, tx: Tx, intake: Intake, taken: TakenIn, now: datetime) -> TakenIn:
     """From here on it is made: with this transaction the family's consent stands, and it says who came."""
     case_id = intake.case_id
+    tx.enter_or_open(case_id)
     event = record_consent(stores, tx, intake.given, now=now)
     coming = _coming(intake, standing=event.data["standing"], seq=event.seq)
     stores.intakes.add(PendingIntake(case_id=case_id, personal=coming), tx=tx)
@@ -151,4 +152,6 @@ def abandon(stores: Stores, *, case_id: str) -> None:
 def abandon_step(context: Context, step: StepRow) -> None:
     """End the shell of an intake that was taken back, where there is one."""
     with suppress(NotFound, Erased):
-        context.calls.post("case", f"/cases/{step.case_id}/ending", {})
+        case_id = str(step.case_id)
+        grant = grant_ending(context, case_id=case_id)
+        context.calls.post("case", f"/cases/{case_id}/ending", {"grant": grant})

@@ -26,8 +26,7 @@ from services.consent.store import Stores, queries
 from shared import events
 from shared.db.gates import CLOSED
 from shared.db.unit_of_work import Tx
-from shared.errors import Conflict, Forbidden, Invalid, NotFound, Problem
-from shared.messaging.steps import StepRow
+from shared.errors import Conflict, Forbidden, Invalid, NotFound
 from shared.uk.working_days import end_of_day, london_day
 
 BEGUN_SENTENCE = "The erasure has begun and can't be undone. Nothing was changed."
@@ -70,8 +69,6 @@ def log_erasure(
         now=now,
     )
     erased = stores.unit_of_work.gates.state(case_id) == CLOSED
-    if erased:
-        stores.vault.create_key(request_key(id))
 
     def act(tx: Tx) -> tuple[Request, bool]:
         tx.gates.touch(tx.session, case_id)
@@ -82,14 +79,7 @@ def log_erasure(
             raise Conflict("The case was just erased. Nothing was stored; log the request again.")
         return log_or_join(stores, tx, replace(new, own_key=erased))
 
-    try:
-        logged, is_new = stores.unit_of_work.run(act)
-    except Problem:
-        stores.vault.destroy_key(request_key(id))
-        raise
-    if not is_new:
-        stores.vault.destroy_key(request_key(id))
-    return logged, is_new
+    return stores.unit_of_work.run(act)
 
 
 def new_erasure(
@@ -142,6 +132,8 @@ def log_or_join(stores: Stores, tx: Tx, new: Request) -> tuple[Request, bool]:
     """
     for joined in _open_erasures(stores, tx, new.case_id):
         return joined, False
+    if new.own_key:
+        stores.keys.make(tx, request_key(new.id))
     stores.requests.add(new, tx=tx)
     tx.gates.freeze(tx.session, new.case_id)
     tx.emit(events.consent.FROZEN, {"case": new.case_id})
@@ -150,11 +142,6 @@ def log_or_join(stores: Stores, tx: Tx, new: Request) -> tuple[Request, bool]:
 
 def _open_erasures(stores: Stores, tx: Tx, case_id: str) -> list[Request]:
     return [request for request in stores.requests.of_case(case_id, tx=tx) if request.is_open_erasure]
-
-
-def drop_key_step(context: Context, step: StepRow) -> None:
-    """Destroy the key of its own that a request about an erased case had."""
-    context.stores.vault.destroy_key(request_key(step.key))
 
 
 def confirm(stores: Stores, *, request_id: str, checked: Sequence[str], sub: str) -> Request:
@@ -269,7 +256,7 @@ def lift_hold(stores: Stores, *, hold_id: str) -> None:
 
 def _changed(stores: Stores, tx: Tx, request: Request) -> Request:
     """Keep what was changed of it, and take the step that waited for that."""
-    return advance(stores, tx, stores.requests.save_clear(request, tx=tx))
+    return advance(stores, tx, stores.requests.save(request, tx=tx))
 
 
 def _standing(stores: Stores, tx: Tx, request_id: str) -> Request:

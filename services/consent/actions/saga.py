@@ -8,7 +8,17 @@ from datetime import datetime, timedelta
 
 from services.consent.context import Context
 from services.consent.model.consents import Ending
-from services.consent.model.requests import Move, Phase, Receipt, Request, Status, awaited, latest, next_move
+from services.consent.model.requests import (
+    Move,
+    Phase,
+    Receipt,
+    Request,
+    Status,
+    awaited,
+    latest,
+    next_move,
+    request_key,
+)
 from services.consent.store import Stores, queries
 from shared import events
 from shared.db.gates import CLOSED
@@ -20,7 +30,6 @@ from shared.uk.working_days import end_of_day, london_day
 
 ASK_AGAIN_STEP = "ask_again"
 COMPLETE_STEP = "complete"
-DROP_KEY_STEP = "drop_request_key"
 # A service that doesn't answer is asked again soon at first, and then in proportion to how long that has lasted.
 _FIRST_ASK_AGAIN = timedelta(seconds=10)
 _AFTER_A_FAILURE = timedelta(seconds=5)
@@ -45,22 +54,22 @@ def _prepare(stores: Stores, tx: Tx, request: Request) -> Request:
     _emit_preparing(tx, request)
     moved = replace(request, status=Status.IN_PROGRESS, phase=Phase.PREPARING)
     # A manager may have settled the letter already, and then nothing is waited for.
-    return _take_step(stores, tx, stores.requests.save_clear(moved, tx=tx))
+    return _take_step(stores, tx, stores.requests.save(moved, tx=tx))
 
 
 def _begin(stores: Stores, tx: Tx, request: Request) -> Request:
     """From here on it can't be undone: the gate closes and the consents end."""
     moved = replace(request, phase=Phase.BEGUN, attempts=dict.fromkeys(SERVICES, 1))
-    moved = stores.requests.save_clear(moved, tx=tx)
+    moved = stores.requests.save(moved, tx=tx)
     if stores.unit_of_work.gates.state(request.case_id, tx.session) != CLOSED:
         _end_consents(stores, tx, request)
         tx.gates.close(tx.session, request.case_id)
-    _emit_started(tx, moved, list(SERVICES), 1)
+    _emit_started(stores, tx, moved, list(SERVICES), 1)
     return moved
 
 
 def _verify(stores: Stores, tx: Tx, request: Request) -> Request:
-    moved = stores.requests.save_clear(replace(request, phase=Phase.VERIFIED, verified_at=tx.now), tx=tx)
+    moved = stores.requests.save(replace(request, phase=Phase.VERIFIED, verified_at=tx.now), tx=tx)
     _emit_verified(stores, tx, moved)
     return _take_step(stores, tx, moved)
 
@@ -83,11 +92,13 @@ def stop(context: Context, tx: Tx, request: Request, status: Status) -> Request:
     stores, case_id = context.stores, request.case_id
     if request.is_open_erasure and request.phase is Phase.PREPARING:
         tx.emit(events.consent.CANCELLED, _ids(request))
-    stopped = stores.requests.save_clear(replace(request, status=status, phase=Phase.STOPPED), tx=tx)
+    stopped = replace(request, status=status, phase=Phase.STOPPED)
     if tx.gates.state(case_id, tx.session) == CLOSED:
         # What is asked about a case that is gone is kept no longer than it is asked.
-        stores.requests.strip(request.id, tx=tx)
-        stores.steps.add(tx, DROP_KEY_STEP, request.id, case_id)
+        stopped = stores.requests.strip(stopped, tx=tx)
+        stores.keys.doom(tx, request_key(request.id))
+    else:
+        stopped = stores.requests.save(stopped, tx=tx)
     if request.is_open_erasure and not any(one.is_open_erasure for one in stores.requests.of_case(case_id, tx=tx)):
         context.release(tx, case_id)
         tx.emit(events.consent.RELEASED, {"case": case_id})
@@ -137,9 +148,9 @@ def _ask_awaited(stores: Stores, tx: Tx, request: Request, receipts: Sequence[Re
             attempts[service] += 1
         asked.setdefault(attempts[service], []).append(service)
     if attempts != dict(request.attempts):
-        request = stores.requests.save_clear(replace(request, attempts=attempts), tx=tx)
+        request = stores.requests.save(replace(request, attempts=attempts), tx=tx)
     for attempt, services in asked.items():
-        _emit_started(tx, request, services, attempt)
+        _emit_started(stores, tx, request, services, attempt)
     return request
 
 
@@ -182,7 +193,8 @@ def _emit_preparing(tx: Tx, request: Request) -> None:
     tx.emit(events.consent.PREPARING, {**_ids(request), "received_at": request.received_at.isoformat()})
 
 
-def _emit_started(tx: Tx, request: Request, services: list[str], attempt: int) -> None:
+def _emit_started(stores: Stores, tx: Tx, request: Request, services: list[str], attempt: int) -> None:
+    grant = stores.grants.erasure(request=request.id, case_id=request.case_id, attempt=attempt)
     tx.emit(
         events.consent.STARTED,
         {
@@ -190,6 +202,7 @@ def _emit_started(tx: Tx, request: Request, services: list[str], attempt: int) -
             "attempt": attempt,
             "due_at": request.due_at.isoformat(),
             "participants": services,
+            "grant": grant,
         },
     )
 

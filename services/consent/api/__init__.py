@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from services.consent.api.clock import clock_routes
 from services.consent.api.consents import consent_routes
+from services.consent.api.endings import ending_routes
 from services.consent.api.helpline import helpline_routes
 from services.consent.api.holds import hold_routes
 from services.consent.api.intake import intake_routes
@@ -28,5 +29,6 @@ def blueprints(context: Context) -> list[Blueprint]:
         task_routes(context),
         review_routes(context),
         clock_routes(context),
+        ending_routes(context),
         helpline_routes(context),
     ]

@@ -11,6 +11,7 @@ from flask import Response, request
 
 from services.consent.actions import consents as actions
 from services.consent.actions.consent_receipts import CONSENT_RECEIPT_TYPE, consent_receipt
+from services.consent.actions.endings import grant_ending
 from services.consent.actions.others import others_about
 from services.consent.context import Context
 from services.consent.model.consents import Consent, Grant
@@ -185,7 +186,8 @@ def _declined(context: Context, case_id: str) -> JsonResponse:
         raise Erased(ERASED_SENTENCE)
     # A conflict: others have agreed to this file. It stays, and of this answer nothing is kept either.
     with suppress(Conflict):
-        context.calls.post("case", f"/cases/{case_id}/ending", {})
+        grant = grant_ending(context, case_id=case_id)
+        context.calls.post("case", f"/cases/{case_id}/ending", {"grant": grant})
     return ok({"helpline": context.office.helpline})
 
 

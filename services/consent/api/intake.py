@@ -35,7 +35,7 @@ def intake_routes(context: Context) -> Blueprint:
     @allow(*CASEWORK, inward=Inward.YES)
     @blp.arguments(IntakeIn)
     @blp.response(201, IntakeOut)
-    @idempotent(_made)
+    @idempotent(_made, claims_first=True)
     def take_in(body: dict[str, Any]) -> TakenIn:
         """Make shell, consent, people and first wishes; or nothing, when one of them is wrong."""
         intake = _intake(body)

@@ -7,10 +7,10 @@ from typing import Any
 
 from services.consent.actions import consents as actions
 from services.consent.context import Context
-from services.consent.model.organisations import Organisation
+from services.consent.model.organisations import Organisation, organisation_key
 from services.consent.schemas.office import OrganisationIn, OrganisationOut, OrganisationPage
 from shared.errors import NotFound
-from shared.http import Blueprint, Inward, JsonResponse, PageArgs, allow, created, idempotent, ok, page
+from shared.http import Anew, Blueprint, Inward, JsonResponse, PageArgs, allow, created, idempotent, ok, page
 from shared.ids import new_id
 from shared.security.roles import CASEWORK, CONSENT_READERS
 
@@ -21,11 +21,19 @@ def organisation_routes(context: Context) -> Blueprint:
     stores = context.stores
     blp = Blueprint("organisations", description="Organisations that are contacted, asked and shared with")
 
+    def found(organisation_id: str) -> Organisation:
+        organisation = stores.organisations.get(organisation_id)
+        if organisation is None:
+            raise NotFound("There is no such organisation here.")
+        return organisation
+
+    anew = Anew(find=lambda id, _: found(id), key=lambda made: organisation_key(made.id))
+
     @blp.route("/organisations", methods=["POST"])
     @allow(*CASEWORK, inward=Inward.YES)
     @blp.arguments(OrganisationIn)
     @blp.response(201, OrganisationOut)
-    @idempotent(_made, office=True)
+    @idempotent(_made, anew=anew)
     def add_organisation(body: dict[str, Any]) -> Any:
         """Enter an organisation; its id is a `party`."""
         return actions.add_organisation(stores, Organisation(id=new_id(), **body))
@@ -43,10 +51,8 @@ def organisation_routes(context: Context) -> Blueprint:
     @blp.response(200, OrganisationOut)
     def get_organisation(organisation_id: str) -> Any:
         """One organisation."""
-        found = stores.organisations.get(organisation_id)
-        if found is None:
-            raise NotFound("There is no such organisation here.")
-        return ok(OrganisationOut().dump(found), etag=found.version)
+        organisation = found(organisation_id)
+        return ok(OrganisationOut().dump(organisation), etag=organisation.version)
 
     return blp
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial, wraps
+from http import HTTPStatus
 from typing import Any
 
 from flask import Response
@@ -12,7 +13,7 @@ from flask import Response
 from services.consent.actions import requests as actions
 from services.consent.actions.others import role_of
 from services.consent.context import Context
-from services.consent.model.requests import STANDING, Request, Status, waiting_on
+from services.consent.model.requests import STANDING, Request, Status, request_key, waiting_on
 from services.consent.schemas.requests import (
     ConfirmationIn,
     ElsewhereIn,
@@ -32,6 +33,7 @@ from services.consent.store import Stores, queries
 from shared.clock import CLOCKS_DIFFER, utc_now
 from shared.errors import Conflict, Erased, Invalid, NotFound
 from shared.http import (
+    Anew,
     Blueprint,
     Body,
     Inward,
@@ -71,6 +73,9 @@ def request_routes(context: Context) -> Blueprint:
         audit_case(request.case_id)
         return request
 
+    # A request is shown as it is when the answer is repeated: no answer is kept that says who asked.
+    anew = Anew(find=lambda id, status: (found(id), status == HTTPStatus.CREATED), key=_key_of_answer)
+
     def changing(rule: str, body: type[Body], *roles: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """A route that works a request: audited under its case, whether that is frozen, closed or open."""
 
@@ -80,7 +85,7 @@ def request_routes(context: Context) -> Blueprint:
                 found(request_id)
                 return view(said, request_id)
 
-            described = blp.arguments(body)(blp.response(200, RequestOut)(idempotent(render, office=True)(changed)))
+            described = blp.arguments(body)(blp.response(200, RequestOut)(idempotent(render, anew=anew)(changed)))
             return blp.route(f"/requests/<request_id>/{rule}", methods=["POST"])(
                 allow(*roles, inward=Inward.NO)(described)
             )
@@ -91,7 +96,7 @@ def request_routes(context: Context) -> Blueprint:
     @allow(*REQUEST_LOGGERS, inward=Inward.NO)
     @blp.arguments(RequestIn)
     @blp.response(201, RequestOut)
-    @idempotent(render, office=True)
+    @idempotent(render, anew=anew)
     def log_request(body: dict[str, Any]) -> Any:
         """Log a request and freeze the case; or join the open one (200)."""
         now = utc_now()
@@ -205,6 +210,11 @@ def _check(context: Context, body: dict[str, Any], now: datetime) -> None:
     if person_id is not None and role_of(context, body["case_id"], person_id) is None:
         said = {"made_by.person_id": ["This is no person of the case."]}
         raise Invalid("The request can't be logged as it stands. Nothing was stored.", errors=said)
+
+
+def _key_of_answer(result: Any) -> str:
+    request: Request = result[0] if isinstance(result, tuple) else result
+    return request_key(request.id) if request.own_key else request.case_id
 
 
 def _shown(stores: Stores, request: Request) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.consent.model.requests import Receipt, Request, kept_promise
+from services.consent.model.requests import KEYS_STORE, Receipt, Request, kept_promise
 from shared.events import SERVICES
 
 CERTIFICATE_TYPE = "fmn-certificate"
@@ -21,8 +21,9 @@ WHAT_REMAINS: tuple[Mapping[str, Any], ...] = (
         "gone_by": None,
     },
     {
-        "what": "sealed records, and the wrapped keys that were deleted: unreadable without the services' master keys",
-        "where": "the databases' operation log and journals, and backups made before the erasure",
+        "what": "sealed records, and the wrapped keys that were deleted: nothing opens them, since the roots that they "
+        "hung on were destroyed before the receipts were signed",
+        "where": "the databases' operation log and journals, and copies of them made before the erasure",
         "readable": False,
         "gone_by": None,
     },
@@ -82,11 +83,18 @@ def faults(claims: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) -> 
             wrong.append(f"the receipt of {name} is about another request or case")
         if receipt.get("outcome") not in ("erased", "nothing_held") or _remains(receipt.get("stores", ())):
             wrong.append(f"the receipt of {name} says that something remains")
+        # Receipts of version 0.2 say nothing of roots.
+        if _had_key(receipt.get("stores", ())) and receipt.get("root_destroyed_at", "before") is None:
+            wrong.append(f"the receipt of {name} doesn't say that the root was destroyed which the case's key hung on")
         if receipt.get("late"):
             wrong.append(f"the receipt of {name} says that something is still late")
     if claims.get("last_letter") not in LETTER_OUTCOMES:
         wrong.append("it does not say how the last letter ended")
     return wrong
+
+
+def _had_key(stores: Iterable[Mapping[str, Any]]) -> bool:
+    return any(store.get("found") for store in stores if store.get("store") == KEYS_STORE)
 
 
 def _remains(stores: Iterable[Mapping[str, Any]]) -> bool:

@@ -10,9 +10,14 @@ KINDS: Final = ("local_authority", "school", "health", "social_care", "charity",
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Organisation:
-    """One organisation. It is of no case, so its name is sealed under the office's key."""
+    """One organisation. It is of no case, so its name is sealed under a key of its own."""
 
     id: str
     name: str
     kind: str
     version: int = 1
+
+
+def organisation_key(id: str) -> str:
+    """The name of the key that one organisation is sealed under."""
+    return f"organisation:{id}"

@@ -20,6 +20,8 @@ CHECKS = frozenset({"family", "authority", "safeguarding"})
 GROUNDS = ("legal_claim", "safeguarding", "legal_duty", "open_access_request")
 SETTLEMENTS = ("unknown", "undeliverable", "nobody")
 PAPER_STORE = "papers_to_certify"
+#: What a receipt calls the keys of the case.
+KEYS_STORE = "case_keys"
 ERASURE_WORKING_DAYS = 2
 #: Who logged a request that came by itself, of a withdrawal or of a review without an answer.
 SYSTEM = "system"
@@ -127,14 +129,23 @@ class Receipt:
     late: Sequence[str]
     signed_at: datetime
     jws: str
+    root_generation: int | None = None
+    root_destroyed_at: datetime | None = None
     last_letter: str | None = None
     paper: Sequence[Mapping[str, Any]] = ()
     at: datetime
 
     @property
     def clean(self) -> bool:
-        """Nothing was left that has a personal part, but for what is late."""
-        return self.outcome in ("erased", "nothing_held") and not any(s["remaining"] for s in self.stores)
+        """Nothing was left that has a personal part, but for what is late; and the case's key opens nothing, since the
+        root was destroyed that it hung on.
+        """
+        had_key = any(s["found"] for s in self.stores if s["store"] == KEYS_STORE)
+        return (
+            self.outcome in ("erased", "nothing_held")
+            and not any(s["remaining"] for s in self.stores)
+            and (self.root_destroyed_at is not None or not had_key)
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -127,6 +127,7 @@ class ReceiptOut(ma.Schema):
     outcome = ma.fields.String()
     stores = ma.fields.List(ma.fields.Nested(StoreOut))
     late = ma.fields.List(ma.fields.String())
+    root_destroyed_at = Moment(allow_none=True)
     signed_at = Moment()
     jws = ma.fields.String()
 

@@ -10,7 +10,7 @@ from pymongo.database import Database
 from services.consent.model.clock import ClockRun
 from services.consent.model.consents import Consent, Ending, Expiry
 from services.consent.model.intakes import PendingIntake
-from services.consent.model.organisations import Organisation
+from services.consent.model.organisations import Organisation, organisation_key
 from services.consent.model.people import CasePeople
 from services.consent.model.requests import Hold, Receipt, Request, request_key
 from services.consent.model.reviews import Review
@@ -19,7 +19,8 @@ from services.consent.model.tasks import Task
 from services.consent.store import fields
 from shared.db import Disposal, KeptRows, Register, Repository
 from shared.db.unit_of_work import UnitOfWork
-from shared.db.vault import Vault
+from shared.erasure.grants import GrantSigner
+from shared.erasure.named_keys import NamedKeys
 from shared.messaging.steps import Steps
 from shared.uk.working_days import WorkingDays
 
@@ -28,12 +29,16 @@ _ERASE = Disposal.ERASE
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """Every store of the service, opened through the register once, and what actions write with."""
+    """Every store of the service, opened through the register once, and what actions write with.
+
+    grants: signs what may be destroyed.
+    """
 
     unit_of_work: UnitOfWork
-    vault: Vault
+    keys: NamedKeys
     steps: Steps
     calendar: WorkingDays
+    grants: GrantSigner
     organisations: Repository[Organisation]
     consents: Repository[Consent]
     endings: Repository[Ending]
@@ -51,18 +56,29 @@ class Stores:
     ledger: KeptRows
 
     @classmethod
-    def open(cls, register: Register, *, steps: Steps, calendar: WorkingDays, ledger_db: Database[Any]) -> Stores:
+    def open(
+        cls,
+        register: Register,
+        *,
+        steps: Steps,
+        keys: NamedKeys,
+        calendar: WorkingDays,
+        grants: GrantSigner,
+        ledger_db: Database[Any],
+    ) -> Stores:
         """Open them, in the order in which an erasure empties them. ledger_db: outside what is backed up."""
         return cls(
             unit_of_work=register.unit_of_work,
-            vault=register.vault,
+            keys=keys,
             steps=steps,
             calendar=calendar,
+            grants=grants,
             organisations=register.repository(
                 "organisations",
                 Organisation,
                 clear=fields.ORGANISATION,
                 disposal=Disposal.KEEP,
+                key_of=lambda organisation: organisation_key(organisation.id),
                 why="organisations, which no case owns: others name them too",
             ),
             consents=register.repository("consents", Consent, clear=fields.CONSENT, disposal=_ERASE),

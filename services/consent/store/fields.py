@@ -131,6 +131,8 @@ RECEIPT: dict[str, Field] = {
     "outcome": one_of("erased", "nothing_held", "failed"),
     "stores": List(Group({"store": Name(), "found": Count(), "deleted": Count(), "remaining": Count()})),
     "late": List(Name()),
+    "root_generation": Optional(Count()),
+    "root_destroyed_at": Optional(Time()),
     "signed_at": Time(),
     "jws": Signed(),
     "last_letter": Optional(one_of("sent", "unknown", "undeliverable", "nobody")),

@@ -44,14 +44,14 @@ def move_papers(context: Context, case_id: str) -> None:
     """Move each uncertified paper file to the late store, under the case's paper key."""
     stores = context.stores
     waiting = [paper for paper in stores.paper_files.of_case(case_id) if not paper.is_disposed]
-    if waiting:
-        stores.vault.create_key(paper_key(case_id))
     for paper in waiting:
 
         def move(tx: Tx, paper_id: str = paper.id) -> None:
             tx.gates.touch(tx.session, case_id)
             found = stores.paper_files.get(paper_id, tx=tx)
             if found is not None and not found.is_disposed:
+                if not stores.keys.exists(tx, paper_key(case_id)):
+                    stores.keys.make(tx, paper_key(case_id))
                 stores.papers_to_certify.add(to_certify(found, tx.now), tx=tx)
                 stores.paper_files.remove(found, tx=tx)
 
@@ -66,8 +66,12 @@ def settle_papers(context: Context, step: StepRow) -> None:
     # A first receipt that is being made may already say that paper is late; the second can only follow it.
     if context.erasure.rows.count_documents({"case_id": case_id, "receipts": []}, limit=1):
         raise Temporary("first-receipt-pending")
-    stores.vault.destroy_key(paper_key(case_id))
-    stores.unit_of_work.run(lambda tx: context.erasure.settle_late(tx, case_id))
+
+    def settle(tx: Tx) -> None:
+        if not stores.keys.doom(tx, paper_key(case_id), then=(step.kind, step.key, case_id)):
+            context.erasure.settle_late(tx, case_id)
+
+    stores.unit_of_work.run(settle)
 
 
 def paper_claims(context: Context, case_id: str, request_id: str, number: int) -> dict[str, Any]:

@@ -9,17 +9,14 @@ from functools import partial
 from services.document.model.documents import REMOVING, Document, Version
 from services.document.store.files import Files
 from shared.db import Exported, Repository
-from shared.db.records import Row
 from shared.db.unit_of_work import Tx
-from shared.known_consents import CASEWORK
 
 
 def mark_removing(
     documents: Repository[Document], versions: Repository[Version], document: Document, *, tx: Tx
 ) -> None:
     """Its sealed part and what opens its objects go at once: from now on no one can read it. Raises Changed."""
-    documents.save_clear(replace(document, state=REMOVING), tx=tx)
-    documents.strip(document.id, tx=tx)
+    documents.strip(replace(document, state=REMOVING), tx=tx)
     versions.rows.delete_many({"document_id": document.id}, session=tx.session)
 
 
@@ -49,11 +46,3 @@ def exported_files(versions: Repository[Version], files: Files, case_id: str) ->
     for version in versions.of_case(case_id):
         fields = {"document_id": version.document_id, "number": version.number, "media_type": version.media_type}
         yield Exported(id=version.id, fields=fields, content=partial(files.open, version))
-
-
-def upgrade_projection(row: Row) -> Row:
-    """Once only `casework` and its `until` were kept, for all consents to a case file together."""
-    if "standing" in row:
-        return row
-    standing = [{"consent": row["case_id"], "purpose": CASEWORK, "until": row["until"]}] if row["casework"] else []
-    return {**row, "standing": standing}

@@ -33,6 +33,7 @@ class Receiving:
             clear={"document_id": Id(), "number": Count(), "state": one_of(LIVE, ABORTED), "beat_at": Time()},
             disposal=Disposal.ERASE,
             indexes=(("beat_at",), ("document_id",)),
+            unbound=("state", "beat_at"),
             exported=False,
         )
         self.abandoned = register.keep(

@@ -11,14 +11,14 @@ from minio import Minio
 from services.document.model.documents import KINDS, STATES, Document, Version
 from services.document.model.papers import HELD, METHODS, OUT, PaperFile, PaperToCertify
 from services.document.model.papers import STATES as PAPER_STATES
-from services.document.store.documents import exported_files, upgrade_projection
+from services.document.store.documents import exported_files
 from services.document.store.files import Files
 from services.document.store.papers import paper_key
 from services.document.store.receiving import Receiving
 from shared import known_consents
 from shared.db import Disposal, KeptRows, Register, Repository
 from shared.db.unit_of_work import UnitOfWork
-from shared.db.vault import Vault
+from shared.erasure.named_keys import NamedKeys
 from shared.fields import Count, Id, Optional, Time, one_of
 from shared.known_consents import KnownConsents
 from shared.messaging.steps import Steps
@@ -29,7 +29,7 @@ class Stores:
     """What the service's actions work with."""
 
     unit_of_work: UnitOfWork
-    vault: Vault
+    keys: NamedKeys
     steps: Steps
     files: Files
     documents: Repository[Document]
@@ -42,7 +42,7 @@ class Stores:
     receiving: Receiving
 
     @classmethod
-    def open(cls, register: Register, steps: Steps, *, client: Minio, bucket: str) -> Self:
+    def open(cls, register: Register, steps: Steps, keys: NamedKeys, *, client: Minio, bucket: str) -> Self:
         """Open them in the order in which an erasure empties them.
 
         Objects come first: unfinished ones are found by the rows of `receiving`.
@@ -50,7 +50,7 @@ class Stores:
         files = Files(register, client, bucket)
         stores = cls(
             unit_of_work=register.unit_of_work,
-            vault=register.vault,
+            keys=keys,
             steps=steps,
             files=files,
             documents=register.repository(
@@ -105,7 +105,6 @@ class Stores:
                 KnownConsents,
                 clear=known_consents.CLEAR,
                 disposal=Disposal.ERASE,
-                upgrade=upgrade_projection,
             ),
             receiving=Receiving(register),
         )

@@ -70,10 +70,11 @@ def deliver(context: Context, step: StepRow) -> datetime | None:
             _deliver_one(context, letter, due_at=found.due_at, now=step.now)
         if stores.sealed_letters.exists({"request": request}):
             return _retry_at(stores, found, due_at=found.due_at, now=step.now)
-    stores.vault.destroy_key(letter_key(request))
 
     def act(tx: Tx) -> None:
         tx.gates.touch(tx.session, case_id)
+        if stores.keys.doom(tx, letter_key(request), then=(step.kind, request, case_id)):
+            return
         latest = stores.last_letters.get(request, tx=tx)
         if latest is not None and latest.outcome is None:
             _end(stores, tx, request, case_id, latest.ended)
@@ -148,7 +149,7 @@ def _hand_over(context: Context, letter: SealedLetter, now: datetime) -> Outcome
 def _move(stores: Stores, letter: SealedLetter) -> SealedLetter | None:
     """Commit where the letter is now; None when it was settled, or taken by another process, meanwhile."""
     with suppress(Changed):
-        return stores.unit_of_work.run(lambda tx: stores.sealed_letters.save_clear(letter, tx=tx))
+        return stores.unit_of_work.run(lambda tx: stores.sealed_letters.save(letter, tx=tx))
     return None
 
 

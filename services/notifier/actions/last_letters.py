@@ -26,9 +26,7 @@ from shared.messaging.steps import StepRow
 from shared.ops.logs import log, where
 
 SEAL_STEP: Final = "seal_last_letter"
-KEY_STEP: Final = "destroy_letter_key"
 _LAST: Final = "last"
-_OVER: Final = frozenset({LetterState.NOBODY, LetterState.CANCELLED, LetterState.DONE})
 
 
 def prepare(stores: Stores, tx: Tx, *, request: str, case_id: str, asked_at: datetime) -> None:
@@ -49,18 +47,12 @@ def cancel(stores: Stores, tx: Tx, *, request: str, case_id: str) -> None:
     if found is None or found.state is not LetterState.DONE:
         destroy_sealed(stores, tx, request)
         put_last_letter(stores, request, case_id, state=LetterState.CANCELLED, done_at=tx.now, tx=tx)
-        stores.steps.add(tx, KEY_STEP, request, case_id)
+        stores.keys.doom(tx, letter_key(request))
 
 
 def destroy_sealed(stores: Stores, tx: Tx, request: str) -> None:
-    """Destroy every sealed letter of that request; its key goes in a step, outside the transaction."""
+    """Destroy every sealed letter of that request."""
     stores.sealed_letters.rows.delete_many({"request": request}, session=tx.session)
-
-
-def destroy_key(context: Context, step: StepRow) -> None:
-    """Destroy the key of a request whose letters are gone."""
-    if not context.stores.sealed_letters.exists({"request": step.key}):
-        context.stores.vault.destroy_key(letter_key(step.key))
 
 
 def seal(context: Context, step: StepRow) -> None:
@@ -72,17 +64,12 @@ def seal(context: Context, step: StepRow) -> None:
     found = stores.last_letters.get(request)
     if found is not None and found.state is LetterState.ASKED:
         _write_and_seal(context, found, now=step.now)
-        found = stores.last_letters.get(request)
-    if found is None or found.state in _OVER:
-        # A key that was made for a letter that isn't wanted any more goes.
-        stores.vault.destroy_key(letter_key(request))
 
 
 def _write_and_seal(context: Context, found: LastLetter, *, now: datetime) -> None:
     stores = context.stores
     try:
         letters = _written(context, found, now=now)
-        stores.vault.create_key(letter_key(found.id))
         stores.unit_of_work.run(lambda tx: _seal(stores, tx, found, letters))
     except (Erased, NotFound):
         # The erasure began without this answer, or the case never existed: no one is left to write to.
@@ -96,6 +83,7 @@ def _seal(stores: Stores, tx: Tx, found: LastLetter, letters: Sequence[SealedLet
         return
     if letters:
         tx.enter(found.case_id, frozen_too=True)
+        stores.keys.make(tx, letter_key(found.id))
     else:
         tx.gates.touch(tx.session, found.case_id)
     for letter in letters:

@@ -63,7 +63,7 @@ def change_status(
     emit_review_outcome(tx, after)
     if status in GONE:
         return stores.notifications.save(replace(after, personal=NOTHING_KEPT), tx=tx)
-    return stores.notifications.save_clear(after, tx=tx)
+    return stores.notifications.save(after, tx=tx)
 
 
 def send(context: Context, step: StepRow) -> datetime | None:

@@ -11,7 +11,7 @@ from services.notifier.model.notifications import Channel, Notification, Reason,
 from services.notifier.model.recipients import KnownCase
 from shared.db import Disposal, KeptRows, Register, Repository
 from shared.db.unit_of_work import Tx, UnitOfWork
-from shared.db.vault import Vault
+from shared.erasure.named_keys import NamedKeys
 from shared.events.case import ROLES, STATES
 from shared.events.consent import STANDING
 from shared.fields import Count, Digest, Field, Flag, Group, Id, List, Name, Optional, Time, one_of
@@ -74,7 +74,7 @@ class Stores:
     """
 
     unit_of_work: UnitOfWork
-    vault: Vault
+    keys: NamedKeys
     steps: Steps
     notifications: Repository[Notification]
     known_cases: Repository[KnownCase]
@@ -83,10 +83,10 @@ class Stores:
     alerts: KeptRows
 
     @classmethod
-    def open(cls, register: Register, steps: Steps) -> Stores:
+    def open(cls, register: Register, steps: Steps, keys: NamedKeys) -> Stores:
         return cls(
             unit_of_work=register.unit_of_work,
-            vault=register.vault,
+            keys=keys,
             steps=steps,
             notifications=register.repository(
                 "notifications",
