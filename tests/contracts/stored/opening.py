@@ -20,27 +20,29 @@ from unittest.mock import patch
 
 from bson import ObjectId
 from bson.binary import Binary
-from bson.codec_options import CodecOptions
 from bson.json_util import JSONMode, JSONOptions, dumps, loads
-from pymongo import MongoClient
 
 from deploy.local.provision import Provision
 from shared.db import Disposal, Repository
-from shared.db.vault import KeyGone
+from shared.db.keys.errors import KeyGone
+from shared.db.keys.tree import TREE_ID
 from shared.events import Event, all_types
 from shared.messaging.bus.publisher import Sent
 from shared.messaging.inbox import Inbox
 from shared.messaging.outbox import Outbox
 from shared.service.runtime import Runtime
+from tests.contracts.stored.databases import connected, databases, empty, roots_of
 
 HERE = Path(__file__).parent
+#: What version 0.2 stored, with the master key that opened it.
+BEFORE = HERE / "before"
 #: What accounts on the broker begin with, in the messages that are stored.
 NAMES = "fmn"
 #: Stores that are no collection: their file holds keys and bytes of objects.
 BUCKETS = {"objects"}
 Row = dict[str, Any]
 _JSON = JSONOptions(json_mode=JSONMode.CANONICAL, tz_aware=True)
-_PLAIN_FIELDS = {"_id", "case_id", "version", "personal", "own_key"}
+_PLAIN_FIELDS = {"_id", "case_id", "version", "personal", "own_key", "mac"}
 
 
 @dataclass(kw_only=True)
@@ -90,16 +92,21 @@ class _Broker:
 
 
 def open_service(name: str, provided: Provision, folder: Path) -> Opened:
-    """The service's worker, with every store that it opens, under the test's own master key.
+    """The service's worker, with every store that it opens, on the golden key tree.
 
     folder: where its secrets are copied to. What was stored is loaded by `load`, the keys alone before this.
     """
     secrets = folder / name
     shutil.copytree(provided.secrets[name], secrets)
-    shutil.copy(HERE / "master.key", secrets / "master-keys" / "1.key")
-    shutil.copy(HERE / "search.key", secrets / "search.key")
-    _load_keys(name, (secrets / "mongo-url").read_text(), f"{provided.prefix}_{name}_vault")
-    with patch.dict(os.environ, {**provided.env[name], "FMN_SECRETS": str(secrets)}):
+    shutil.copy(BEFORE / "search.key", secrets / "search.key")
+    empty(name, provided)
+    _load_keys(name, provided)
+    return opened(name, {**provided.env[name], "FMN_SECRETS": str(secrets)})
+
+
+def opened(name: str, env: Mapping[str, str]) -> Opened:
+    """The service's worker, as this environment says."""
+    with patch.dict(os.environ, env):
         service = import_module(f"services.{name}.main").service.open("worker")
     runtime: Runtime = service.runtime
     heard: list[Event] = []
@@ -120,19 +127,28 @@ def open_service(name: str, provided: Provision, folder: Path) -> Opened:
     )
 
 
-def _load_keys(name: str, url: str, database: str) -> None:
-    """Put the stored keys into the vault before it is opened, so that it makes none of the same names."""
-    file = HERE / name / "keys.json"
-    with MongoClient[Row](url) as client:
-        client[database]["keys"].delete_many({})
-        if file.exists():
-            client[database]["keys"].insert_many(from_json(file))
+def _load_keys(name: str, provided: Provision) -> None:
+    """Put back the golden key tree and its root, before the service is opened, which would make another."""
+    tree = from_json(HERE / name / "tree.json")
+    with connected(name, provided) as client:
+        vault = databases(name, provided, client)["vault"]
+        vault["tree"].insert_many(tree)
+        vault["buckets"].insert_many([{"_id": n, "version": v} for n, v in enumerate(tree[0]["versions"])])
+        vault["keys"].insert_many(from_json(HERE / name / "keys.json"))
+    for place in roots_of(name, provided):
+        for file in (HERE / name / "roots").iterdir():
+            shutil.copy(file, place / file.name)
+            (place / file.name).chmod(0o600)
 
 
-def keys_of(opened: Opened) -> list[Row]:
-    """The vault's key documents."""
-    options: CodecOptions[Row] = CodecOptions(tz_aware=True)
-    return list(opened.runtime.unit_of_work.vault_db["keys"].with_options(options).find().sort("keyAltNames", 1))
+def keep_keys(opened: Opened, provided: Provision) -> None:
+    """Make the golden key tree: what the vault has now, and its root."""
+    vault = opened.runtime.unit_of_work.vault_db
+    folder = HERE / opened.name
+    shutil.rmtree(folder / "roots", ignore_errors=True)
+    shutil.copytree(roots_of(opened.name, provided)[0], folder / "roots")
+    to_json(folder / "tree.json", [vault["tree"].find_one({"_id": TREE_ID}) or {}])
+    to_json(folder / "keys.json", list(vault["keys"].find().sort("_id", 1)))
 
 
 def rows_of(opened: Opened, store: str) -> Any:
@@ -168,11 +184,10 @@ def read(opened: Opened, store: str, row: Row) -> dict[str, Any] | None:
     personal: Row = {}
     if found.get("personal") is not None:
         try:
-            personal = opened.runtime.vault.open(found["personal"])
+            personal = opened.runtime.unit_of_work.vault.open(found["personal"], one.records._context(found))
         except KeyGone:
             if one.disposal is not Disposal.STRIP:
                 return None
-        personal.pop("_id", None)
     return {
         "id": plain(row["_id"]),
         "case_id": found.get("case_id"),
@@ -190,9 +205,7 @@ def written_again(opened: Opened, store: str, row: Row) -> dict[str, Any] | None
         return None
     run = opened.runtime.unit_of_work.run
     if hasattr(item, "version"):
-        # Written whole, and then its clear fields alone, which leaves what is sealed.
-        saved = run(lambda tx: repository.save(item, tx=tx))
-        run(lambda tx: repository.save_clear(saved, tx=tx))
+        run(lambda tx: repository.save(item, tx=tx))
     else:
         # A service writes it once, or puts it in the place of the one before.
         repository.rows.replace_one({"_id": row["_id"]}, repository.row_of(item))
@@ -204,7 +217,7 @@ def keep(opened: Opened, store: str, samples: Sequence[Any]) -> None:
     one = opened.registered[store]
     if isinstance(one, Repository):
         opened.runtime.unit_of_work.run(lambda tx: [one.add(item, tx=tx) for item in samples])
-        to_json(HERE / opened.name / "keys.json", keys_of(opened))
+        to_json(HERE / opened.name / "keys.json", list(opened.runtime.unit_of_work.vault_db["keys"].find()))
     else:
         for item in samples:
             one.insert(item)
@@ -256,10 +269,10 @@ def from_json(path: Path) -> list[Row]:
     return list(loads(path.read_text(encoding="utf-8"), json_options=_JSON))
 
 
-def files_of(name: str) -> dict[str, Path]:
+def files_of(name: str, where: Path = HERE) -> dict[str, Path]:
     """The files of stored rows of one service, by store."""
-    others = {"keys", "expected"}
-    return {path.stem: path for path in sorted((HERE / name).glob("*.json")) if path.stem not in others}
+    others = {"keys", "tree", "expected"}
+    return {path.stem: path for path in sorted((where / name).glob("*.json")) if path.stem not in others}
 
 
 def load(opened: Opened) -> dict[str, list[Row]]:

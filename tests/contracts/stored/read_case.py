@@ -6,7 +6,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from services.case.model.safe_contact import SafeContact
-from services.case.model.search import hash_of, keys_of
+from services.case.model.search import keys_of
+from services.case.store.queries import cases_by_hash
 from shared.known_consents import StandingConsent
 from tests.contracts.stored.ids import CASE, CONSENT, COUNCIL, PARENT, SCHOOL, numbered
 from tests.contracts.stored.opening import Opened, Row
@@ -18,15 +19,8 @@ WHEN = datetime(2026, 3, 14, 9, 26, 53, 589_000, tzinfo=UTC)
 def _found(opened: Opened, row: Row) -> Any:
     """The cases that the person of the row is found in, by all that they are found by."""
     stores = opened.stores
-    return {
-        criterion.value: [
-            one.case_id
-            for one in stores.search_hashes.find(
-                {criterion.value: hash_of(criterion, key, search_key=stores.search_key)}
-            )
-        ]
-        for criterion, key in keys_of(stores.people.get(row["_id"])).items()
-    }
+    keys = keys_of(stores.people.get(row["_id"]))
+    return {criterion.value: sorted(cases_by_hash(stores, criterion, key)) for criterion, key in keys.items()}
 
 
 CASE_STORES = {

@@ -80,7 +80,7 @@ DOCUMENT_STORES = {
         told=[{"case_id": ERASED, "state": "not_found"}],
     ),
     "counters": Reading(read=lambda o, row: next_number(o.stores.counters), told=[8]),
-    # Written before the other consents were kept too. One that is written anew has its standing consents beside that.
+    # In `before`, as they were written before the other consents were kept too.
     "projections": Reading(
         told=[
             {"standing": (StandingConsent(consent=CASE, purpose="casework", until=WHEN + timedelta(days=365)),)},

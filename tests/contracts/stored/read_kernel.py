@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import patch
 
 from bson import ObjectId
 
 from shared.clock import utc_now
+from shared.erasure.grants import GrantSigner
 from shared.events import Event, all_types, write
-from shared.http.idempotency import Claim
+from shared.http.claims import DONE, IN_USE, Anew, Claim, Key
+from shared.http.idempotency import LEASE
 from shared.http.responses import JsonResponse
 from shared.messaging.deliveries import Delivery
-from tests.contracts.stored.ids import CASE, ERASED, PERSON_OF_AUDIT, REQUEST, STRIPPED
+from shared.security.signing import Signer
+from tests.contracts.stored.ids import CASE, ERASED, PERSON_OF_AUDIT, REQUEST, STRIPPED, numbered
 from tests.contracts.stored.opening import NAMES, Opened, Row, rows_of
 from tests.contracts.stored.reading import Reading
 
 WHEN = datetime(2026, 3, 14, 9, 26, 53, 589_000, tzinfo=UTC)
 _STEP_SECONDS = 20.0
+_BODY = "0d" * 32
+_ANSWER = {"id": CASE, "näme": "Żaneta", "list": [1, "two", True, None]}
 _GATES = ("open", "frozen", "closed", "open", "closed", "closed")
 
 
@@ -32,16 +40,23 @@ def _audit(opened: Opened, row: Row) -> Any:
     return next(one for one in rows if one["_id"] == row["_id"])
 
 
+def _key(number: int, **changed: Any) -> Key:
+    """A claim on a key, and what became of it."""
+    first = numbered(700 + number)
+    claimed = Key(id=f"{number:064x}", case_id=None, at=WHEN, state=IN_USE, claim=first, until=WHEN + LEASE)
+    return replace(claimed, **{"first": first, **changed})
+
+
 def _idempotency(opened: Opened, row: Row) -> Any:
-    """The answer that is repeated; the first claim, of one that was in use when its process died."""
+    """The answer that is repeated, or rendered anew; the first claim, of one in use when its process died."""
     rows = opened.runtime.kernel_stores.idempotency
-    claim = Claim(row_id=row["_id"], render=lambda result: result, office=row["case_id"] is None)
-    if row["state"] == "done":
-        # An answer is repeated for a day, and this one is older.
-        rows_of(opened, "idempotency").update_one({"_id": row["_id"]}, {"$set": {"at": utc_now()}})
-        return rows.claim(claim, row["body"])
-    assert rows.claim(claim, row["body"]) is None
-    return claim.first == row["first"]
+    anew = Anew(find=lambda id, status: JsonResponse(status=status, body={"id": id}), key=lambda made: CASE)
+    is_anew = row["case_id"] is None and row["state"] == DONE
+    claim = Claim(row_id=row["_id"], render=lambda result: result, anew=anew if is_anew else None)
+    # An answer is repeated for a day.
+    with patch("shared.http.idempotency.utc_now", lambda: row["at"] + timedelta(hours=1)):
+        answer = rows.claim(claim, _BODY)
+    return claim.first == row["first"] if answer is None else answer
 
 
 def _inbox(opened: Opened, row: Row) -> bool:
@@ -77,13 +92,16 @@ def _outbox(opened: Opened, row: Row) -> Row:
 def _erasures(opened: Opened, row: Row) -> Any:
     """What is answered when the erasure is begun again with the attempt that is stored: the receipt, where one is."""
     data = {"request": row["_id"], "case": row["case_id"], "attempt": row["attempt"], "due_at": WHEN.isoformat()}
+    secrets = opened.runtime.settings.public_keys.parent / "secrets"
+    signer = GrantSigner(Signer(json.loads((secrets / "consent" / "grant.jwk").read_text())))
+    grant = signer.erasure(request=row["_id"], case_id=row["case_id"], attempt=row["attempt"])
     started = Event(
         id="0197a000-0000-7000-8000-000000000899",
         type=all_types()["erasure.started.v1"],
         source="consent",
         time=WHEN,
         seq=50,
-        data={**data, "participants": [opened.name]},
+        data={**data, "participants": [opened.name], "grant": grant},
     )
 
     def act(tx: Any) -> list[Event]:
@@ -134,8 +152,25 @@ KERNEL = {
         read=_idempotency,
         told=[
             True,
-            JsonResponse(status=200, body={"count": 2, "none": None, "list": [1, "two", True]}),
-            JsonResponse(status=201, body={"id": CASE, "näme": "Żaneta"}, headers={"ETag": '"1"'}, case_id=CASE),
+            JsonResponse(status=200, body={"id": CASE}),
+            JsonResponse(status=201, body=_ANSWER, headers={"ETag": '"1"'}, case_id=CASE),
+        ],
+        samples=[
+            _key(1),
+            _key(2, state=DONE, status=200, first=None, record=CASE, personal={"digest": _BODY}, under=CASE),
+            _key(
+                3,
+                case_id=CASE,
+                state=DONE,
+                status=201,
+                first=None,
+                record=CASE,
+                personal={
+                    "digest": _BODY,
+                    "body": _ANSWER,
+                    "headers": {"ETag": '"1"'},
+                },
+            ),
         ],
     ),
     "steps": Reading(
