@@ -18,7 +18,11 @@ import pika  # type: ignore[import-untyped]
 from flask import Flask
 
 from services.case import schemas
+from services.case.context import open_context
+from services.case.model.cases import Case
 from services.case.model.references import new_reference
+from services.notifier.model.recipients import KnownCase
+from services.notifier.store import Stores
 from shared.clock import utc_now
 from shared.events import Event, read, write
 from shared.events import case as events
@@ -49,7 +53,7 @@ class Hand:
 def create_api() -> Flask:
     """The case service's api, with this one route."""
     runtime = open_runtime("case", "api")
-    rows, hand = runtime.unit_of_work.db["cases"], Hand(runtime.settings.amqp_url)
+    cases, hand = open_context(runtime).stores.cases, Hand(runtime.settings.amqp_url)
     blp = Blueprint("cases", description="Cases, by hand.")
 
     @blp.route("/cases", methods=["POST"])
@@ -60,10 +64,10 @@ def create_api() -> Flask:
     def start_case(body: Mapping[str, Any]) -> JsonResponse:
         """Insert the row of a shell, then say so."""
         case_id, now = new_id(), utc_now()
-        runtime.unit_of_work.gates.prepare(runtime.vault, [case_id])
+        runtime.unit_of_work.gates.make_if_unknown(case_id)
         expires = now + timedelta(days=runtime.settings.shell_days)
         shell = {"reference": new_reference(), "state": "shell", "channel": body["channel"], "expires_at": expires}
-        rows.insert_one({"_id": case_id, "case_id": case_id, "version": 1, "created_at": now, "level": None, **shell})
+        cases.rows.insert_one(cases.row_of(Case(id=case_id, version=1, created_at=now, **shell)))
         data = {"case": case_id, "state": "shell", "expires_at": expires.isoformat()}
         hand.publish(Event(id=new_id(), type=events.CREATED, source="case", time=now, seq=1, data=data))
         shown = {**shell, "id": case_id, "expires_at": expires.isoformat()}
@@ -77,15 +81,14 @@ def create_api() -> Flask:
 def hear() -> None:
     """Write the notifier's row of each new case, and ack the message."""
     runtime = open_runtime("notifier", "worker")
+    known_cases = Stores.open(runtime.register, runtime.steps, runtime.keys).known_cases
     runtime.register.prepare()
-    rows = runtime.unit_of_work.db["projections"]
-    kept: Mapping[str, Any] = {"people": [], "standing": [], "before": None, "frozen_seq": None, "frozen_at": None}
 
     def on_message(channel: Any, method: Any, _properties: Any, body: bytes) -> None:
         event = read(body)
-        runtime.unit_of_work.gates.prepare(runtime.vault, [event.case])
-        said = {"state": event.data["state"], "opened_at": None, **kept}
-        rows.insert_one({"_id": event.case, "case_id": event.case, "version": 1, **said})
+        runtime.unit_of_work.gates.make_if_unknown(event.case)
+        known = KnownCase(case_id=event.case, state=event.data["state"], version=1)
+        known_cases.rows.insert_one(known_cases.row_of(known))
         channel.basic_ack(method.delivery_tag)
 
     channel = pika.BlockingConnection(pika.URLParameters(runtime.settings.amqp_url)).channel()

@@ -113,7 +113,7 @@ class Crowd:
         start_case(self._cases, channel="phone", life=-timedelta(days=1), now=now)
         self._agreed_a_year_ago(now)
         case_id, request_id = new_id(), new_id()
-        self._opened["consent"].runtime.unit_of_work.gates.prepare(self._consent.vault, [case_id])
+        self._consent.unit_of_work.gates.make_if_unknown(case_id)
         hold = Hold(
             id=new_id(),
             case_id=case_id,
@@ -144,7 +144,7 @@ class Crowd:
     def _agreed_a_year_ago(self, now: datetime) -> None:
         """Parents who are to be asked whether the file may go on; their young person's day is years away."""
         stores, case_id, given_at = self._consent, new_id(), now - _A_YEAR
-        self._opened["consent"].runtime.unit_of_work.gates.prepare(stores.vault, [case_id])
+        stores.unit_of_work.gates.make_if_unknown(case_id)
         given = Consent(
             id=new_id(),
             case_id=case_id,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from pathlib import Path
 
 _PEAK_KB = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
@@ -17,5 +18,9 @@ def peak_mb(pid: int) -> float:
 
 
 def forget_peak(pid: int) -> None:
-    """Begin the peak of a process anew, from what it has just now."""
-    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    """Begin the peak of a process anew, from what it has just now.
+
+    Who isn't root may not, since a service keeps its memory private: the peak then is that since the process began.
+    """
+    with suppress(PermissionError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")

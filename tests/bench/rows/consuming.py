@@ -17,6 +17,7 @@ from shared.messaging.deliveries import Delivery
 from tests.bench import bare_pika
 from tests.bench.bench import Bench
 from tests.bench.results import Result, at_least
+from tests.helpers import make_gates
 from tests.service.messaging_rig import Node, Rig, a_rig
 
 NAME = "consuming"
@@ -78,7 +79,7 @@ def run(bench: Bench) -> list[Result]:
 def _fill(rig: Rig, sender: Node, node: Effects, count: int) -> None:
     """Put so many events into the queue, about cases that the consumer has heard of."""
     cases = [new_id() for _ in range(count)]
-    node.unit_of_work.gates.rows.insert_many([{"_id": case, "state": "open", "writes": 0, "seq": 0} for case in cases])
+    make_gates(node.unit_of_work, cases)
     now = utc_now()
     standing = [{"consent": new_id(), "purpose": "casework"}]
     events = [

@@ -32,6 +32,8 @@ from shared.ids import new_id
 from shared.messaging.bus import Publisher
 from tests.bench.bench import Bench
 from tests.bench.results import Result, at_least
+from tests.helpers import make_gates
+from tests.system import open_with
 
 NAME = "others"
 _MESSAGES = 3_000
@@ -78,12 +80,13 @@ def _ours(bench: Bench, client: MongoClient[Any]) -> Iterator[Callable[[int], fl
     provided = bench.stack.provision(_OURS)
     publisher = Publisher((provided.secrets["consent"] / "amqp-url").read_text().strip(), "bench")
     database = client[f"{_OURS}_document"]
+    unit_of_work = open_with(provided, "document", "bench").runtime.unit_of_work
     worker = bench.stack.start_services(provided, ["document-worker"])["document-worker"]
 
     def drain(count: int) -> float:
         worker.stop()
         cases = [new_id() for _ in range(count)]
-        database["gates"].insert_many([{"_id": case, "state": "open", "writes": 0, "seq": 0} for case in cases])
+        make_gates(unit_of_work, cases)
         rows = [outbox_row(_given(case), utc_now()) for case in cases]
         for start in range(0, count, 500):
             assert set(publisher.publish(rows[start : start + 500], 30).values()) == {"ok"}
