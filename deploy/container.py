@@ -1,6 +1,6 @@
-"""The entry point of the image: `SERVICE api|worker`, `provision`, `definitions`, `disks`, `broker …`, `clock …`.
+"""The entry point of the image: `SERVICE api|worker|migrate`, `provision`, `definitions`, `disks`, `broker …`.
 
-`broker` and `clock` are commands of `forgetmenot`.
+`broker`, `clock`, `keys` and `migrate` are commands of `forgetmenot`; `migrate` works on one service at a time here.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from deploy.commands import api_command, worker_command
 from shared.events import SERVICES
 
 API_PORT = 8000
-USAGE = f"usage: {'|'.join(SERVICES)} api|worker, or provision, or definitions, or disks, or broker sync, or clock run"
+USAGE = (
+    f"usage: {'|'.join(SERVICES)} api|worker|migrate, or provision, or definitions, or disks, or broker|clock|keys …"
+)
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +23,11 @@ def main(arguments: list[str]) -> int:
             command = api_command(service, f"0.0.0.0:{API_PORT}", "/tmp")  # noqa: S108 - the container's own /tmp
         case [service, "worker"] if service in SERVICES:
             command = worker_command(service)
+        case [service, "migrate"] if service in SERVICES:
+            from deploy.ops import migrate
+
+            os.environ["FMN_SERVICE"] = service
+            return migrate.migrate_here()
         case ["provision" | "definitions" as task]:
             from deploy.ops import provision
 
@@ -29,7 +36,7 @@ def main(arguments: list[str]) -> int:
             from deploy import disks
 
             return disks.main()
-        case ["broker" | "clock", *_]:
+        case ["broker" | "clock" | "keys", *_]:
             from deploy.ops.main import app
 
             return int(app(arguments, prog_name="forgetmenot") or 0)

@@ -15,22 +15,20 @@ from shared.events import SERVICES
 from shared.security.signing import make_key
 
 _SIGNING = {service: ("token", "receipt") for service in SERVICES} | {
-    "consent": ("token", "receipt", "certificate", "consent_receipt", "ledger")
+    "consent": ("token", "receipt", "certificate", "consent_receipt", "grant", "ledger")
 }
-_MASTER_KEY_BYTES = 96
 _SEARCH_KEY_BYTES = 32
 
 
 def ensure_keys(run: Path) -> Path:
     """Create the missing keys under `run/secrets/`, write `run/public-keys.json` and return the latter's path.
 
-    Per service: master-keys/1.key, search.key, token.jwk, receipt.jwk (consent: certificate.jwk,
-    consent_receipt.jwk and ledger.jwk too); for the local issuer: issuer.jwk.
+    Per service: search.key, token.jwk, receipt.jwk (consent: certificate.jwk,
+    consent_receipt.jwk, grant.jwk and ledger.jwk too); for the local issuer: issuer.jwk.
     """
     public = []
     for service in SERVICES:
         folder = private_folder(run / "secrets" / service)
-        _ensure_random(folder / "master-keys" / "1.key", _MASTER_KEY_BYTES)
         _ensure_random(folder / "search.key", _SEARCH_KEY_BYTES)
         public += [_ensure_jwk(folder / f"{use}.jwk", service, use) for use in _SIGNING[service]]
     public.append(_ensure_jwk(run / "secrets" / "issuer" / "issuer.jwk", "issuer", "issuer"))

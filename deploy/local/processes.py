@@ -204,7 +204,8 @@ def leftovers(root: Path) -> list[int]:
     """Return the ids of processes of the stack at `root`, without this process and its ancestors.
 
     They are recognised by the environment variable MARK, which every child gets, so a reused process id is never
-    mistaken for one of them.
+    mistaken for one of them. A service's environment can't be read by its own user (shared/ops/memory.py): it is
+    recognised by its parent.
     """
     wanted = f"{MARK}={root}".encode()
     own = set()
@@ -212,15 +213,21 @@ def leftovers(root: Path) -> list[int]:
     while pid > 1:
         own.add(pid)
         pid = _stat_field(pid, 1)  # the parent
-    found = []
+    found: list[int] = []
+    closed: list[int] = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit() and int(entry.name) not in own:
             try:
                 variables = (entry / "environ").read_bytes().split(b"\0")
+            except PermissionError:
+                closed.append(int(entry.name))
+                continue
             except OSError:
-                continue  # another user's process, or one that has ended
+                continue  # one that has ended
             if wanted in variables:
                 found.append(int(entry.name))
+    while children := [pid for pid in closed if pid not in found and _stat_field(pid, 1) in found]:
+        found += children
     return found
 
 

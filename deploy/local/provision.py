@@ -140,7 +140,7 @@ def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[
     if not re.fullmatch(r"[a-z][a-z0-9]{2,19}", prefix) or prefix in _RESERVED:
         raise StackError(f"{prefix!r} can't name databases and buckets: use 3 to 20 lower-case letters and digits.")
     run, world = private_folder(places.run_of(prefix)), private_folder(places.world_of(prefix))
-    public_keys = ensure_keys(run)
+    ensure_keys(run)
     folders = {service: run / "secrets" / service for service in SERVICES}
     _accounts_on_mongo(places, ports, prefix, folders)
     _accounts_on_rabbit(places, ports, prefix, folders)
@@ -148,13 +148,29 @@ def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[
     if service_ports is None:
         service_ports = ports.services if prefix == DEFAULT_PREFIX else allocate_ports(places, prefix)
     write_private(run / "ports.json", json.dumps(dict(service_ports)))
-    post = private_folder(world / "post")
+    return Provision(
+        prefix=prefix,
+        run=run,
+        world=world,
+        mail=places.mail,
+        env=environment(places, ports, prefix, service_ports),
+        secrets=folders,
+        ports=dict(service_ports),
+    )
+
+
+def environment(
+    places: Places, ports: Ports, prefix: str, service_ports: Mapping[str, int]
+) -> dict[str, dict[str, str]]:
+    """Return the settings of each service of `prefix`, as environment variables; asks no server."""
+    run = places.run_of(prefix)
+    post = private_folder(places.world_of(prefix) / "post")
     ledger_copy = private_folder(places.root / "ledger-copy" / ("" if prefix == DEFAULT_PREFIX else prefix))
     common = {
         **{f"FMN_{service.upper()}_URL": f"http://127.0.0.1:{port}" for service, port in service_ports.items()},
         **SAMPLE_OFFICE,
         "FMN_NAMES": prefix,
-        "FMN_PUBLIC_KEYS": str(public_keys),
+        "FMN_PUBLIC_KEYS": str(run / "public-keys.json"),
         "FMN_OIDC_AUDIENCE": "forgetmenot",
         "FMN_S3_ENDPOINT": f"127.0.0.1:{ports['s3']}",
         "FMN_S3_SECURE": "off",
@@ -169,24 +185,16 @@ def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[
         "FMN_DISKS": f"rabbitmq={_disk_url(places, 'rabbitmq')},objects={_disk_url(places, 'seaweedfs')}",
         **{name: os.environ[name] for name in _OPERATOR_SETTINGS if name in os.environ},
     }
-    env = {
+    return {
         service: common
         | {
             "FMN_SERVICE": service,
-            "FMN_SECRETS": str(folders[service]),
+            "FMN_SECRETS": str(run / "secrets" / service),
             "FMN_SPOOL": str(private_folder(run / "spool" / service)),
+            "FMN_ROOTS": ",".join(str(private_folder(run / place / service)) for place in ("roots-1", "roots-2")),
         }
         for service in SERVICES
     }
-    return Provision(
-        prefix=prefix,
-        run=run,
-        world=world,
-        mail=places.mail,
-        env=env,
-        secrets=folders,
-        ports=dict(service_ports),
-    )
 
 
 def _disk_url(places: Places, server: str) -> str:

@@ -11,12 +11,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from minio.error import S3Error
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import AutoReconnect, PyMongoError
 from urllib3.exceptions import HTTPError
 
 from deploy.local.places import ADMINISTRATOR, write_private
@@ -73,7 +74,9 @@ def _provision_mongo(secrets: Path, prefix: str) -> None:
         _retry(lambda: client.admin.command("ping"), PyMongoError)
         ensure_replica_set(client, os.environ.get("FMN_REPLICA_SET", "fmn"), f"{host}:{port or 27017}")
         for service in SERVICES:
-            ensure_account(client, prefix, service, _read(secrets, f"{service}-mongo-password"))
+            password = _read(secrets, f"{service}-mongo-password")
+            # On a busy machine a member that was just elected isn't writable yet.
+            _retry(partial(ensure_account, client, prefix, service, password), AutoReconnect)
     _say(f"MongoDB: a replica set, and {len(SERVICES)} accounts.")
 
 

@@ -1,9 +1,9 @@
-"""Show the stack's progress: a live table on a terminal, plain lines elsewhere."""
+"""What commands show: tables, and the stack's progress; on a terminal laid out, elsewhere as plain lines."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -44,3 +44,15 @@ def progress(console: Console) -> Iterator[Report]:
     parts = _Parts()
     with Live(parts, console=console, refresh_per_second=8):
         yield parts.tell
+
+
+def show_table(console: Console, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows under their heads; elsewhere than on a terminal one line a row, without the heads."""
+    if not console.is_terminal:
+        for row in rows:
+            console.print("\t".join(row).rstrip(), markup=False, soft_wrap=True)
+        return
+    table = Table(*heads, box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*row)
+    console.print(table, "")

@@ -140,6 +140,8 @@ class Search:
     def _deleted(self, pids: Iterable[int]) -> None:
         """Search deleted files that processes have open, which are still on the disk. (A memfd never was.)"""
         for pid in pids:
+            if not os.access(f"/proc/{pid}/fd", os.R_OK) and Path(f"/proc/{pid}").exists():
+                self.found.left_out["only root may see which files it has open"].append(f"process {pid}")
             for handle in _handles(pid):
                 try:
                     target = os.readlink(handle)

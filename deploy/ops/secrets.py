@@ -65,8 +65,8 @@ def make_secrets(folder: Path, dotenv: Path | None, readers: Mapping[str, int] =
     for path in (folder, dotenv):
         if path and path.exists():
             raise CannotMake(
-                f"{path} exists and is left as it is: without these secrets their data can't be read. To create new "
-                "ones, move it away first."
+                f"{path} exists and is left as it is: the servers know these passwords, and others know these keys. To "
+                "create new ones, move it away first."
             )
     part = folder.with_name(f".{folder.name}.part")
     if part.exists():
@@ -197,7 +197,8 @@ def register(app: typer.Typer) -> None:
         except CannotMake as error:
             typer.echo(str(error), err=True)
             raise typer.Exit(1) from error
-        typer.echo(f"Created {folder}. Keep a copy in another safe place: without it no data can be read.")
+        typer.echo(f"Created {folder}. Keep a copy in another safe place: the servers know these passwords.")
+        typer.echo("The keys of the data aren't in it: docs/runbook.md, Roots.")
         if folder != FOLDER and not demo:
             typer.echo(f'Add to .env: FMN_SECRETS_FOLDER="{folder.resolve()}"')
         if demo:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,6 @@ from typing import Any
 import requests
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from deploy import direct_http
 from deploy.local import processes
@@ -19,6 +18,7 @@ from deploy.local.errors import StackError
 from deploy.local.machine import listens
 from deploy.local.places import Places, Ports, from_environment, places
 from deploy.local.provision import issuer_key, prefix_from_environment, service_ports_of
+from deploy.ops.screen import show_table
 from deploy.ops.token import mint
 
 _SERVERS = {"mongodb": "mongodb", "rabbitmq": "amqp", "object store": "s3", "mail": "smtp"}
@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
         here, ports, prefix = places(root), Ports(base=base), prefix_from_environment()
         console = Console(highlight=False)
         lines = [*_servers(ports), *_services(here, ports, prefix)]
-        _show(console, ("part", "where", "state"), [(line.name, line.where, line.state) for line in lines])
+        show_table(console, ("part", "where", "state"), [(line.name, line.where, line.state) for line in lines])
         ready = all(line.works for line in lines)
         if listens(ports["rabbitmq-management"]):
             ready &= _queues(console, here, ports, prefix)
@@ -105,7 +105,7 @@ def _queues(console: Console, here: Places, ports: Ports, prefix: str) -> bool:
     except (StackError, OSError, requests.RequestException) as error:
         console.print(f"Queues: RabbitMQ doesn't answer ({type(error).__name__}).", soft_wrap=True)
         return False
-    _show(console, ("queue", "messages"), [(name, str(count)) for name, count in sorted(depths.items())])
+    show_table(console, ("queue", "messages"), [(name, str(count)) for name, count in sorted(depths.items())])
     return True
 
 
@@ -133,16 +133,5 @@ def _requests(console: Console, here: Places, ports: Ports, prefix: str) -> bool
         (str(request["due_at"]), request["kind"], request["status"], ", ".join(request["waiting_on"]), request["id"])
         for request in found
     ]
-    _show(console, ("due", "kind", "status", "waiting on", "request"), rows or [("none open", "", "", "", "")])
+    show_table(console, ("due", "kind", "status", "waiting on", "request"), rows or [("none open", "", "", "", "")])
     return True
-
-
-def _show(console: Console, heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    if not console.is_terminal:
-        for row in rows:
-            console.print("\t".join(row).rstrip(), markup=False, soft_wrap=True)
-        return
-    table = Table(*heads, box=None, padding=(0, 2, 0, 0))
-    for row in rows:
-        table.add_row(*row)
-    console.print(table, "")
