@@ -17,7 +17,7 @@ _MADE_ONCE = (("case", "cases"), ("consent", "requests"), ("notifier", "notifica
 # What an erasure leaves of a case, ids, enums, counts and times. Nothing else may name an erased case.
 _KEPT = frozenset(
     {
-        "gates", "inbox", "audit", "erasures", "requests", "receipts", "last_letters", "paper_disposals",
+        "gates", "doomed", "inbox", "audit", "erasures", "requests", "receipts", "last_letters", "paper_disposals",
         "abandoned_uploads", "ledger",
     }
 )  # fmt: skip
