@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+import structlog
 from pymongo.collection import Collection
 
 from deploy.local.stack import Stack
@@ -107,8 +108,10 @@ def given_bytes_that_nobody_sealed(things: Collection[Any], thing: Thing, other:
     ],
 )
 def test_a_record_that_was_altered_is_refused_with_an_alarm(
-    room: Room, done: Alter, capsys: pytest.CaptureFixture[str]
+    room: Room, done: Alter, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Other tests of this process may have set up logging otherwise
+    monkeypatch.setattr("shared.db.records.log", structlog.wrap_logger(structlog.PrintLogger()))
     case_id = room.a_case()
     thing, other = room.a_thing(case_id, text="one"), room.a_thing(case_id, text="other")
     done(room.things.rows, thing, other)
