@@ -16,6 +16,7 @@ from pymongo.encryption import ClientEncryption
 from pymongo.errors import EncryptionError
 
 from deploy.migrate.errors import CannotMigrate, OldKeyGone
+from shared.ops.files import overwrite_and_remove, sync_folder
 from shared.service.runtime import KEYS_BEFORE
 
 Row = dict[str, Any]
@@ -109,9 +110,9 @@ class OldKeys:
         """
         try:
             for path in self._files():
-                _destroy(path)
+                overwrite_and_remove(path)
             if self._masters.is_dir():
-                _sync_folder(self._masters)
+                sync_folder(self._masters)
                 # Where it is a mount of its own, it stays, empty.
                 with suppress(OSError):
                     self._masters.rmdir()
@@ -120,21 +121,3 @@ class OldKeys:
 
     def _files(self) -> list[Path]:
         return sorted(self._masters.glob("*.key"))
-
-
-def _destroy(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        os.write(descriptor, bytes(os.fstat(descriptor).st_size))
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    os.unlink(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

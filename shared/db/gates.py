@@ -14,16 +14,15 @@ from typing import Any
 from pymongo import ReturnDocument, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 
 from shared.db.keys.errors import Altered
 from shared.db.keys.vault import Vault
-from shared.db.transactions import TryAgain, transact
+from shared.db.transactions import TryAgain, insert_new, transact
 from shared.errors import Erased, Frozen, NotFound
 from shared.ops.logs import log
 
 OPEN, FROZEN, CLOSED = "open", "frozen", "closed"
-_DUPLICATE = 11000
 
 FROZEN_SENTENCE = (
     "An erasure has been asked for, so nothing may be added or changed until it is settled. Nothing was stored."
@@ -143,12 +142,8 @@ class Gates:
         rows = [{"_id": case_id, "writes": 1, "seq": 1, **self.marked(case_id, OPEN)} for case_id in case_ids]
         try:
             self._vault.make(case_ids, session)
-            self.rows.insert_many(rows, session=session)
+            insert_new(self.rows, rows, session)
         except DuplicateKeyError as error:
-            raise TryAgain from error
-        except BulkWriteError as error:
-            if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
-                raise
             raise TryAgain from error
         return rows
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import pymongo
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
-from pymongo.errors import PyMongoError
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -29,10 +30,22 @@ _QUEUE_SECONDS: Final = 2.0
 # Between two tries. The driver's own pauses grow to half a second, and another process's writers take the gaps.
 _PAUSE_SECONDS: Final = 0.01
 _TRANSIENT: Final = "TransientTransactionError"
+_DUPLICATE: Final = 11000
 
 
 class TryAgain(Exception):
     """Another transaction was there first: this one is taken back and run again."""
+
+
+def insert_new(collection: Collection[dict[str, Any]], rows: Sequence[dict[str, Any]], session: ClientSession) -> None:
+    """Insert rows that aren't there yet. Raises DuplicateKeyError where one is."""
+    try:
+        if rows:
+            collection.insert_many(rows, session=session)
+    except BulkWriteError as error:
+        if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
+            raise
+        raise DuplicateKeyError("one of these is there already", _DUPLICATE) from error
 
 
 def look(client: MongoClient[dict[str, Any]], read: Callable[[ClientSession], T]) -> T:

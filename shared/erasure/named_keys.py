@@ -34,14 +34,12 @@ class AddsSteps(Protocol):
 
 
 class StepOf(Protocol):
-    """One step to run: its key, its case, and the time."""
+    """One step to run: its key and its case."""
 
     @property
     def key(self) -> str: ...
     @property
     def case_id(self) -> str | None: ...
-    @property
-    def now(self) -> datetime: ...
 
 
 class NamedKeys:
@@ -53,7 +51,7 @@ class NamedKeys:
         self._steps = steps
         self.rotation = rotation
 
-    def step_kinds(self) -> dict[str, Callable[[StepOf], datetime | None]]:
+    def step_kinds(self) -> dict[str, Callable[[StepOf], None]]:
         return {ROTATE_STEP: self.rotate}
 
     def exists(self, tx: Tx, name: str) -> bool:

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
-from unittest.mock import MagicMock
 
 import bson
 from bson.codec_options import CodecOptions
@@ -54,7 +53,7 @@ def stores_of(service: str) -> dict[str, Records[Any]]:
     Idempotency(register, b"any")
     # Only what the register is told counts; each service wants other things besides.
     others = list(signature(_STORES[service].open).parameters)[1:]
-    _STORES[service].open(register, **{name: MagicMock() for name in others})
+    _STORES[service].open(register, **dict.fromkeys(others))
     repositories = [store for store in register.stores.values() if isinstance(store, Repository)]
     return {store.name: store.records for store in repositories}
 

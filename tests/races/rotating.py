@@ -19,6 +19,7 @@ from pymongo import monitoring
 from shared.db.keys import roots
 from shared.db.keys.rotation import Rotation
 from shared.db.unit_of_work import UnitOfWork, connect
+from shared.ops import files
 
 _CALLS = ("open", "write", "fsync", "link", "unlink", "close")
 _NOT_OURS = {"hello", "isMaster", "ping", "saslStart", "saslContinue", "endSessions"}
@@ -51,7 +52,7 @@ class Countdown(monitoring.CommandListener):
 
 
 class _Os:
-    """The os module as `roots` sees it, with its calls counted."""
+    """The os module as `roots` and `files` see it, with its calls counted."""
 
     def __init__(self, countdown: Countdown) -> None:
         for name in _CALLS:
@@ -71,7 +72,7 @@ def rotate(url: str, names: str, service: str, places: str, at: int) -> int:
     vault = unit_of_work.vault
     vault.start()
     countdown.calls = 0
-    roots.os = _Os(countdown)  # type: ignore[attr-defined, assignment]
+    roots.os = files.os = _Os(countdown)  # type: ignore[attr-defined, assignment]
     while (rotated := Rotation(vault).run()) is not None:
         for row in rotated.doomed:
             gone = {"gone_at": rotated.destroyed_at, "generation": rotated.generation}

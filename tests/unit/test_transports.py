@@ -373,6 +373,12 @@ printer.print_letter(printer_url=sys.argv[1], name=sys.argv[2], pdf=b"%PDF-whole
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_can_t_be_cleared_away_is_tried_again(tmp_path: Path) -> None:
+    (tmp_path / f".{NAME}.abc.part").mkdir()
+    with pytest.raises(TryAgain):
+        print_letter(printer_url=tmp_path.as_uri(), name=NAME, pdf=b"%PDF-one")
+
+
 def test_a_printer_that_is_away_or_full_is_tried_again(tmp_path: Path) -> None:
     with pytest.raises(TryAgain):
         print_letter(printer_url=(tmp_path / "away").as_uri(), name=NAME, pdf=b"%PDF-one")

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from services.notifier.transports.errors import TryAgain, Unknown
+from shared.ops.files import opened_folder, sync_folder, write_all
 
 
 def printer_folder(printer_url: str) -> Path:
@@ -28,8 +29,8 @@ def print_letter(*, printer_url: str, name: str, pdf: bytes) -> bool:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}", name):
         raise ValueError("A letter is named by its notification's id.")
     folder = printer_folder(printer_url)
-    _remove_left_overs(folder, name)
     try:
+        _remove_left_overs(folder, name)
         letter = _written(folder, name, pdf)
     except OSError:
         raise TryAgain("The printer's folder can't be written to; the letter is kept.") from None
@@ -43,7 +44,7 @@ def print_letter(*, printer_url: str, name: str, pdf: bytes) -> bool:
     finally:
         letter.close()
     try:
-        _sync(folder)
+        sync_folder(folder)
     except OSError:
         raise Unknown("The letter is in the printer's folder, but the disk didn't confirm it.") from None
     return True
@@ -69,10 +70,7 @@ def _written(folder: Path, name: str, pdf: bytes) -> _Letter:
     """The letter on the disk: what has no name is gone with a crash."""
     letter = _nameless(folder) or _hidden(folder, name)
     try:
-        left = memoryview(pdf)
-        while left:
-            left = left[os.write(letter.descriptor, left) :]
-        os.fsync(letter.descriptor)
+        write_all(letter.descriptor, pdf)
     except BaseException:
         letter.close()
         raise
@@ -102,16 +100,5 @@ def _remove_left_overs(folder: Path, name: str) -> None:
 
 def _link(letter: Path, folder: Path, name: str) -> None:
     """Give the letter its name. The folder is passed open, since os.link follows /proc/self/fd only then."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
+    with opened_folder(folder) as descriptor:
         os.link(letter, name, dst_dir_fd=descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

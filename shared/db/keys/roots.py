@@ -14,6 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
+from shared.ops.files import overwrite_and_remove, sync_folder, write_all
+
 ROOT_BYTES: Final = 32
 _SUFFIX: Final = ".root"
 _STORE_FILE: Final = "store"
@@ -177,12 +179,12 @@ def _create(path: Path, content: bytes) -> None:
     try:
         descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            _write_all(descriptor, content)
+            write_all(descriptor, content)
             os.link(part, path)
         finally:
             os.close(descriptor)
             os.unlink(part)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
@@ -195,33 +197,11 @@ def _destroy(path: Path) -> None:
         if not path.parent.is_dir():
             raise FileNotFoundError(errno.ENOENT, "it is missing")
         try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+            overwrite_and_remove(path)
         except FileNotFoundError:
             return
-        try:
-            _write_all(descriptor, bytes(os.fstat(descriptor).st_size))
-        finally:
-            os.close(descriptor)
-        # Another worker that finds it in the way may be quicker.
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise PlaceAway(f"{path.parent} can't be written: {error.strerror}") from error
     if path.exists():
         raise PlaceAway(f"{path.parent} still has a root that was removed")
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    left = memoryview(content)
-    while left:
-        left = left[os.write(descriptor, left) :]
-    os.fsync(descriptor)
-
-
-def _sync_folder(place: Path) -> None:
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

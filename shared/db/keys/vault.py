@@ -18,7 +18,7 @@ import bson
 from bson.codec_options import CodecOptions
 from pymongo import ASCENDING, MongoClient, UpdateOne
 from pymongo.client_session import ClientSession
-from pymongo.errors import BulkWriteError, DuplicateKeyError
+from pymongo.errors import DuplicateKeyError
 
 from shared.clock import utc_now
 from shared.db.keys.cache import KeyCache
@@ -37,14 +37,13 @@ from shared.db.keys.tree import (
     encrypt,
     open_tree,
 )
-from shared.db.transactions import TryAgain, transact
+from shared.db.transactions import TryAgain, insert_new, transact
 from shared.ops.logs import log, where
 
 OFFICE_KEY: Final = "office"
 _MAC_KEY: Final = "mac"
 _MAC_BYTES: Final = 16
 _FORMAT: Final = 1
-_DUPLICATE: Final = 11000
 _TRIES: Final = 5
 _REMEMBERED: Final = timedelta(days=30)
 _AWARE: Final = CodecOptions[dict[str, Any]](tz_aware=True)
@@ -80,15 +79,15 @@ class Vault:
         Raises RootsElsewhere where the folders aren't this database's, NoTreeYet, KeysAway while they can't be used.
         """
         try:
-            find_tree(self.service, self.trees, self.buckets, self.roots, wait_seconds=wait_seconds)
+            document = find_tree(self.service, self.trees, self.buckets, self.roots, wait_seconds=wait_seconds)
         except (PlaceAway, FileExistsError) as error:
             log.error("keys.away", **where(error))
             raise KeysAway from error
-        self.tree(fresh=True)
-        for name in (OFFICE_KEY, _MAC_KEY):
+        self.opened(document)
+        if missing := [name for name in (OFFICE_KEY, _MAC_KEY) if not self.has_key(name)]:
+            # Another process that starts at the same moment makes the same.
             with suppress(DuplicateKeyError):
-                if not self.has_key(name):
-                    transact(self.client, lambda session, name=name: self.make([name], session))  # type: ignore[misc]
+                transact(self.client, lambda session: self.make(missing, session))
         self._mac_key = self._key(_MAC_KEY)
 
     def prepare(self) -> None:
@@ -145,13 +144,7 @@ class Vault:
             raise TryAgain
         now = utc_now()
         rows = [{"_id": name, "made_at": now, **tree.wrap(name, key)} for name, key in keys.items()]
-        try:
-            if rows:
-                self.keys.insert_many(rows, session=session)
-        except BulkWriteError as error:
-            if any(one["code"] != _DUPLICATE for one in error.details["writeErrors"]):
-                raise
-            raise DuplicateKeyError("a key of that name is there", _DUPLICATE) from error
+        insert_new(self.keys, rows, session)
         pending = _made.get()
         if pending is not None:
             pending |= keys
