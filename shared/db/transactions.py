@@ -13,7 +13,7 @@ import pymongo
 from pymongo import MongoClient
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, DuplicateKeyError, PyMongoError
+from pymongo.errors import BulkWriteError, DuplicateKeyError, ExecutionTimeout, PyMongoError
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
@@ -60,8 +60,9 @@ def transact(client: MongoClient[dict[str, Any]], act: Callable[[ClientSession],
     """Run `act` in a transaction and return what it returned: snapshot reads, journaled majority writes.
 
     It may run more than once: MongoDB asks for a transaction to be repeated when it conflicts, and `act` may raise
-    TryAgain.
+    TryAgain. Raises ExecutionTimeout where it has not committed in time.
     """
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
 
     def attempt(session: ClientSession) -> T:
         try:
@@ -81,10 +82,14 @@ def transact(client: MongoClient[dict[str, Any]], act: Callable[[ClientSession],
             is_alone = _REPEATS.acquire(timeout=_QUEUE_SECONDS)
         try:
             while True:
-                # A call that begins after the time is over raises that it timed out.
                 time.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311 - not for security
-                with suppress(TryAgain):
+                try:
                     return run(session)
+                except TryAgain as error:
+                    # Not left to the driver: without an idle connection it says for ever that a try may help, since it
+                    # has no time left to open one.
+                    if time.monotonic() >= deadline:
+                        raise ExecutionTimeout("the transaction has not committed in time") from error
         finally:
             if is_alone:
                 _REPEATS.release()
