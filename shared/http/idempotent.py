@@ -134,11 +134,13 @@ def _claim(key: str, render: Callable[[Any], JsonResponse], anew: Anew | None) -
 def _act(view: Callable[[], Any], render: Callable[[Any], JsonResponse], claim: Claim | None) -> JsonResponse:
     """Run the view. The transaction that answers also keeps the answer, and the audit row of the request."""
     idempotency = current_kernel().stores.idempotency
+    rendered: JsonResponse | None = None
 
     def finish(tx: Tx, result: Any) -> None:
+        nonlocal rendered
         if result is None:
             return
-        answer = render(result)
+        rendered = answer = render(result)
         if not 200 <= answer.status < 300:
             return
         if claim is not None:
@@ -150,7 +152,8 @@ def _act(view: Callable[[], Any], render: Callable[[Any], JsonResponse], claim: 
         result = view()
     finally:
         before_commit.set(None)
-    answer = render(result)
+    # What is answered is what is kept.
+    answer = rendered or render(result)
     if claim is not None and 200 <= answer.status < 300:
         # It joined, or found, what was there, and ran no transaction that answers.
         idempotency.settle_alone(claim, result, answer)
@@ -158,22 +161,26 @@ def _act(view: Callable[[], Any], render: Callable[[Any], JsonResponse], claim: 
 
 
 def _once(claim: Claim, act: Callable[[Claim], JsonResponse]) -> JsonResponse:
-    """The answer that the key already had, or that of the act, whose transaction keeps it."""
+    """The answer that the key already had, or that of the act, whose transaction keeps it.
+
+    Nearly every key is new, so it isn't looked up first: the transaction of a repeat is undone.
+    """
     idempotency = current_kernel().stores.idempotency
     body = idempotency.digest(_canonical())
-    if (first := idempotency.kept(claim, body)) is not None:
-        return first
-    claim.token, claim.body = new_id(), body
-    idempotency.hold(claim)
-    try:
-        return act(claim)
-    except (KeyTaken, Problem):
-        # A request with the same key may have been quicker, and what it changed is why this one is refused.
-        if (first := idempotency.kept(claim, body)) is not None:
-            return first
-        raise
-    finally:
-        idempotency.let_go()
+    while True:
+        claim.token, claim.body = new_id(), body
+        idempotency.hold(claim)
+        try:
+            return act(claim)
+        except (KeyTaken, Problem) as error:
+            # What the first request with this key changed may be why this one is refused.
+            if (first := idempotency.kept(claim, body)) is not None:
+                return first
+            if not isinstance(error, KeyTaken):
+                raise
+            # The answer was kept for its day, and went now.
+        finally:
+            idempotency.let_go()
 
 
 def _once_claimed(

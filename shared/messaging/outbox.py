@@ -33,6 +33,8 @@ _LEASE = timedelta(seconds=10)
 _PUBLISH_SECONDS = 5.0
 _BATCH = 200
 _HANDED_OVER_AT_MOST = 1_000
+# Far under the age at which the sweep takes a row.
+_GATHER_SECONDS = 0.03
 _SLOWEST = timedelta(minutes=5)
 # Longer than a broker's restart: the other services don't hear what this service decides.
 _ALARM_SECONDS = 60.0
@@ -144,6 +146,9 @@ class Outbox:
     def _settle_handed(self) -> None:
         while True:
             taken = [self._handed.get()]
+            if taken[0][1] is not None:
+                # It is on its way already, and rows that are confirmed together are deleted in one call.
+                self._stopping.wait(_GATHER_SECONDS)
             try:
                 while sum(len(rows) for rows, _ in taken) < _BATCH:
                     taken.append(self._handed.get_nowait())

@@ -20,7 +20,7 @@ from shared.fields import Subject
 from shared.ops.logs import log
 from shared.ops.settings import Settings
 from shared.security.roles import ROLES, SERVICE
-from shared.security.signing import ALGORITHM, BadSignature, PublicKeys, Signer, header_of, verify
+from shared.security.signing import ALGORITHM, BadSignature, PublicKeys, Signer, header_of, key_of
 
 LOCAL_ISSUER = "urn:fmn:local"
 SERVICE_TYP = "fmn-service"
@@ -134,10 +134,7 @@ class Authenticator:
             raise Unauthorised(_REFUSED) from error
 
     def _service_caller(self, token: str, head: Mapping[str, Any], now: datetime) -> Caller:
-        verify(token, self._keys, use="token", at=now, typ=SERVICE_TYP)
-        key = self._keys.lookup(str(head["kid"]))
-        if key is None:
-            raise BadSignature("unknown-key")
+        key = key_of(head, self._keys, use="token", at=now, typ=SERVICE_TYP)
         claims = self._decode(token, key.key, (ALGORITHM,), audience=self._service, issuer=key.service)
         life = claims["exp"] - claims["iat"]
         if claims["sub"] != key.service or claims.get("roles") != [SERVICE] or key.service not in SERVICES:
@@ -156,10 +153,7 @@ class Authenticator:
             claims = self._decode(token, found[0], found[1], audience=self._audience, issuer=self._issuer)
         else:
             # The local issuer is trusted only while no other is set.
-            verify(token, self._keys, use="issuer", at=now)
-            key = self._keys.lookup(str(head["kid"]))
-            if key is None:
-                raise BadSignature("unknown-key")
+            key = key_of(head, self._keys, use="issuer", at=now)
             claims = self._decode(token, key.key, (ALGORITHM,), audience=self._audience, issuer=LOCAL_ISSUER)
         sub, roles = claims["sub"], claims.get("roles")
         # A service's name as a person's `sub` would make the audit lie.

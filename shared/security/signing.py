@@ -99,7 +99,27 @@ def verify(
     Only the signature is judged: times and audiences inside are for the caller. Raises BadSignature
     ("malformed" | "algorithm" | "type" | "unknown-key" | "wrong-use" | "wrong-service" | "key-validity" | "signature").
     """
-    header = header_of(jws)
+    key = key_of(header_of(jws), keys, use=use, at=at, service=service, typ=typ)
+    try:
+        claims = jwt.decode(jws, key.key, algorithms=[ALGORITHM], options=_SIGNATURE_ONLY)
+    except (jwt.PyJWTError, ValueError, RecursionError) as error:
+        raise BadSignature("signature") from error
+    return dict(claims)
+
+
+def key_of(
+    header: Mapping[str, Any],
+    keys: PublicKeys,
+    *,
+    use: str,
+    at: datetime,
+    service: str | None = None,
+    typ: str | None = None,
+) -> PublicKey:
+    """The key that a JWS with this header must be signed by, of that use (and service) and valid at `at`.
+
+    Raises BadSignature as `verify`, but for "malformed" and "signature".
+    """
     if header.get("alg") != ALGORITHM:
         raise BadSignature("algorithm")
     if typ is not None and header.get("typ") != typ:
@@ -113,11 +133,7 @@ def verify(
         raise BadSignature("wrong-service")
     if not key.is_valid(at):
         raise BadSignature("key-validity")
-    try:
-        claims = jwt.decode(jws, key.key, algorithms=[ALGORITHM], options=_SIGNATURE_ONLY)
-    except (jwt.PyJWTError, ValueError, RecursionError) as error:
-        raise BadSignature("signature") from error
-    return dict(claims)
+    return key
 
 
 def header_of(jws: str) -> dict[str, Any]:
