@@ -1,6 +1,7 @@
 """The entry point of the image: `SERVICE api|worker|migrate`, `provision`, `definitions`, `disks`, `broker …`.
 
-`broker`, `clock`, `keys` and `migrate` are commands of `forgetmenot`; `migrate` works on one service at a time here.
+`broker`, `clock`, `keys`, `ledger` and `migrate` are commands of `forgetmenot`; `migrate` works on one service at a
+time here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from shared.events import SERVICES
 
 API_PORT = 8000
 USAGE = (
-    f"usage: {'|'.join(SERVICES)} api|worker|migrate, or provision, or definitions, or disks, or broker|clock|keys …"
+    f"usage: {'|'.join(SERVICES)} api|worker|migrate, or provision, or definitions, or disks, "
+    "or broker|clock|keys|ledger …"
 )
 
 
@@ -36,7 +38,7 @@ def main(arguments: list[str]) -> int:
             from deploy import disks
 
             return disks.main()
-        case ["broker" | "clock" | "keys", *_]:
+        case ["broker" | "clock" | "keys" | "ledger", *_]:
             from deploy.ops.main import app
 
             return int(app(arguments, prog_name="forgetmenot") or 0)

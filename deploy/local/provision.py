@@ -34,7 +34,7 @@ _OPERATOR_SETTINGS = (
     "FMN_OIDC_ISSUER", "FMN_OIDC_JWKS_URL", "FMN_OIDC_AUDIENCE", "FMN_ELSEWHERE", "FMN_OFFICE_CLOSURES",
     "FMN_OFFICE_NAME", "FMN_OFFICE_PHONE", "FMN_OFFICE_EMAIL", "FMN_OFFICE_ADDRESS", "FMN_CONTROLLER",
     "FMN_DPO_CONTACT", "FMN_HELPLINE", "FMN_SHELL_DAYS", "FMN_UPLOAD_LIMIT_BYTES", "FMN_TIME_TRAVEL", "FMN_PRINTER",
-    "FMN_SMTP_URL", "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY", "FMN_DISK_FLOOR", "FMN_SAFEGUARDING_EMAIL",
+    "FMN_SMTP_URL", "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY", "FMN_LEDGER_HEAD", "FMN_DISK_FLOOR", "FMN_SAFEGUARDING_EMAIL",
     "FMN_SAFEGUARDING_DAYS", "FMN_REVIEW_WINDOW_DAYS", "FMN_REVIEW_REMINDER_DAYS", "FMN_CLOCK_MAX",
 )  # fmt: skip
 # Services that store files; only they get a bucket and an account on the object store. SeaweedFS rewrites every account
@@ -165,7 +165,7 @@ def environment(
     """Return the settings of each service of `prefix`, as environment variables; asks no server."""
     run = places.run_of(prefix)
     post = private_folder(places.world_of(prefix) / "post")
-    ledger_copy = private_folder(places.root / "ledger-copy" / ("" if prefix == DEFAULT_PREFIX else prefix))
+    ledger_copy = private_folder(_ledger_copy_of(places, prefix))
     common = {
         **{f"FMN_{service.upper()}_URL": f"http://127.0.0.1:{port}" for service, port in service_ports.items()},
         **SAMPLE_OFFICE,
@@ -197,6 +197,10 @@ def environment(
     }
 
 
+def _ledger_copy_of(places: Places, prefix: str) -> Path:
+    return places.root / "ledger-copy" / ("" if prefix == DEFAULT_PREFIX else prefix)
+
+
 def _disk_url(places: Places, server: str) -> str:
     return f"file://{quote(str(places.servers / server))}"
 
@@ -212,7 +216,9 @@ def deprovision(places: Places, ports: Ports, prefix: str) -> None:
     for service in _WITH_BUCKET:
         pair = objects.read_keys(places.run_of(prefix) / "secrets" / service)
         drop_object_account(objects.kind(places), objects.admin(places, ports), f"{prefix}-{service}", pair)
-    shutil.rmtree(places.run_of(prefix), ignore_errors=True)
+    # With the ledger's rows its copy goes: a ledger of the same name would lack what the copy has.
+    for folder in (places.run_of(prefix), _ledger_copy_of(places, prefix)):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _accounts_on_mongo(places: Places, ports: Ports, prefix: str, folders: Mapping[str, Path]) -> None:

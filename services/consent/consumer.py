@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.consent.actions import erasure_receipts, review_letters, reviews, rights, tasks
+from services.consent.actions import erasure_receipts, ledger, review_letters, reviews, rights, tasks
 from services.consent.context import Context
 from services.consent.model.people import CasePerson
 from services.consent.store import queries
 from shared.db.unit_of_work import Tx
 from shared.events import Event
+from shared.ledger import CONTACT_CHANGED
 
 
 def people_changed(context: Context, tx: Tx, event: Event) -> None:
@@ -33,6 +34,12 @@ def contact_stopped(context: Context, tx: Tx, event: Event) -> None:
     """Or goes on again."""
     stopped = event.data["stopped"]
     reviews.record_contact_stop(context.stores, tx, case_id=event.case, stopped=stopped, at=event.time)
+
+
+def contact_changed(context: Context, tx: Tx, event: Event) -> None:
+    """One entry in the ledger for each event: a restore must know that an older backup's addresses may be wrong."""
+    tx.enter(event.case, frozen_too=True)
+    ledger.enter(context.stores, tx, CONTACT_CHANGED, event.id, event.case)
 
 
 def letter_handed_over(context: Context, tx: Tx, event: Event) -> None:

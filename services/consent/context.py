@@ -67,7 +67,13 @@ def open_context(runtime: Runtime) -> Context:
         forget_answers=runtime.kernel_stores.idempotency.forget,
         certificate_signer=_signer("certificate.jwk", settings.certificate_jwk),
         consent_receipt_signer=_signer("consent_receipt.jwk", settings.consent_receipt_jwk),
-        ledger=Ledger(stores.ledger, _signer("ledger.jwk", settings.ledger_jwk), settings.ledger_copy),
+        ledger=Ledger(
+            stores.ledger,
+            _signer("ledger.jwk", settings.ledger_jwk),
+            runtime.public_keys,
+            copy=settings.ledger_copy,
+            published=settings.ledger_head,
+        ),
         office=settings.office,
         windows=Windows(
             window=timedelta(days=settings.review_window_days), reminder=timedelta(days=settings.review_reminder_days)

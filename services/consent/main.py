@@ -6,7 +6,7 @@ import sys
 from typing import Final
 
 from services.consent import consumer
-from services.consent.actions import clock, consents, erasure_receipts, intake, reviews, rights, saga
+from services.consent.actions import clock, erasure_receipts, intake, ledger, reviews, rights, saga
 from services.consent.api import blueprints
 from services.consent.api.statement import jwks
 from services.consent.context import Context, open_context
@@ -20,6 +20,7 @@ service.page(JWKS_PATH, jwks)
 
 service.on(case.PEOPLE, consumer.people_changed)
 service.on(case.STOPPED, consumer.contact_stopped)
+service.on(case.CONTACT_CHANGED, consumer.contact_changed)
 service.on(notification.HANDED_OVER, consumer.letter_handed_over)
 service.on(notification.FAILED, consumer.letter_failed)
 service.on(notification.RETURNED, consumer.letter_returned)
@@ -31,11 +32,13 @@ service.step(intake.ABANDON_STEP, intake.abandon_step)
 service.step(rights.RECKON_STEP, rights.reckon_step)
 service.step(clock.EXPIRE_STEP, clock.expire_step)
 service.step(reviews.REVIEW_STEP, reviews.review_step)
-service.step(consents.LEDGER_STEP, erasure_receipts.ledger_step)
+service.step(ledger.LEDGER_STEP, ledger.ledger_step)
+service.step(saga.BEGIN_STEP, saga.begin_step)
 service.step(saga.ASK_AGAIN_STEP, saga.ask_again_step)
 service.step(saga.COMPLETE_STEP, erasure_receipts.complete_step)
 
 service.every(60, clock.run_regularly)
+service.every(60, ledger.look_after)
 
 service.on_release(reviews.restart)
 

@@ -58,6 +58,9 @@ STOPPED = define(
         topic="stopped",
     )
 )
+# An address or safe contact of a person, whether a child is kept apart, or that all contact stopped: not what of it. No
+# topic, since the ledger has an entry for each.
+CONTACT_CHANGED = define(EventType(name="case.contact_changed", publishers=("case",), fields={"case": Id()}))
 ENDED = define(
     EventType(
         name="case.ended",

@@ -32,6 +32,22 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
 
 
+def replace_file(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Put a file in the place of the one of that name; a crash leaves the one or the other, whole.
+
+    One process at a time. Raises OSError.
+    """
+    part = path.with_name(f".{path.name}.part")
+    # One that a crash left is written over.
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.fchmod(descriptor, mode)
+        write_all(descriptor, content)
+    finally:
+        os.close(descriptor)
+    os.replace(part, path)
+
+
 def overwrite_and_remove(path: Path) -> None:
     """Overwrite a file, wait until the disk has that, and remove its name. Raises FileNotFoundError, OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)

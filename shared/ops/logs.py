@@ -70,6 +70,7 @@ FIELDS: Mapping[str, Field] = {
     "state": Pattern(),
     "count": Count(),
     "attempt": Count(),
+    "entry": Count(),
     "seconds": Count(),
     "percent": Count(),
     "port": Count(),

@@ -73,6 +73,7 @@ class Settings:
     review_window_days: int = 28
     review_reminder_days: int = 14
     clock_max: int = 20
+    ledger_head: Path | None = None
 
     @property
     def bucket(self) -> str:
@@ -108,7 +109,7 @@ def _read(env: Env) -> Settings:
     if reminder_days >= window_days:
         raise SettingsError("FMN_REVIEW_REMINDER_DAYS must be less than FMN_REVIEW_WINDOW_DAYS.")
     keeps_files, coordinates = service == "document", service == "consent"
-    ledger_copy, spool = env.str("LEDGER_COPY", None), env.str("SPOOL", None)
+    ledger_copy, ledger_head, spool = (env.str(name, None) for name in ("LEDGER_COPY", "LEDGER_HEAD", "SPOOL"))
     return Settings(
         service=service,
         names=env.str("NAMES", "fmn"),
@@ -151,6 +152,7 @@ def _read(env: Env) -> Settings:
         review_window_days=window_days,
         review_reminder_days=reminder_days,
         clock_max=_positive(env, "CLOCK_MAX", 20),
+        ledger_head=Path(ledger_head) if ledger_head else None,
     )
 
 

@@ -144,6 +144,14 @@ def header_of(jws: str) -> dict[str, Any]:
         raise BadSignature("malformed") from error
 
 
+def claims_of(jws: str) -> dict[str, Any]:
+    """The unverified claims: for the time at which it says it was signed. Raises BadSignature("malformed")."""
+    try:
+        return dict(jwt.decode(jws, options={**_SIGNATURE_ONLY, "verify_signature": False}))
+    except (jwt.PyJWTError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise BadSignature("malformed") from error
+
+
 def make_key(
     service: str, use: str, now: datetime, *, valid_for: timedelta = timedelta(days=3650)
 ) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -20,6 +20,7 @@ from deploy.migrate.errors import CannotMigrate
 from deploy.migrate.migration import Outcome
 from shared.events import SERVICES
 from shared.ops.settings import SettingsError
+from tests.contracts.stored.databases import let_tests_rewrite_the_ledger
 from tests.contracts.stored.older import Installation, Killed, an_older, require_as_it_was
 from tests.contracts.stored.opening import (
     BEFORE,
@@ -32,7 +33,9 @@ pytestmark = pytest.mark.xdist_group("migrated")
 
 @pytest.fixture(scope="module")
 def all_provided(stack: Stack, worker_id: str) -> Provision:
-    return stack.provision(f"older{worker_id}")
+    provided = stack.provision(f"older{worker_id}")
+    let_tests_rewrite_the_ledger(stack, provided)
+    return provided
 
 
 @pytest.fixture(params=SERVICES)

@@ -17,6 +17,7 @@ import pytest
 from deploy.local.stack import Stack
 from shared.db import Repository
 from shared.events import SERVICES
+from tests.contracts.stored.databases import let_tests_rewrite_the_ledger
 from tests.contracts.stored.ids import CASE, ERASED
 from tests.contracts.stored.opening import (
     BUCKETS,
@@ -62,6 +63,7 @@ Opens = Callable[[str], tuple[Opened, dict[str, list[Row]]]]
 def opens(stack: Stack, worker_id: str, tmp_path_factory: pytest.TempPathFactory) -> Opens:
     """Opens a service on databases of its own that hold what is stored and nothing else; also the rows by store."""
     provided = stack.provision(f"stored{worker_id}")
+    let_tests_rewrite_the_ledger(stack, provided)
     folder: Path = tmp_path_factory.mktemp("secrets")
     opened: dict[str, Opened] = {}
 

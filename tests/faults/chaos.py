@@ -34,6 +34,9 @@ STEPS: tuple[tuple[str, str], ...] = (
     ("document-api", "stored-not-recorded"),
     *(("notifier-worker", step) for step in (
         "sending-not-handed-over", "handed-over-not-said", "sending-not-mailed", "mailed-not-said")),
+    ("consent-worker", "decided-not-in-ledger"),
+    ("consent-worker", "in-ledger-not-copied"),
+    ("consent-worker", "in-ledger-not-begun"),
     ("consent-worker", "signed-not-in-ledger"),
     ("consent-worker", "in-ledger-not-completed"),
 )  # fmt: skip

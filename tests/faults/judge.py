@@ -5,7 +5,6 @@ It compares that with what was accepted, and believes no service's word. Each co
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -17,8 +16,8 @@ from joserfc import jws
 from joserfc.jwk import KeySet
 
 from deploy.local import objects
-from services.consent.store.ledger import FIRST, _canonical
 from shared.events import SERVICES
+from shared.ledger import LedgerBroken, from_row, linked
 from tests.faults.driver import Told, what_waits
 from tests.faults.story import Case
 from tests.races.inside import Inside, Row
@@ -222,7 +221,8 @@ class Judge:
         rows = list(self._inside.mongo[f"{self._inside.names}_ledger"]["ledger"].find().sort("_id", 1))
         yield from ((None, words) for words in broken_links(rows))
         entries = Counter((row["kind"], row["about"]) for row in rows)
-        wanted = {("erasure", str(case.request)) for case in self._told.cases if case.certificate is not None}
+        certified = [str(case.request) for case in self._told.cases if case.certificate is not None]
+        wanted = {(kind, request) for kind in ("begun", "erasure") for request in certified}
         withdrawn = self._inside.rows("consent", "endings", kind="withdrawn")
         wanted |= {("withdrawal", row["_id"]) for row in withdrawn if self._number(row["case_id"]) is not None}
         for key, count in entries.items():
@@ -249,15 +249,11 @@ def opened(token: str, keys: KeySet) -> dict[str, Any]:
 
 def broken_links(rows: Iterable[Row]) -> Iterator[str]:
     """Where a ledger's chain of hashes or its numbers don't hold."""
-    before = FIRST
-    for number, row in enumerate(rows, start=1):
-        entry = {name: row[name] for name in ("kind", "about", "case_id", "before")} | {
-            "at": row["at"].replace(tzinfo=UTC)
-        }
-        digest = hashlib.sha256(_canonical(int(row["_id"]), entry)).hexdigest()
-        if (row["_id"], row["before"], row["hash"]) != (number, before, digest):
-            yield f"the ledger's entry {row['_id']} doesn't follow from the one before"
-        before = row["hash"]
+    try:
+        for _ in linked(from_row(row | {"at": row["at"].replace(tzinfo=UTC)}) for row in rows):
+            pass
+    except LedgerBroken as broken:
+        yield f"the ledger isn't whole: {broken}"
 
 
 def messages_consumed(inside: Inside) -> int:

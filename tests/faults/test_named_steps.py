@@ -57,6 +57,8 @@ MOMENTS: Mapping[str, Mapping[str, str]] = {
         "consent-worker": "in-ledger-not-completed",
         "notifier-worker": "mailed-not-said",
     },
+    "as it begins": {"consent-worker": "in-ledger-not-copied", "notifier-worker": "mailed-not-said"},
+    "once the ledger has it": {"consent-worker": "in-ledger-not-begun", "notifier-worker": "mailed-not-said"},
     "while keys are destroyed": {
         "case-worker": "root-made-not-named",
         "document-worker": "root-not-destroyed",

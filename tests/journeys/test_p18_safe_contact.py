@@ -7,6 +7,7 @@ from typing import Any
 
 import pikepdf
 
+from deploy.local import mongo
 from tests.helpers import eventually
 from tests.system import System
 
@@ -180,3 +181,18 @@ def test_p18_stopping_all_contact_cancels_what_is_queued(system: System) -> None
     path = f"/notifications/{made.json()['id']}"
     eventually(lambda: system.caseworker.read(path)["status"] == "cancelled")
     assert _letters(system, before) == []
+
+
+def test_p18_that_a_family_is_reached_in_another_way_now_is_entered_for_a_restore(system: System) -> None:
+    case_id = system.an_open_case()
+    person = system.a_person(case_id)["id"]
+    with mongo.admin_client(system.stack.places, system.stack.ports) as client:
+        ledger = client[f"{system.provided.prefix}_ledger"]["ledger"]
+        assert _safe(system, case_id, person, post="no", phone="yes").status_code == 200
+        eventually(lambda: ledger.count_documents({"case_id": case_id}) == 1)
+        entry = ledger.find_one({"case_id": case_id})
+    # It says case and time, and nothing of the person
+    assert entry is not None
+    assert set(entry) == {"_id", "kind", "about", "case_id", "at", "before", "hash", "signature"}
+    assert entry["kind"] == "contact_changed"
+    assert person not in entry.values()

@@ -52,6 +52,7 @@ class Agreement(RuleBasedStateMachine):
 
     def _finishes(self) -> None:
         for request in self.saga.requests:
+            self.saga.is_entered(request)
             self.saga.finishes(request)
 
     def _passes(self) -> None:
@@ -78,7 +79,7 @@ class Agreement(RuleBasedStateMachine):
         same("the gate", self.coordinator.gate(self.case_id), self.saga.gate)
         for request in self.saga.requests:
             self._agrees_about(request)
-        begun = any(request.begun for request in self.saga.requests)
+        begun = any(request.decided for request in self.saga.requests)
         consents, ends = (self.coordinator.count(store, case_id=self.case_id) for store in ("consents", "endings"))
         # They end, and with the case's own records they go.
         same("consents and their ends", (consents, ends), (0, 0) if begun and not consents else (1, int(begun)))
@@ -103,7 +104,7 @@ class Agreement(RuleBasedStateMachine):
         same("receipts kept", self.coordinator.receipts(r.id), [receipt.jws for receipt in r.kept])
         done = r.status == "completed"
         same("whether it is certified", row["certificate"] is not None, done)
-        same("entries in the ledger", self.coordinator.ledger_entries(r.id), int(done))
+        same("entries in the ledger", self.coordinator.ledger_entries(r.id), ["begun"] * r.begun + ["erasure"] * done)
         if r is self.r:
             shown = self.coordinator.call("Ola", "GET", f"/requests/{r.id}").get_json()
             same("what it waits on", shown["waiting_on"], self.saga.waits(r))

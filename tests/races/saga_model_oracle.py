@@ -56,6 +56,11 @@ class Asked:
         return self.status in ("received", "in_progress")
 
     @property
+    def decided(self) -> bool:
+        """It can't be undone any more."""
+        return self.phase == "beginning" or self.begun
+
+    @property
     def begun(self) -> bool:
         return self.phase in ("begun", "verified", "done")
 
@@ -99,6 +104,8 @@ class Saga:
         """What stands between now and the next step."""
         if not r.stands:
             return []
+        if r.phase == "beginning":
+            return ["ledger"]
         if not r.begun:
             unmet = {"confirmation": r.confirmed_by is None, "identity": not r.identity, "hold": self.held}
             unmet["letter"] = r.phase == "preparing" and r.letter is None
@@ -119,14 +126,18 @@ class Saga:
                 r.phase, r.status = "preparing", "in_progress"
                 self.says.append(("erasure.preparing", r.id))
             elif r.phase == "preparing":
-                r.phase, r.attempts = "begun", dict.fromkeys(SERVICES, 1)
-                self.gate = "closed"
-                self.says.append(("erasure.started", r.id, 1, SERVICES))
+                r.phase, self.gate = "beginning", "closed"
             elif r.phase == "begun":
                 r.phase = "verified"
                 self.says.append(("erasure.verified", r.id))
             else:
                 r.to_finish = True
+
+    def is_entered(self, r: Asked) -> None:
+        """The ledger has it, if it was decided."""
+        if r.phase == "beginning":
+            r.phase, r.attempts = "begun", dict.fromkeys(SERVICES, 1)
+            self.says.append(("erasure.started", r.id, 1, SERVICES))
 
     # People
 
@@ -137,7 +148,7 @@ class Saga:
         self.says.append(("case.frozen",))
 
     def confirms(self, r: Asked, who: str) -> int:
-        if not r.stands or r.begun:
+        if not r.stands or r.decided:
             return 409
         if who == r.by:
             return 403
@@ -148,14 +159,14 @@ class Saga:
         return 200
 
     def identity(self, r: Asked, settled: bool) -> int:
-        if not r.stands or r.begun:
+        if not r.stands or r.decided:
             return 409
         r.identity = settled
         self.goes_on(r)
         return 200
 
     def ends(self, r: Asked, how: str) -> int:
-        if not r.stands or r.begun:
+        if not r.stands or r.decided:
             return 409
         if r.phase == "preparing":
             self.says.append(("erasure.cancelled", r.id))

@@ -55,6 +55,7 @@ class Story(People):
         coordinator.call("Priya", "POST", f"/requests/{request}/confirmation", {"checked": CHECKS})
         sealed = an_event("notifier", erasure.LETTER_SEALED, case_id, request=request, outcome="sealed")
         coordinator.bring(Envelope(event=sealed, account="notifier"))
+        coordinator.works(case_id)
         assert coordinator.row(request)["phase"] == "begun"
         coordinator.put_away(case_id)
         return Forger(coordinator=coordinator, other_case=case_id, other_request=request)
@@ -76,6 +77,7 @@ class Story(People):
     def _begun(self) -> None:
         self._confirmed()
         self.notifier_seals("sealed", False)
+        self.works()
         self.agrees()
 
     def _crossed(self) -> None:
@@ -239,7 +241,7 @@ class Story(People):
         for hold in [hold for hold, over in self.saga.holds.items() if not over]:
             self.hold_ends_with_its_day()
             assert self.saga.holds[hold]
-        if not self.r.begun:
+        if not self.r.decided:
             self.settles_identity(True)
         if self.r.confirmed_by is None:
             self.confirms("Priya" if self.r.by == "Ola" else "Ola", True)
@@ -270,6 +272,7 @@ class Story(People):
     def waits_a_while(self) -> None:
         self.say("minutes pass")
         self.coordinator.works(self.case_id, minutes_later=True)
+        self.saga.is_entered(self.r)
         self.saga.looks_again(self.r)
         self._finishes()
 

@@ -178,8 +178,10 @@ class Coordinator:
     def gate(self, case_id: str) -> str | None:
         return self.runtime.unit_of_work.gates.state(case_id)
 
-    def ledger_entries(self, request_id: str) -> int:
-        return self.opened.context.stores.ledger.rows.count_documents({"kind": "erasure", "about": request_id})
+    def ledger_entries(self, request_id: str) -> list[str]:
+        """The kinds of what the ledger has about a request, in order."""
+        rows = self.opened.context.stores.ledger.rows.find({"about": request_id}).sort("_id", 1)
+        return [str(row["kind"]) for row in rows]
 
     def signer(self, service: str, name: str = "receipt.jwk") -> Signer:
         return Signer(json.loads((self.system.provided.secrets[service] / name).read_text()))

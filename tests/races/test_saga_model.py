@@ -68,7 +68,7 @@ class Stories(Story):
         self.begins(how_far=self.how_far, paper=paper, at_once=at_once, clocks_differ=clocks_differ)
 
     @rule(who=st.sampled_from(["Ola", "Priya"]), identity=st.booleans())
-    @precondition(lambda self: not self.r.begun)
+    @precondition(lambda self: not self.r.decided)
     def asks(self, who: str, identity: bool) -> None:
         self.logs(who, identity)
 
@@ -79,27 +79,27 @@ class Stories(Story):
         self.confirms("Priya", True)
 
     @rule(who=st.sampled_from(["Ola", "Priya"]), all_checked=st.sampled_from([True, True, True, False]))
-    @precondition(lambda self: not self.r.begun)
+    @precondition(lambda self: not self.r.decided)
     def is_confirmed(self, who: str, all_checked: bool) -> None:
         self.confirms(who, all_checked)
 
     @rule(settled=st.booleans())
-    @precondition(lambda self: not self.r.begun)
+    @precondition(lambda self: not self.r.decided)
     def identity(self, settled: bool) -> None:
         self.settles_identity(settled)
 
     @rule(how=st.sampled_from(sorted(ENDINGS)))
-    @precondition(lambda self: not self.r.begun)
+    @precondition(lambda self: not self.r.decided)
     def ends_early(self, how: str) -> None:
         self.ends(how)
 
     @rule()
-    @precondition(lambda self: not self.r.begun)
+    @precondition(lambda self: not self.r.decided)
     def is_held(self) -> None:
         self.places_hold()
 
     @rule(what=st.sampled_from(["asked", "confirmed", "doubted", "held", *sorted(ENDINGS)]))
-    @precondition(lambda self: self.r.begun)
+    @precondition(lambda self: self.r.decided)
     def something_comes_too_late(self, what: str) -> None:
         self.comes_too_late(what)
 

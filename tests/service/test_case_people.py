@@ -74,6 +74,46 @@ def test_others_hear_of_people_by_id_in_the_order_they_were_added(rig: Rig) -> N
     assert [person["id"] for person in rig.ask("GET", f"/cases/{case_id}/people").json()["items"]] == [mother]
 
 
+def test_each_change_of_how_a_family_may_be_reached_is_told_without_what_it_was(rig: Rig) -> None:
+    case_id = rig.a_case()
+    mother = rig.a_person(case_id).json()["id"]
+    child = rig.ask("POST", f"/cases/{case_id}/people", CHILD).json()["id"]
+    path = f"/cases/{case_id}/people/{mother}"
+    safe, stop = f"{path}/safe-contact", f"/cases/{case_id}/stop-all"
+
+    def told() -> int:
+        # A later event has come, so all before it have.
+        marker = rig.ask("POST", f"/cases/{case_id}/people", CHILD).json()["id"]
+        eventually(lambda: any(marker == one["person"] for one in rig.told("case.people", case_id)[-1]["people"]))
+        return len(rig.told("case.contact_changed", case_id))
+
+    expected = 0
+    for method, where, body, counts in (
+        ("PATCH", path, {"given_name": "Zoé", "formats": [], "preferred_channel": "email"}, False),
+        ("PATCH", path, {"address": ["1 High St", "Marlow", "SL7 1AB"]}, True),
+        ("PATCH", path, {"address": ["1 High St", "Marlow", "SL7 1AB"]}, False),
+        ("PATCH", path, {"email": None}, True),
+        ("PATCH", path, {"phone": "07700 900 483"}, True),
+        ("PATCH", path, {"role": "other"}, True),
+        ("PUT", safe, {"post": "no", "phone": "yes"}, True),
+        ("PUT", stop, {"reason": "court_order"}, True),
+        # It is stopped already
+        ("PUT", stop, {"reason": "death"}, False),
+        ("PATCH", f"/cases/{case_id}/people/{child}", {"kept_apart": True}, True),
+        ("DELETE", f"/cases/{case_id}/people/{mother}", None, True),
+        ("POST", f"/cases/{case_id}/people", {**MOTHER}, False),
+        ("POST", f"/cases/{case_id}/people", {**CHILD, "kept_apart": True}, True),
+    ):
+        answer = rig.ask(method, where, body, match=None if method == "POST" else "*")
+        assert answer.status_code in (200, 201, 204), (where, answer.text)
+        expected += counts
+        assert told() == expected, (method, where, body)
+    assert rig.told("case.contact_changed", case_id) == [{"case": case_id}] * expected
+    # A file in which contact goes on again says less than an older backup, which has it stopped
+    assert rig.ask("DELETE", stop, role="manager", match="*").status_code == 204
+    assert told() == expected
+
+
 def test_a_patch_changes_what_is_sent_and_null_empties(rig: Rig) -> None:
     case_id = rig.a_case()
     before = rig.a_person(case_id)

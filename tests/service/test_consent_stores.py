@@ -10,7 +10,7 @@ import pytest
 
 from deploy.local.stack import Stack
 from services.consent.actions.erasure_receipts import complete_step
-from services.consent.actions.saga import ask_again
+from services.consent.actions.saga import ask_again, begin_step
 from services.consent.context import Context
 from services.consent.model.consents import Ending, Grant
 from services.consent.model.intakes import PendingIntake
@@ -185,6 +185,7 @@ def test_only_an_erasure_takes_the_steps_of_one(coordinator: Coordinator, contex
         assert ask_again(stores, request.id) is None
         step = {"kind": "complete", "key": request.id, "case_id": case_id, "due": NOW, "attempts": 1, "now": NOW}
         complete_step(context, StepRow(**step))
+        begin_step(context, StepRow(**step | {"kind": "begin"}))
         path, body = f"/requests/{request.id}", {"outcome": "unknown", "reason": "it can't go"}
         assert coordinator.call("Priya", "POST", f"{path}/confirmation", checked).status_code == 409
         assert coordinator.call("Manu", "POST", f"{path}/last-letter", body).status_code == 409

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from pathlib import Path
 
 import pika
 import pytest
@@ -43,7 +44,7 @@ def test_a_services_account_opens_its_own_databases_only(one: Provision, other: 
             with pytest.raises(OperationFailure, match="not authorized"):
                 client[database]["anything"].find_one()
     with mongo_of(one, "consent") as client:
-        client[f"{ONE}_ledger"]["entries"].insert_one({"n": 1})
+        client[f"{ONE}_ledger"]["ledger"].insert_one({"_id": 1})
 
 
 def test_a_service_publishes_its_own_events_under_its_own_name_only(one: Provision) -> None:
@@ -136,11 +137,15 @@ def test_names_that_are_dropped_leave_nothing_and_others_alone(stack: Stack, one
     stack.deprovision(GONE)
 
     assert not gone.run.exists()
+    assert not Path(gone.env["consent"]["FMN_LEDGER_COPY"]).exists()
     with mongo.admin_client(stack.places, stack.ports) as admin:
         assert not [name for name in admin.list_database_names() if name.startswith(GONE)]
         users = admin.admin.command("usersInfo")["users"]
         assert not [user for user in users if user["user"].startswith(GONE)]
         assert [user for user in users if user["user"] == f"{ONE}-case"]
+        roles = {role["role"] for role in admin.admin.command("rolesInfo", 1)["roles"]}
+        assert not [role for role in roles if role.startswith(GONE)]
+        assert f"{ONE}-ledger-inserts" in roles
     vhosts = {vhost["name"] for vhost in Management.of(stack.places, stack.ports).call("GET", "/api/vhosts")}
     assert GONE not in vhosts
     assert ONE in vhosts

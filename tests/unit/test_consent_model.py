@@ -401,6 +401,9 @@ LEFT = [{"store": "people", "found": 2, "deleted": 1, "remaining": 1}]
         (a_request(**DONE, phase=Phase.PREPARING, letter="sealed"), (), True, ["hold"], None),
         (a_request(**DONE, phase=Phase.PREPARING, letter="sealed"), (), False, [], Move.BEGIN),
         (a_request(**DONE, phase=Phase.PREPARING, letter="nobody_to_write_to"), (), False, [], Move.BEGIN),
+        (a_request(**{**BEGUN, "phase": Phase.BEGINNING, "attempts": {}}), (), False, ["ledger"], None),
+        # It can't be held any more.
+        (a_request(**{**BEGUN, "phase": Phase.BEGINNING, "attempts": {}}), (), True, ["ledger"], None),
         (a_request(**BEGUN), (), False, list(SERVICES), None),
         (a_request(**BEGUN), (), True, list(SERVICES), None),
         (a_request(**BEGUN), ALL[1:], False, ["case"], None),
@@ -515,8 +518,7 @@ class AnErasure(RuleBasedStateMachine):
                 self.request = replace(self.request, phase=Phase.PREPARING, status=Status.IN_PROGRESS)
             elif move is Move.BEGIN:
                 self.may_begin()
-                attempts = dict.fromkeys(SERVICES, 1)
-                self.request = replace(self.request, phase=Phase.BEGUN, attempts=attempts)
+                self.request = replace(self.request, phase=Phase.BEGINNING)
             elif move is Move.VERIFY:
                 self.nothing_is_left()
                 self.request = replace(self.request, phase=Phase.VERIFIED)
@@ -610,6 +612,12 @@ class AnErasure(RuleBasedStateMachine):
             if self.last(service) is not None:
                 attempts = {**self.request.attempts, service: self.request.attempts[service] + 1}
                 self.request = replace(self.request, attempts=attempts)
+
+    @rule()
+    @precondition(lambda self: self.request.phase is Phase.BEGINNING)
+    def is_entered_in_the_ledger(self) -> None:
+        self.request = replace(self.request, phase=Phase.BEGUN, attempts=dict.fromkeys(SERVICES, 1))
+        self.advance()
 
     @rule(place=st.sampled_from(["phones", "shared_drive"]))
     @precondition(lambda self: self.request.begun)

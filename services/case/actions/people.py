@@ -10,7 +10,7 @@ from typing import Any, Final
 from services.case.actions.access import enter_agreed_case, enter_case
 from services.case.actions.cases import IfMatch
 from services.case.model.cases import Case
-from services.case.model.people import Person, check_kept_apart, checked, room_for_one_more
+from services.case.model.people import Person, check_kept_apart, checked, contact_of, room_for_one_more
 from services.case.model.reach import reach_of, with_given
 from services.case.model.safe_contact import NO
 from services.case.model.search import hashes_of
@@ -40,6 +40,9 @@ def add_person(stores: Stores, *, case_id: str, given: Mapping[str, Any], now: d
         check_kept_apart(new)
         person = insert_person(stores, new, tx=tx)
         emit_people(stores, case, sorted([*others, person], key=lambda one: one.id), tx=tx)
+        if person.kept_apart:
+            # No post goes to their home from now on, to others of the household neither.
+            emit_contact_changed(case.id, tx=tx)
         return person
 
     return stores.unit_of_work.run(act)
@@ -61,6 +64,8 @@ def change_person(
         after = stores.people.save(after, tx=tx)
         _make_findable(stores, after, tx=tx)
         emit_people(stores, case, stores.people.of_case(case_id, tx=tx), tx=tx)
+        if contact_of(after) != contact_of(person):
+            emit_contact_changed(case_id, tx=tx)
         return after
 
     return stores.unit_of_work.run(act)
@@ -77,6 +82,7 @@ def remove_person(stores: Stores, *, case_id: str, person_id: str, if_match: IfM
         if hashes is not None:
             stores.search_hashes.remove(hashes, tx=tx)
         emit_people(stores, case, stores.people.of_case(case_id, tx=tx), tx=tx)
+        emit_contact_changed(case_id, tx=tx)
 
     stores.unit_of_work.run(act)
 
@@ -99,6 +105,11 @@ def insert_person(stores: Stores, person: Person, *, tx: Tx) -> Person:
 def _make_findable(stores: Stores, person: Person, *, tx: Tx) -> None:
     search_key = stores.keys.search_key(tx, person.case_id)
     stores.search_hashes.put(hashes_of(person, search_key=search_key), tx=tx)
+
+
+def emit_contact_changed(case_id: str, *, tx: Tx) -> None:
+    """How a person of the case may be reached was changed: an older backup of the file may say otherwise."""
+    tx.emit(events.CONTACT_CHANGED, {"case": case_id})
 
 
 def emit_people(stores: Stores, case: Case, people: Sequence[Person], *, tx: Tx) -> None:

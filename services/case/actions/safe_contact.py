@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from services.case.actions.access import enter_case, read_one
 from services.case.actions.cases import IfMatch
-from services.case.actions.people import emit_people, person_to_change
+from services.case.actions.people import emit_contact_changed, emit_people, person_to_change
 from services.case.model.cases import SHELL, Case
 from services.case.model.people import Person
 from services.case.model.reach import check_a_way_is_left
@@ -41,6 +41,7 @@ def set_safe_contact(
         check_a_way_is_left(stores.people.of_case(case_id, tx=tx), after)
         after = stores.people.save(after, tx=tx)
         emit_people(stores, case, stores.people.of_case(case_id, tx=tx), tx=tx)
+        emit_contact_changed(case_id, tx=tx)
         return after
 
     return stores.unit_of_work.run(act)
@@ -59,6 +60,7 @@ def stop_all(stores: Stores, *, case_id: str, reason: str, words: str | None, by
         before = stores.stops.get(case_id, tx=tx)
         if before is None:
             stores.stops.add(stop, tx=tx)
+            emit_contact_changed(case_id, tx=tx)
         else:
             stores.stops.save(replace(stop, version=before.version), tx=tx)
         _emit_stopped(stores, case, stopped=True, tx=tx)

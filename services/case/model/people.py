@@ -54,6 +54,11 @@ class Person:
     kept_apart: bool = field(default=False, repr=False)
 
 
+def contact_of(person: Person) -> tuple[object, ...]:
+    """All that says whether and how a person may be written to: who they are in the file is part of it."""
+    return person.role, person.address, person.email, person.phone, person.safe_contact, person.kept_apart
+
+
 def checked(given: Mapping[str, Any], *, today: date) -> dict[str, Any]:
     """What was given about a person, tidied: fields of `Person`, no more than were given.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from services.consent.actions.automatic_erasures import request_erasure
+from services.consent.actions.ledger import enter
 from services.consent.actions.others import Others
 from services.consent.actions.reviews import schedule
 from services.consent.actions.rights import refuse_parental, settle_answered
@@ -41,9 +42,9 @@ from shared.errors import Conflict, ConsentRequired, Invalid, NotFound
 from shared.events import Event
 from shared.ids import new_id
 from shared.known_consents import CASEWORK
+from shared.ledger import WITHDRAWAL
 from shared.uk.working_days import london_day
 
-LEDGER_STEP = "ledger"
 # Other services tell this reason from the rest: a document can come only from an organisation that is entered here.
 NO_SUCH_ORGANISATION = "no-such-organisation"
 RIGHTS_PASSED = "rights-passed"
@@ -245,7 +246,7 @@ def withdraw(
             )
         schedule(stores, tx, case_id)
         emit_standing(stores, tx, events.consent.WITHDRAWN, case_id=case_id, consent_id=consent_id, today=today)
-        stores.steps.add(tx, LEDGER_STEP, f"withdrawal:{id}", case_id)
+        enter(stores, tx, WITHDRAWAL, id, case_id)
         return Withdrawn(ending=ending, request_id=requested)
 
     return stores.unit_of_work.run(act)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.consent.actions.consents import LEDGER_STEP
+from services.consent.actions.ledger import enter
 from services.consent.context import Context
 from shared.db.gates import CLOSED
 from shared.db.unit_of_work import Tx
 from shared.erasure.participant import END_STEP
 from shared.errors import Conflict
+from shared.ledger import SHELL_ENDED
 
 _AGREED: Final = "The family has agreed to this file, so it doesn't end as a shell does. Nothing was changed."
 
@@ -28,7 +29,7 @@ def grant_ending(context: Context, *, case_id: str) -> str:
             raise Conflict(_AGREED)
         tx.gates.close(tx.session, case_id)
         stores.steps.add(tx, END_STEP, case_id, case_id)
-        stores.steps.add(tx, LEDGER_STEP, f"shell_ended:{case_id}", case_id)
+        enter(stores, tx, SHELL_ENDED, case_id, case_id)
 
     stores.unit_of_work.run(act)
     return stores.grants.ending(case_id=case_id)

@@ -17,6 +17,7 @@ from shared.erasure.participant import RECEIPT_TYPE
 from shared.errors import Permanent
 from shared.fields import misfits
 from shared.ids import new_id
+from shared.ledger import ERASURE
 from shared.messaging.steps import StepRow
 from shared.security.signing import BadSignature, PublicKeys, Signer, verify
 
@@ -109,8 +110,14 @@ def complete_step(context: Context, step: StepRow) -> None:
     request = stores.unit_of_work.run(lambda tx: _certified(stores, tx, context.certificate_signer, step.key))
     if request is None or request.completed_at is None:
         return
-    context.ledger.append(kind="erasure", about=request.id, case_id=request.case_id, at=request.completed_at)
+    context.ledger.append(
+        kind=ERASURE, about=request.id, case_id=request.case_id, at=request.completed_at, now=step.now
+    )
 
+    _say_completed(stores, request, step)
+
+
+def _say_completed(stores: Stores, request: Request, step: StepRow) -> None:
     def act(tx: Tx) -> None:
         found = stores.requests.get(request.id, tx=tx)
         if found is None or found.status is Status.COMPLETED:
@@ -137,9 +144,3 @@ def _certified(stores: Stores, tx: Tx, signer: Signer, request_id: str) -> Reque
     completed_at = max(tx.now, *(receipt.signed_at for receipt in final.values()))
     certificate = signer.sign(payload(request, final, completed_at=completed_at), typ=CERTIFICATE_TYPE)
     return stores.requests.save(replace(request, certificate=certificate, completed_at=completed_at), tx=tx)
-
-
-def ledger_step(context: Context, step: StepRow) -> None:
-    """Write a withdrawal, or the end of a shell, in the ledger. The step's key: `<kind>:<id>`."""
-    kind, _, about = step.key.partition(":")
-    context.ledger.append(kind=kind, about=about, case_id=str(step.case_id), at=step.now)

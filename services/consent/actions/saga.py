@@ -25,10 +25,12 @@ from shared.db.gates import CLOSED
 from shared.db.unit_of_work import Tx
 from shared.events import SERVICES
 from shared.ids import new_id
+from shared.ledger import BEGUN
 from shared.messaging.steps import StepRow
 from shared.uk.working_days import end_of_day, london_day
 
 ASK_AGAIN_STEP = "ask_again"
+BEGIN_STEP = "begin"
 COMPLETE_STEP = "complete"
 # A service that doesn't answer is asked again soon at first, and then in proportion to how long that has lasted.
 _FIRST_ASK_AGAIN = timedelta(seconds=10)
@@ -58,14 +60,36 @@ def _prepare(stores: Stores, tx: Tx, request: Request) -> Request:
 
 
 def _begin(stores: Stores, tx: Tx, request: Request) -> Request:
-    """From here on it can't be undone: the gate closes and the consents end."""
-    moved = replace(request, phase=Phase.BEGUN, attempts=dict.fromkeys(SERVICES, 1))
-    moved = stores.requests.save(moved, tx=tx)
+    """From here on it can't be undone: the gate closes and the consents end. Nothing is destroyed before the ledger and
+    its copy have it (`begin_step`): the erasure may wait days for paper, and a restore meanwhile must go on with it.
+    """
+    moved = stores.requests.save(replace(request, phase=Phase.BEGINNING), tx=tx)
     if stores.unit_of_work.gates.state(request.case_id, tx.session) != CLOSED:
         _end_consents(stores, tx, request)
         tx.gates.close(tx.session, request.case_id)
-    _emit_started(stores, tx, moved, list(SERVICES), 1)
+    stores.steps.add(tx, BEGIN_STEP, request.id, request.case_id)
     return moved
+
+
+def begin_step(context: Context, step: StepRow) -> None:
+    """Enter it in the ledger, and only then tell the services to erase. Raises Temporary while the ledger refuses."""
+    stores = context.stores
+    decided = stores.requests.get(step.key)
+    if decided is None or not decided.is_beginning:
+        return
+    context.ledger.append(kind=BEGUN, about=decided.id, case_id=decided.case_id, at=step.now, now=step.now)
+
+    def act(tx: Tx) -> None:
+        request = stores.requests.get(step.key, tx=tx)
+        if request is None or not request.is_beginning:
+            return
+        tx.gates.touch(tx.session, request.case_id)
+        moved = replace(request, phase=Phase.BEGUN, attempts=dict.fromkeys(SERVICES, 1))
+        moved = stores.requests.save(moved, tx=tx)
+        _emit_started(stores, tx, moved, list(SERVICES), 1)
+        check_again_later(stores, tx, moved)
+
+    stores.unit_of_work.run(act)
 
 
 def _verify(stores: Stores, tx: Tx, request: Request) -> Request:

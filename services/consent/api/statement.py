@@ -35,8 +35,8 @@ def statement_routes() -> Blueprint:
 
 
 def jwks(context: Context) -> Response:
-    """The keys of receipts, of consent receipts too, and of certificates, past ones too; no token."""
-    return jsonify(keys=context.public_keys.published("receipt", "certificate", "consent_receipt"))
+    """The keys of receipts, consent receipts, certificates and the ledger, past ones too; no token."""
+    return jsonify(keys=context.public_keys.published("receipt", "certificate", "consent_receipt", "ledger"))
 
 
 def _shown(version: str) -> JsonResponse:

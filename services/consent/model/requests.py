@@ -1,6 +1,6 @@
 """Requests of the family, and the erasure as a state machine that only reads what it is handed.
 
-Its phases: asked, preparing, begun, verified, completed (docs/architecture.md, "Erasure, step by step").
+Its phases: asked, preparing, beginning, begun, verified, completed (docs/architecture.md, "Erasure, step by step").
 """
 
 from __future__ import annotations
@@ -37,10 +37,11 @@ class Status(StrEnum):
 
 
 class Phase(StrEnum):
-    """How far an erasure has come. From `begun` on it can't be undone."""
+    """How far an erasure has come. From `beginning` on it can't be undone: the ledger is told, then the services."""
 
     ASKED = "asked"
     PREPARING = "preparing"
+    BEGINNING = "beginning"
     BEGUN = "begun"
     VERIFIED = "verified"
     DONE = "done"
@@ -57,6 +58,7 @@ class Move(StrEnum):
 
 
 STANDING = frozenset({Status.RECEIVED, Status.IN_PROGRESS})
+#: In these it can still be withdrawn, refused or held.
 NOT_BEGUN = frozenset({Phase.ASKED, Phase.PREPARING})
 
 
@@ -106,8 +108,14 @@ class Request:
         return self.kind == ERASURE and self.stands
 
     @property
+    def is_beginning(self) -> bool:
+        """Whether it can't be undone any more, and the services weren't told yet."""
+        return self.is_open_erasure and self.phase is Phase.BEGINNING
+
+    @property
     def begun(self) -> bool:
-        return self.phase not in NOT_BEGUN and self.phase is not Phase.STOPPED
+        """Whether the services were told to erase."""
+        return self.phase in (Phase.BEGUN, Phase.VERIFIED, Phase.DONE)
 
 
 def request_key(request_id: str) -> str:
@@ -197,6 +205,8 @@ def waiting_on(request: Request, receipts: Sequence[Receipt], *, held: bool) -> 
         if request.phase is Phase.PREPARING and request.letter is None:
             reasons.append("letter")
         return reasons
+    if request.phase is Phase.BEGINNING:
+        return ["ledger"]
     if request.phase is Phase.VERIFIED:
         return awaited(request, receipts) or _outside(request, receipts) or _letter(request, receipts)
     if request.phase is Phase.BEGUN:

@@ -21,6 +21,7 @@ from shared.db import Disposal, KeptRows, Register, Repository
 from shared.db.unit_of_work import UnitOfWork
 from shared.erasure.grants import GrantSigner
 from shared.erasure.named_keys import NamedKeys
+from shared.ledger import FIELDS as LEDGER_FIELDS
 from shared.messaging.steps import Steps
 from shared.uk.working_days import WorkingDays
 
@@ -145,10 +146,10 @@ class Stores:
             people=register.repository("people", CasePeople, clear=fields.PEOPLE, disposal=_ERASE),
             ledger=register.keep(
                 "ledger",
-                clear=fields.LEDGER,
+                clear=LEDGER_FIELDS,
                 retention=None,
                 why="what was ended, for ever, so that no restored backup brings it back",
-                unique=(("kind", "about"),),
+                # Its unique index is made where its account is (deploy/mongo): the account may insert and read alone.
                 database=ledger_db,
             ),
         )

@@ -146,14 +146,3 @@ HOLD: dict[str, Field] = {
     "placed_at": Time(),
 }
 PEOPLE: dict[str, Field] = {"people": List(Group({"person": Id(), "role": one_of(*ROLES)}))}
-LEDGER_KINDS = ("erasure", "withdrawal", "shell_ended")
-LEDGER: dict[str, Field] = {
-    "kind": one_of(*LEDGER_KINDS),
-    # The request, the withdrawal or the shell that it is about.
-    "about": Id(),
-    "case_id": Id(),
-    "at": Time(),
-    "before": Digest(),
-    "hash": Digest(),
-    "signature": Signed(),
-}

@@ -7,7 +7,9 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from deploy.local import mongo
 from deploy.local.provision import Provision
+from deploy.local.stack import Stack
 
 Row = dict[str, Any]
 
@@ -25,6 +27,13 @@ def databases(name: str, provided: Provision, client: MongoClient[Row]) -> dict[
 
 def connected(name: str, provided: Provision) -> MongoClient[Row]:
     return MongoClient((provided.secrets[name] / "mongo-url").read_text(), tz_aware=True)
+
+
+def let_tests_rewrite_the_ledger(stack: Stack, provided: Provision) -> None:
+    """Give the consent service's account, which may only insert there, what a test needs to put stored rows in it."""
+    with mongo.admin_client(stack.places, stack.ports) as client:
+        rights = [{"role": "readWrite", "db": f"{provided.prefix}_ledger"}]
+        client.admin.command("grantRolesToUser", f"{provided.prefix}-consent", roles=rights)
 
 
 def empty(name: str, provided: Provision) -> None:

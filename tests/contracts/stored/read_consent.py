@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from services.consent.model import requests as r
@@ -11,8 +14,13 @@ from services.consent.model import tasks as t
 from services.consent.model.consents import Ended, Grant
 from services.consent.model.people import CasePerson
 from services.consent.store.helpline import calls_by_month
+from services.consent.store.ledger import Ledger
+from services.consent.store.ledger_copy import LedgerCopy
+from shared.clock import utc_now
+from shared.ledger import from_row
+from shared.security.signing import PublicKeys
 from tests.contracts.stored.ids import CHILD, CONSENT, DOCUMENT, PAPER, PARENT, SCHOOL, STRIPPED, numbered
-from tests.contracts.stored.opening import Opened, Row, rows_of
+from tests.contracts.stored.opening import HERE, Opened, Row, rows_of
 from tests.contracts.stored.reading import Reading
 
 WHEN = datetime(2026, 3, 14, 9, 26, 53, 589_000, tzinfo=UTC)
@@ -20,9 +28,13 @@ WHEN = datetime(2026, 3, 14, 9, 26, 53, 589_000, tzinfo=UTC)
 
 def _ledger(opened: Opened, row: Row) -> Any:
     """What it is about isn't entered again, and the entry after it follows from its hash."""
-    ledger, rows = opened.context.ledger, rows_of(opened, "ledger")
-    ledger.append(kind=row["kind"], about=row["about"], case_id=row["case_id"], at=WHEN)
-    ledger.append(kind="shell_ended", about=numbered(299), case_id=numbered(299), at=WHEN)
+    rows, installed = rows_of(opened, "ledger"), opened.context.public_keys.published("ledger")
+    keys = PublicKeys([*installed, json.loads((HERE / "ledger-key.json").read_text())])
+    with TemporaryDirectory() as folder:
+        LedgerCopy(Path(folder)).put_back(map(from_row, rows.find().sort("_id", 1)), aside="before")
+        ledger = Ledger(opened.stores.ledger, opened.context.ledger._signer, keys, copy=Path(folder), published=None)
+        for kind, about in ((row["kind"], row["about"]), ("shell_ended", numbered(299))):
+            ledger.append(kind=kind, about=about, case_id=numbered(299), at=WHEN, now=utc_now())
     after = rows.find_one({"_id": row["_id"] + 1})
     return rows.count_documents({}), after["before"] == row["hash"]
 
@@ -153,5 +165,5 @@ CONSENT_STORES = {
         ],
     ),
     "holds": Reading(told=[{"until": date(2027, 1, 31), "reason": "A claim – Łukasik v. Council", "placed_at": WHEN}]),
-    "ledger": Reading(read=_ledger, told=[(3, True), (3, True)]),
+    "ledger": Reading(read=_ledger, told=[(7, True)] * 6),
 }

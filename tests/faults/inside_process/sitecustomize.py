@@ -52,8 +52,12 @@ STEPS = {
     "handed-over-not-said": ("services.notifier.transports.configured", "Transports.print_letter", "notifier", "after"),
     "sending-not-mailed": ("services.notifier.transports.configured", "Transports.send_email", "notifier", "before"),
     "mailed-not-said": ("services.notifier.transports.configured", "Transports.send_email", "notifier", "after"),
-    "signed-not-in-ledger": ("services.consent.store.ledger", "Ledger.append", "consent", "before"),
-    "in-ledger-not-completed": ("services.consent.store.ledger", "Ledger.append", "consent", "after"),
+    # The first entry is that an erasure begins.
+    "decided-not-in-ledger": ("services.consent.store.ledger", "Ledger.append", "consent", "before"),
+    "in-ledger-not-copied": ("services.consent.store.ledger_copy", "LedgerCopy.add", "consent", "before"),
+    "in-ledger-not-begun": ("services.consent.store.ledger", "Ledger.append", "consent", "after"),
+    "signed-not-in-ledger": ("services.consent.actions.erasure_receipts", "_certified", "consent", "after"),
+    "in-ledger-not-completed": ("services.consent.actions.erasure_receipts", "_say_completed", "consent", "before"),
     # An intake, from the shell to the people's being in the case; `emit_people` before what copies its name.
     "taken-not-committed": ("services.case.actions.people", "emit_people", "case", "after"),
     "shell-not-begun": ("services.case.actions.intake", "begin_intake", "case", "before"),
