@@ -8,6 +8,7 @@ from typing import Any, Final
 from pymongo import ReplaceOne, UpdateOne
 
 from deploy.migrate.records import batches, is_of_before
+from services.case.model.safeguarding import hash_of_case, key_of
 from services.case.model.search import hashes_of
 from shared.db import Register, Repository
 from shared.db.gates import Gates
@@ -62,6 +63,20 @@ def make_search_hashes(people: Repository[Any], hashes: Repository[Any], vault: 
         count += len(made)
     _delete_of_before(hashes)
     return count
+
+
+def hash_concerns(concerns: Repository[Any], vault: Vault) -> None:
+    """Make what each safeguarding record is found by."""
+    for batch in batches(concerns.rows, {"about_hash": None}):
+        tree = vault.tree()
+        changes = []
+        for concern in filter(None, map(concerns.item_of, batch)):
+            if concern.about is not None:
+                key = tree.search_key(bucket_of(key_of(concern.id)))
+                found_by = {"about_hash": hash_of_case(concern.about, search_key=key)}
+                changes.append(UpdateOne({"_id": concern.id}, {"$set": found_by}))
+        if changes:
+            concerns.rows.bulk_write(changes)
 
 
 def delete_answers(register: Register) -> None:

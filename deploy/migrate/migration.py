@@ -22,6 +22,7 @@ from shared.db import Repository
 from shared.db.keys.errors import Altered, KeysAway
 from shared.db.keys.tree import bucket_of
 from shared.ids import is_id
+from shared.messaging.parked_messages import ParkedMessages
 from shared.ops.settings import Settings, SettingsError, load
 from shared.service.runtime import MIGRATION, Runtime
 
@@ -117,8 +118,14 @@ class _Migration:
             people, hashes = self._stores["people"], self._stores["search_hashes"]
             expected["search_hashes"] = forms.make_search_hashes(people, hashes, self._vault)
             self._tell("search hashes made anew")
+            forms.hash_concerns(self._stores["safeguarding"], self._vault)
+            self._tell("safeguarding records hashed")
         counts.renewed += forms.mark_gates(self._runtime.unit_of_work.gates)
         self._tell("gates marked")
+        counts.renewed += ParkedMessages(self._runtime.register, self._runtime.keys).seal_older()
+        self._tell("unread messages sealed")
+        counts.renewed += self._runtime.kernel_stores.audit.seal_older()
+        self._tell("audit rows about safeguarding sealed")
         self._runtime.unit_of_work.db["steps"].delete_many({"kind": {"$in": forms.STEPS_NO_MORE}})
         self._read_back(expected)
         self._old.destroy_masters()

@@ -98,6 +98,8 @@ class Renewal:
 
     def _item(self, store: Repository[Any], row: Row) -> Any:
         opened = self._old.open(row["personal"])
+        # What lay in clear then, and is sealed now.
+        opened = {name: row[name] for name in store.records.sealed if name in row} | opened
         item = store.records.item_with(row, opened) if opened.pop("_id", None) == row["_id"] else None
         if item is None:
             raise CannotMigrate(f"{store.name} has a record with the sealed part of another one: {row['_id']}.")

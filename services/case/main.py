@@ -22,6 +22,7 @@ service.on(consent.EXPIRED, consumer.consents_changed)
 service.step(safeguarding.ALERT_STEP, safeguarding.alert)
 
 service.on_rotation(search.rehash)
+service.on_rotation(safeguarding.rehash)
 
 service.every(60, cases.end_expired_shells)
 service.every(60, safeguarding.watch_alerts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 
 from services.notifier.letters import Office
 from services.notifier.store import Stores
@@ -18,7 +19,8 @@ class Context:
     """One process of the notifier.
 
     calls: the way to the other services. transports: the ways out of a letter and of an email. safeguarding_email:
-    the safeguarding lead's mailbox. require_known: see `Runtime.require_known`.
+    the safeguarding lead's mailbox. printer_patience: how long a letter may lie in the printer's folder; None where one
+    in it has left the system. require_known: see `Runtime.require_known`.
     """
 
     stores: Stores
@@ -26,6 +28,7 @@ class Context:
     transports: Transports
     office: Office
     safeguarding_email: str | None
+    printer_patience: timedelta | None
     require_known: Callable[[str], None]
 
 
@@ -47,5 +50,6 @@ def open_context(runtime: Runtime) -> Context:
         transports=transports,
         office=settings.office,
         safeguarding_email=settings.safeguarding_email,
+        printer_patience=timedelta(hours=settings.printer_hours) if settings.printer_hours else None,
         require_known=runtime.require_known,
     )

@@ -6,7 +6,7 @@ import sys
 from typing import Final
 
 from services.notifier import consumer
-from services.notifier.actions import alerts, last_letter_delivery, last_letters, sending
+from services.notifier.actions import alerts, last_letter_delivery, last_letters, printer, sending
 from services.notifier.api import blueprints
 from services.notifier.context import Context, open_context
 from shared.events import case, consent
@@ -36,6 +36,7 @@ service.step(last_letter_delivery.DELIVERY_STEP, last_letter_delivery.deliver)
 service.step(alerts.ALERT_STEP, alerts.send_alert)
 
 service.every(60, alerts.report_unsent)
+service.every(300, printer.report_waiting)
 
 service.before_erasure(sending.wait_for_hand_overs)
 service.receipt_claims(last_letter_delivery.receipt_claims)

@@ -80,6 +80,10 @@ class NamedKeys:
         self._steps.add(tx, ROTATE_STEP, _TREE, None)
         return True
 
+    def was_doomed(self, tx: Tx, name: str) -> bool:
+        """Whether it was deleted, now or within the last thirty days."""
+        return self._vault.was_doomed(name, tx.session)
+
     def is_doomed(self, name: str) -> bool:
         """Whether it is deleted but not destroyed yet."""
         return self._vault.is_doomed(name)

@@ -1,7 +1,7 @@
 """Events, one module per publisher. `shared.events.base` says what an event is."""
 
 from shared.events import case, consent, erasure, notification
-from shared.events.base import SERVICES, Event, EventType, UnknownType, all_types, read, write
+from shared.events.base import SERVICES, Event, EventType, UnknownType, all_types, is_ours, read, write
 
 __all__ = [
     "SERVICES",
@@ -12,6 +12,7 @@ __all__ = [
     "case",
     "consent",
     "erasure",
+    "is_ours",
     "notification",
     "read",
     "write",

@@ -5,6 +5,7 @@ Publishers reject a field that a type doesn't have; consumers ignore it. A break
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,7 @@ from shared.ids import is_id
 
 SERVICES = ("case", "document", "consent", "notifier")
 _FORMAT = JSONFormat()
+_ROUTING_KEY = re.compile(rf"([a-z_.]+)\.v\d{{1,4}}(?:\.(?:{'|'.join(SERVICES)}))?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +80,12 @@ def define(event_type: EventType) -> EventType:
 
 def all_types() -> Mapping[str, EventType]:
     return _TYPES
+
+
+def is_ours(routing_key: object) -> bool:
+    """Whether it is the routing key of an event that is defined here, in any version: then no person is named in it."""
+    found = _ROUTING_KEY.fullmatch(routing_key) if isinstance(routing_key, str) else None
+    return found is not None and any(event_type.name == found[1] for event_type in _TYPES.values())
 
 
 def write(event: Event) -> bytes:

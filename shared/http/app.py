@@ -202,7 +202,7 @@ def _audited(kernel: Kernel, access_rule: AccessRule, answer: Response) -> Respo
             return answer
         try:
             audit.write(row)
-        except PyMongoError as error:
+        except (PyMongoError, Unavailable) as error:
             log.error("audit-not-written", **where(error))
             answer.close()
             return problem_response(Unavailable(_NO_AUDIT))

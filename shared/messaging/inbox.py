@@ -6,7 +6,6 @@ a message for an erased case, a type without a handler here); deferred; or parke
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -21,10 +20,10 @@ from shared.db import Register
 from shared.db.gates import CLOSED, Applied
 from shared.db.keys.errors import KeyGone
 from shared.db.unit_of_work import Row, Tx, traceparent
+from shared.erasure.named_keys import NamedKeys
 from shared.errors import Erased, Frozen, Permanent, Problem, Temporary, Unavailable
 from shared.events import Event, UnknownType, all_types
 from shared.fields import Id, Name, Time
-from shared.ids import is_id
 from shared.messaging.deliveries import Delivery, KeepUnacked
 from shared.messaging.outcomes import Outcomes, with_type
 from shared.messaging.parked_messages import ParkedMessages
@@ -54,6 +53,7 @@ class Inbox:
         register: Register,
         handlers: Mapping[str, Handler],
         *,
+        keys: NamedKeys,
         names: str,
         without_gate: frozenset[str] = frozenset(),
     ) -> None:
@@ -69,7 +69,7 @@ class Inbox:
         self._without_gate = without_gate
         # What this process has marked and not settled yet. These messages haven't killed it.
         self._marked: set[str] = set()
-        self.parked_messages = ParkedMessages(register)
+        self.parked_messages = ParkedMessages(register, keys)
         self._outcomes = Outcomes(self._service, self.parked_messages)
         self._rows = register.keep(
             "inbox",
@@ -125,8 +125,7 @@ class Inbox:
 
     def _take_alone(self, delivery: Delivery) -> None:
         """Take a redelivered message. It may have killed its process, so it is marked before it is read."""
-        digest = hashlib.sha256(delivery.body).hexdigest()
-        key = delivery.message_id if is_id(delivery.message_id) and delivery.message_id else digest
+        key = self.parked_messages.key_of(delivery.message_id, delivery.body)
         if key not in self._marked:
             if self.parked_messages.mark(key, utc_now()) >= _MARKS_BEFORE_PARKED:
                 self._outcomes.park(self._outcomes.message(delivery), "killed-its-process")

@@ -7,8 +7,7 @@ from datetime import datetime
 from prometheus_client import Counter
 
 from shared.db.unit_of_work import Row
-from shared.events import Event, all_types
-from shared.fields import Name
+from shared.events import Event, all_types, is_ours
 from shared.messaging.deliveries import Delivery
 from shared.messaging.parked_messages import ParkedMessages
 from shared.ops.logs import log
@@ -28,7 +27,7 @@ class Outcomes:
         return self._parked_messages.message(
             body=delivery.body,
             user_id=delivery.user_id,
-            type_name=delivery.routing_key if event is None else event.type.type,
+            routing_key=delivery.routing_key if event is None else event.type.type,
             case_id=None if event is None else event.case,
             id=None if event is None else event.id,
         )
@@ -52,5 +51,5 @@ class Outcomes:
 
 
 def with_type(message: Row, type_name: object) -> Row:
-    """The message under the type that its body names, where that can be a type's name."""
-    return {**message, "type": type_name} if Name().accepts(type_name) else message
+    """The message under the type that its body names, where that is one of ours in another version."""
+    return {**message, "type": type_name} if is_ours(type_name) else message

@@ -10,6 +10,9 @@ PASSES_CLOSED_GATE = ("erasure.", "last_letter.", "paper.")
 # A version of these that we don't know yet is kept and raises the alarm: to ignore one would be to go on as before.
 NEVER_DROPPED = ("erasure.", "case.frozen.", "case.released.", "consent.withdrawn.", "consent.expired.")
 
+#: An event of ours has some thousand bytes. What is larger is neither read nor kept.
+MOST_BYTES = 1024 * 1024
+
 
 def passes_closed_gate(type_name: str) -> bool:
     return type_name.startswith(PASSES_CLOSED_GATE)
@@ -22,8 +25,10 @@ def is_never_dropped(type_name: str) -> bool:
 def verify(body: bytes, user_id: str | None, *, names: str) -> Event:
     """The event, sent by the account of the service that it says it is from.
 
-    Raises Permanent("forged-sender" | "unreadable" | "wrong-shape") and UnknownType.
+    Raises Permanent("too-large" | "forged-sender" | "unreadable" | "wrong-shape") and UnknownType.
     """
+    if len(body) > MOST_BYTES:
+        raise Permanent("too-large")
     accounts = {f"{names}-{service}": service for service in SERVICES}
     sender = accounts.get(user_id or "")
     if sender is None:

@@ -74,6 +74,8 @@ class Settings:
     review_reminder_days: int = 14
     clock_max: int = 20
     ledger_head: Path | None = None
+    # 0: a letter in the printer's folder has left the system.
+    printer_hours: int = 72
 
     @property
     def bucket(self) -> str:
@@ -153,6 +155,7 @@ def _read(env: Env) -> Settings:
         review_reminder_days=reminder_days,
         clock_max=_positive(env, "CLOCK_MAX", 20),
         ledger_head=Path(ledger_head) if ledger_head else None,
+        printer_hours=_at_least(env, "PRINTER_HOURS", 72, least=0),
     )
 
 
@@ -203,9 +206,13 @@ def _switch(env: Env, name: str, default: str) -> bool:
 
 
 def _positive(env: Env, name: str, default: int) -> int:
+    return _at_least(env, name, default, least=1)
+
+
+def _at_least(env: Env, name: str, default: int, *, least: int) -> int:
     number = env.int(name, default)
-    if number < 1:
-        raise SettingsError(f"FMN_{name} must be 1 or more.")
+    if number < least:
+        raise SettingsError(f"FMN_{name} must be {least} or more.")
     return number
 
 

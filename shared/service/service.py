@@ -191,6 +191,7 @@ class Service(Generic[C]):
             opened.handlers,
             runtime.steps,
             opened.jobs,
+            keys=runtime.keys,
             # A service that never heard of the case makes no key for it, only to count it as found.
             without_gate=frozenset({consent.STARTED.type}),
         )

@@ -13,6 +13,7 @@ from typing import Protocol
 from prometheus_client import start_http_server
 
 from shared.db import Register
+from shared.erasure.named_keys import NamedKeys
 from shared.messaging.bus import Consumer, Publisher
 from shared.messaging.inbox import Handler, Inbox
 from shared.messaging.outbox import Outbox
@@ -25,6 +26,7 @@ _METRICS = "FMN_WORKER_METRICS"
 _STOP_SECONDS = 4.5
 _SWEEP_SECONDS = 1.0
 _DEFERRED_SECONDS = 1.0
+_UNREAD_SECONDS = 3600.0
 
 
 class _Settings(Protocol):
@@ -43,6 +45,7 @@ def run_worker(
     steps: Steps,
     periodic: Sequence[Every] = (),
     *,
+    keys: NamedKeys,
     without_gate: frozenset[str] = frozenset(),
 ) -> int:
     """Run until SIGTERM or SIGINT; 0. Then: stop consuming, finish what is in hand, flush, close, within 5 s.
@@ -60,13 +63,14 @@ def run_worker(
         signal.signal(number, lambda *_: stop.set())
     publisher = Publisher(settings.amqp_url, f"{settings.names}-{settings.service} worker")
     outbox = Outbox(register, publisher)
-    inbox = Inbox(register, handlers, names=settings.names, without_gate=without_gate)
+    inbox = Inbox(register, handlers, keys=keys, names=settings.names, without_gate=without_gate)
     register.prepare()
     consumer = Consumer(settings.amqp_url, f"fmn.{settings.service}", inbox.handle, on_consuming=_say_ready)
     jobs = Periodic(
         [
             Every(seconds=_SWEEP_SECONDS, run=outbox.sweep, name="outbox-sweep"),
             Every(seconds=_DEFERRED_SECONDS, run=inbox.work_deferred, name="deferred"),
+            Every(seconds=_UNREAD_SECONDS, run=inbox.parked_messages.forget_old, name="unread"),
             *periodic,
         ]
     )

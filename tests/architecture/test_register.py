@@ -129,7 +129,7 @@ def test_every_collection_in_the_database_is_registered(
     for setting, value in system.provided.env[name].items():
         monkeypatch.setenv(setting, value)
     runtime = open_service(name, "worker").runtime
-    worker_adds = {"inbox", "outbox", "deferred", "parked", "trying"}
+    worker_adds = {"inbox", "outbox", "deferred", "parked", "parked_bodies", "trying"}
     with admin_client(system.stack.places, system.stack.ports) as client:
         data, vault = (
             client.get_database(f"{system.provided.prefix}_{name}{suffix}", codec_options=CodecOptions(tz_aware=True))

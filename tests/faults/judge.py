@@ -165,6 +165,9 @@ class Judge:
             for row in vault["doomed"].find({"gone_at": None}):
                 yield None, f"{service} has not destroyed the key {row['_id']}, which it deleted"
             for name in names:
+                if name.startswith("unread:"):
+                    # Of a day on which messages came that no one could read, for thirty days.
+                    continue
                 if ":" in name:
                     yield None, f"{service} still has the key {name}"
                 elif name not in _KEPT_KEYS and gates.get(name, "missing") in ("missing", "closed"):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from shared.events import SERVICES, case
+from shared.messaging.unread import UnreadMessages
 from tests.faults.chaos import LONG_STOP_SECONDS
 from tests.faults.driver import drained
 from tests.faults.running import Running
@@ -137,7 +138,9 @@ def test_one_killing_message_among_a_thousand_parks_itself_only(
             eventually(lambda count=count, keys=keys: count({"_id": {"$in": keys}}) == len(keys), within_seconds=60)
             # Parked before it was read, so under an id that is new.
             parked = eventually(lambda service=service: inside.rows(service, "parked"), within_seconds=60)
-            told = [(row["reason"], json.loads(row["body"])["id"]) for row in parked]
+            runtime = inside.runtime(service)
+            bodies = UnreadMessages(runtime.register, runtime.keys)
+            told = [(row["reason"], json.loads(bodies.body_of(row["_id"]) or b"{}")["id"]) for row in parked]
             assert told == [("killed-its-process", deadly)], service
             assert inside.row(service, "inbox", _id=f"{service}:{deadly}") is None
         drained(inside, 10)

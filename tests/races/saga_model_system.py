@@ -66,6 +66,7 @@ class Coordinator:
         self._inbox = Inbox(
             self.runtime.register,
             self.opened.handlers,
+            keys=self.runtime.keys,
             names=self.runtime.settings.names,
             without_gate=frozenset({consent.STARTED.type}),
         )

@@ -28,7 +28,9 @@ from deploy.local.stack import Stack
 from deploy.mongo.accounts import drop_account, ensure_account
 from deploy.rabbitmq.definitions import account, render
 from shared.db import Register
+from shared.db.keys.rotation import Rotation
 from shared.db.unit_of_work import Tx, UnitOfWork, connect
+from shared.erasure.named_keys import NamedKeys
 from shared.events import SERVICES, Event, consent
 from shared.ids import new_id
 from shared.messaging.bus import Consumer, Publisher
@@ -117,6 +119,7 @@ class Node:
         self.unit_of_work.vault.start()
         self.register = Register(self.unit_of_work)
         self.steps = Steps(self.register)
+        self.keys = NamedKeys(self.unit_of_work, Rotation(self.unit_of_work.vault), self.steps)
         self.amqp = amqp or config.amqp[service]
         self.publisher = Publisher(self.amqp, service)
         self.applied = self.unit_of_work.db["applied"]
@@ -126,7 +129,7 @@ class Node:
     def open(self) -> Node:
         """Make outbox and inbox and their indexes (a worker makes its own)."""
         self.outbox = Outbox(self.register, self.publisher)
-        self.inbox = Inbox(self.register, self.handlers(), names=self.config.names)
+        self.inbox = Inbox(self.register, self.handlers(), keys=self.keys, names=self.config.names)
         self.register.prepare()
         if "applied" not in self.unit_of_work.db.list_collection_names():
             self.unit_of_work.db.create_collection("applied")
@@ -285,6 +288,7 @@ def main(config_file: str, service: str, what: str) -> int:
         node.register,
         node.handlers(),
         node.steps,
+        keys=node.keys,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -77,18 +78,106 @@ def test_a_key_repeats_the_answer_and_makes_one_record_also_for_an_erased_case(s
     answers = [system.caseworker.post(f"/cases/{gone}/disclosures", WORRY, Idempotency_Key=gone) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [201, 201]
     assert answers[0].json() == answers[1].json()
-    assert len(inside.rows("case", "safeguarding", about=gone)) == 1
+    assert [one["id"] for one in system.lead.read("/disclosures", case_id=gone)["items"]] == [answers[0].json()["id"]]
     other = system.caseworker.post(f"/cases/{gone}/disclosures", {**WORRY, "what": "more"}, Idempotency_Key=gone)
     assert problem(other) == (409, "conflict")
 
 
 def test_nothing_of_it_is_readable_in_the_database_and_no_case_key_opens_it(system: System, inside: Inside) -> None:
     case_id = system.an_open_case()
-    made = system.caseworker.made(f"/cases/{case_id}/disclosures", {**WORRY, "what": "quokka-zxcvbnm"})
+    body = {**WORRY, "what": "quokka-zxcvbnm", "told_family": True, "decision": "not_shared"}
+    made = system.caseworker.made(f"/cases/{case_id}/disclosures", body)
+    system.lead.made(f"/disclosures/{made['id']}/review", {**REVIEW, "outcome": "not_justified"})
     (row,) = inside.rows("case", "safeguarding", _id=made["id"])
-    assert (row["case_id"], row["about"]) == (None, case_id)
-    assert b"quokka" not in encode(row)
+    assert row["case_id"] is None
+    clear = {"about_hash", "recorded_at", "state", "hold_until", "alerted_at"}
+    assert set(row) == {"_id", "case_id", "version", "personal", "own_key", *clear}
+    said = encode(row)
+    for word in ("quokka", case_id, "justified", "not_shared", "told_family"):
+        assert word.encode() not in said
     assert inside.keys_named("case", key_of(made["id"])) == 1
+
+
+def thief_reads(inside: Inside, service: str) -> list[bytes]:
+    """Every row of a service's databases, as a stolen dump has it."""
+    return [
+        encode(row)
+        for suffix in ("", "_vault")
+        for name in inside.mongo[f"{inside.names}_{service}{suffix}"].list_collection_names()
+        for row in inside.mongo[f"{inside.names}_{service}{suffix}"][name].find()
+    ]
+
+
+def test_a_stolen_dump_doesnt_tell_whom_safeguarding_is_about(system: System, inside: Inside) -> None:
+    # Given a case that the case service has no other row of, a record about it, which is reviewed, held and looked for
+    gone = new_id()
+    by_path = system.caseworker.post(f"/cases/{gone}/disclosures", WORRY, Idempotency_Key=gone).json()["id"]
+    by_body = recorded(system, case_id=gone)
+    system.lead.made(f"/disclosures/{by_path}/review", REVIEW)
+    assert change(system.lead, "PUT", f"/disclosures/{by_body}/hold", HOLD, "*").status_code == 200
+    assert system.caseworker.post(f"/cases/{gone}/disclosures", {**WORRY, "what": " "}).status_code == 400
+    eventually(lambda: system.lead.read(f"/disclosures/{by_path}")["alerted_at"] is not None)
+    # Then no row of any service names the case
+    for service_name in ("case", "notifier", "consent", "document"):
+        assert [row for row in thief_reads(inside, service_name) if gone.encode() in row] == []
+    # And hashes of its id without our keys are in none either
+    guesses = [hashlib.new(kind, gone.encode()).hexdigest().encode() for kind in ("md5", "sha1", "sha256")]
+    assert [row for row in thief_reads(inside, "case") for guess in guesses if guess in row] == []
+    # And those who may see it still find it by the case, in the audit too
+    assert [one["id"] for one in system.lead.read("/disclosures", case_id=gone)["items"]] == [by_path, by_body]
+    assert system.auditor.read("/audit/case", case_id=gone)["items"] == []
+    audited = system.data_protection.read("/audit/case", case_id=gone)["items"]
+    assert [one["case_id"] for one in audited] == [gone] * len(audited)
+    assert {one["status"] for one in audited} == {200, 201, 400}
+
+
+def test_it_is_found_by_its_case_also_after_a_rotation(system: System, inside: Inside, context: Context) -> None:
+    about = new_id()
+    ids = [recorded(system, case_id=about) for _ in range(3)]
+    before = {id: inside.rows("case", "safeguarding", _id=id)[0]["about_hash"] for id in ids}
+    # When all keys of the tree change
+    context.stores.keys.rotation.run(every_bucket=True)
+    # Then the hashes are others, so those of an old copy fall with the old root, and each is still found
+    after = {id: inside.rows("case", "safeguarding", _id=id)[0]["about_hash"] for id in ids}
+    assert all(before[id] != after[id] for id in ids)
+    eventually(lambda: [one["id"] for one in system.lead.read("/disclosures", case_id=about)["items"]] == ids)
+
+
+def test_one_that_somebody_edited_alarms_and_keeps_no_root_from_being_destroyed(
+    system: System, inside: Inside, context: Context
+) -> None:
+    about = new_id()
+    edited, whole = recorded(system, case_id=about), recorded(system, case_id=about)
+    rows = inside.mongo[f"{inside.names}_case"]["safeguarding"]
+    rows.update_one({"_id": edited}, {"$set": {"hold_until": "2099-01-01"}})
+    try:
+        assert [one["id"] for one in system.lead.read("/disclosures", case_id=about)["items"]] == [whole]
+        assert context.stores.keys.rotation.run(every_bucket=True) is not None
+        eventually(lambda: [one["id"] for one in system.lead.read("/disclosures", case_id=about)["items"]] == [whole])
+    finally:
+        rows.delete_one({"_id": edited})
+
+
+def test_a_disclosure_tells_a_thief_neither_its_ground_nor_its_recipient(system: System, inside: Inside) -> None:
+    case_id = system.an_open_case()
+    order = {"order": "Order 17", "issuer": "the court", "scope": "dates", "told_family": False}
+    party = str(system.a_person(case_id)["id"])
+    body = {**WORRY, "basis": "legal_duty", "party": party, **order}
+    made = system.manager.made(f"/cases/{case_id}/disclosures", body)
+    (row,) = inside.rows("case", "disclosures", _id=made["id"])
+    assert set(row) == {"_id", "case_id", "version", "personal", "recorded_at"}
+    shown = system.caseworker.read(f"/cases/{case_id}/disclosures/{made['id']}")
+    assert (shown["basis"], shown["party"], shown["told_family"]) == ("legal_duty", party, False)
+
+
+def test_a_hold_tells_a_thief_no_ground(system: System, inside: Inside) -> None:
+    case_id = system.an_open_case()
+    body = {"case_id": case_id, "ground": "safeguarding", "until": "2099-12-31", "reason": "a threat"}
+    made = system.lead.made("consent:/v1/holds", body)
+    (row,) = inside.rows("consent", "holds", _id=made["id"])
+    assert set(row) == {"_id", "case_id", "version", "personal"}
+    read = system.lead.call("GET", f"consent:/v1/holds/{made['id']}").json()
+    assert (read["ground"], read["until"]) == ("safeguarding", "2099-12-31")
 
 
 def test_should_the_database_not_take_it_the_answer_says_what_to_do_meanwhile(system: System, inside: Inside) -> None:
@@ -103,7 +192,7 @@ def test_should_the_database_not_take_it_the_answer_says_what_to_do_meanwhile(sy
         assert problem(answer) == (503, "unavailable")
         assert "tell the people who must know now" in answer.json()["detail"]
     assert system.caseworker.post(f"/cases/{about}/disclosures", WORRY).status_code == 201
-    assert len(inside.rows("case", "safeguarding", about=about)) == 1
+    assert len(system.lead.read("/disclosures", case_id=about)["items"]) == 1
 
 
 # Roles

@@ -136,7 +136,7 @@ def _refusal(system: System, inside: Inside, monkeypatch: pytest.MonkeyPatch, re
     opened = inside.opened("consent", monkeypatch)
     context: Context = replace(opened.context, public_keys=PublicKeys([*installed, public]))
     takes = {erasure.RECEIPT.type: partial(consumer.receipt_sent, context)}
-    inbox = Inbox(opened.runtime.register, takes, names=system.provided.prefix)
+    inbox = Inbox(opened.runtime.register, takes, keys=opened.runtime.keys, names=system.provided.prefix)
     event = _event(request, case_id, Signer(private).sign(claims(request, case_id), typ=RECEIPT_TYPE))
     delivery = Delivery(
         body=write(event),

@@ -200,6 +200,12 @@ def test_the_relay_must_be_named_and_the_notifier_alone_is_told() -> None:
         ).items()
 
 
+def test_an_erasure_waits_until_the_printers_folder_is_certified() -> None:
+    for name in ("consent-api", "consent-worker"):
+        assert default(CONTAINERS[name]["environment"]["FMN_ELSEWHERE"]) == "printer"
+    assert default(CONTAINERS["notifier-worker"]["environment"]["FMN_PRINTER_HOURS"]) == "72"
+
+
 def test_services_can_be_told_of_servers_elsewhere() -> None:
     told = CONTAINERS["case-worker"]["environment"]
     urls = {f"FMN_{service.upper()}_URL": f"http://gateway:{8001 + n}" for n, service in enumerate(SERVICES)}

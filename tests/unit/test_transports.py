@@ -28,6 +28,7 @@ from services.notifier.transports import (
     Refused,
     TryAgain,
     Unknown,
+    letters_waiting,
     parse_relay,
     print_letter,
     printer_folder,
@@ -406,6 +407,27 @@ def test_two_hands_at_once_make_one_letter(tmp_path: Path) -> None:
         hand.join()
     assert results.count(True) == 1
     assert [file.name for file in tmp_path.iterdir()] == [f"{NAME}.pdf"]
+
+
+def test_letters_that_lie_in_the_printers_folder_are_counted_under_any_name(tmp_path: Path) -> None:
+    # Given a letter that was printed long ago, the rest of one that a crash interrupted, and one of today
+    print_letter(printer_url=tmp_path.as_uri(), name=NAME, pdf=b"%PDF-one")
+    (tmp_path / ".other.abc.part").write_bytes(b"%PDF-two")
+    for file in tmp_path.iterdir():
+        os.utime(file, (0, (NOW - timedelta(hours=73)).timestamp()))
+    print_letter(printer_url=tmp_path.as_uri(), name="of-today", pdf=b"%PDF-three")
+    os.utime(tmp_path / "of-today.pdf", (0, NOW.timestamp()))
+    # And things that are no letters
+    (tmp_path / "done").mkdir()
+    os.utime(tmp_path / "done", (0, 0))
+    (tmp_path / "link.pdf").symlink_to(tmp_path / "gone")
+    # Then only what is older than the moment counts
+    assert letters_waiting(tmp_path.as_uri(), before=NOW - timedelta(hours=72)) == 2
+    assert letters_waiting(tmp_path.as_uri(), before=NOW - timedelta(hours=74)) == 0
+    (tmp_path / f"{NAME}.pdf").unlink()
+    assert letters_waiting(tmp_path.as_uri(), before=NOW - timedelta(hours=72)) == 1
+    with pytest.raises(OSError, match="away"):
+        letters_waiting((tmp_path / "away").as_uri(), before=NOW)
 
 
 @pytest.mark.parametrize("url", ["", "ipp://printer.example", "file://host/dir", "file:///", "/var/spool", "file:dir"])

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from services.case.actions.access import enter_case, require_writable
-from services.case.actions.outward import SHARE, consent_for, is_organisation
+from services.case.actions.outward import SHARE, consent_for, is_organisation, name_organisation
 from services.case.context import Context
 from services.case.model.cases import SHELL
 from services.case.model.disclosures import (
@@ -37,7 +37,7 @@ def record_disclosure(
     require_writable(stores, case_id=case_id, now=now)
     party = given.get("party")
     if party is not None:
-        _require_known(context, case_id, party)
+        _require_known(context, case_id, party, on_consent=on_consent)
     consent_id = None
     if on_consent:
         consent_id = consent_for(
@@ -54,9 +54,13 @@ def record_disclosure(
     return stores.unit_of_work.run(act)
 
 
-def _require_known(context: Context, case_id: str, party: str) -> None:
+def _require_known(context: Context, case_id: str, party: str, *, on_consent: bool) -> None:
     """Raises Invalid unless the party is a person of the case, or an organisation that is entered."""
-    if context.stores.people.get(party, case_id=case_id) is None and not is_organisation(context.calls, party):
+    if context.stores.people.get(party, case_id=case_id) is not None:
+        return
+    # A consent to the party keeps it. Under a legal duty there may be none.
+    calls = context.calls
+    if not (is_organisation(calls, party) if on_consent else name_organisation(calls, party, case_id=case_id)):
         raise Invalid(
             "The party is neither an organisation nor a person of the case. Nothing was stored.",
             errors={"party": ["There is no such organisation or person here."]},

@@ -31,3 +31,15 @@ def is_organisation(calls: Calls, party: str) -> bool:
     except NotFound:
         return False
     return True
+
+
+def name_organisation(calls: Calls, party: str, *, case_id: str) -> bool:
+    """Have the organisation kept for as long as the case lasts; whether one of that id is entered.
+
+    Before a record that rests on no consent to it. Raises Unavailable, and as the consent service's gate.
+    """
+    try:
+        calls.post("consent", f"/organisations/{party}/namings", {"case_id": case_id})
+    except NotFound:
+        return False
+    return True

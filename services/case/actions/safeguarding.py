@@ -7,6 +7,7 @@ case is frozen or erased, or another service is away; and nothing that goes by t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -19,14 +20,22 @@ from services.case.model.safeguarding import (
     ALERT_WITHIN,
     OPEN,
     Concern,
+    hash_of_case,
     key_of,
     reviewed,
     with_hold,
     without_hold,
 )
 from services.case.store import Stores
-from services.case.store.queries import concerns_to_delete, delete_concern, mark_alerted
+from services.case.store.queries import (
+    concerns_to_delete,
+    delete_concern,
+    mark_alerted,
+    page_of_concerns_about,
+    rehash_concerns_in,
+)
 from shared.clock import LONDON
+from shared.db.keys.rotation import Rehash
 from shared.db.unit_of_work import Tx
 from shared.errors import NotFound
 from shared.ids import new_id
@@ -61,7 +70,10 @@ def record(stores: Stores, *, about: str | None, given: Mapping[str, Any], by: s
 
     def act(tx: Tx) -> Concern:
         stores.keys.make(tx, key_of(id))
-        kept = stores.concerns.add(concern, tx=tx)
+        found_by = None
+        if about is not None:
+            found_by = hash_of_case(about, search_key=stores.keys.search_key(tx, key_of(id)))
+        kept = stores.concerns.add(replace(concern, about_hash=found_by), tx=tx)
         stores.steps.add(tx, ALERT_STEP, id, None)
         return kept
 
@@ -93,8 +105,15 @@ def list_concerns(
     stores: Stores, *, state: str | None, about: str | None, after: str | None, limit: int
 ) -> list[Concern]:
     """Up to `limit` records after that one, oldest first; of one state or about one case where they are given."""
-    given = {"state": state, "about": about}
-    return stores.concerns.page({name: value for name, value in given.items() if value is not None}, after, limit)
+    where = {} if state is None else {"state": state}
+    if about is None:
+        return stores.concerns.page(where, after, limit)
+    return page_of_concerns_about(stores, about, where, after=after, limit=limit)
+
+
+def rehash(context: Context) -> Rehash:
+    """What makes anew what records are found by, when keys of the tree change."""
+    return rehash_concerns_in(context.stores.concerns)
 
 
 def read_concern(stores: Stores, *, id: str) -> Concern:

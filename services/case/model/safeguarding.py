@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -12,6 +13,8 @@ OPEN, REVIEWED = "open", "reviewed"
 STATES: Final = (OPEN, REVIEWED)
 JUSTIFIED, NOT_JUSTIFIED = "justified", "not_justified"
 OUTCOMES: Final = (JUSTIFIED, NOT_JUSTIFIED)
+#: What the name of a record's key begins with.
+KEY_PREFIX: Final = "safeguarding:"
 #: How long an alert may take before the operator is alerted.
 ALERT_WITHIN: Final = timedelta(minutes=5)
 #: Part of every list and package, whether or not there is a record: its absence would say that there is none.
@@ -25,8 +28,8 @@ NEUTRAL_SENTENCE: Final = (
 class Concern:
     """One disclosure for safeguarding, or one decision not to make it.
 
-    about: the case, if there is or was one. decision: shared, or not_shared. party: the recipient's id where known.
-    order, issuer, scope: kept if they were given, never required.
+    about: the case, if there is or was one. about_hash: what it is found by (`hash_of_case`). decision: shared, or
+    not_shared. party: the recipient's id where known. order, issuer, scope: kept if they were given, never required.
     """
 
     id: str
@@ -41,6 +44,7 @@ class Concern:
     outcome: str | None = None
     hold_until: date | None = None
     alerted_at: datetime | None = None
+    about_hash: str | None = None
     version: int = 0
     recipient: str | None = field(repr=False)
     what: str = field(repr=False)
@@ -55,7 +59,12 @@ class Concern:
 
 def key_of(id: str) -> str:
     """The name of the key that this one record is sealed under; no case's key opens it."""
-    return f"safeguarding:{id}"
+    return f"{KEY_PREFIX}{id}"
+
+
+def hash_of_case(case_id: str, *, search_key: bytes) -> str:
+    """What a record about this case is found by, in hex, under the search key of the record's own key."""
+    return hmac.digest(search_key, b"safeguarding:" + case_id.encode(), "sha256").hex()
 
 
 def reviewed(

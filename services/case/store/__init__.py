@@ -7,18 +7,18 @@ from typing import Final
 
 from services.case.model.cases import CHANNELS, Case, PendingIntake
 from services.case.model.contacts import Contact
-from services.case.model.disclosures import BASES, DECISIONS, SAFEGUARDING, Disclosure
+from services.case.model.disclosures import Disclosure
 from services.case.model.entries import KINDS, Entry
 from services.case.model.people import Person
 from services.case.model.safe_contact import Stop
-from services.case.model.safeguarding import OUTCOMES, STATES, Concern, key_of
+from services.case.model.safeguarding import STATES, Concern, key_of
 from services.case.model.search import Criterion, SearchHashes
 from shared import known_consents
 from shared.db import Disposal, Register, Repository
 from shared.db.unit_of_work import UnitOfWork
 from shared.erasure.named_keys import AddsSteps, NamedKeys
 from shared.events.case import STATES as CASE_STATES
-from shared.fields import Count, Day, Digest, Field, Flag, Id, Optional, Reference, Subject, Time, one_of
+from shared.fields import Count, Day, Digest, Field, Id, Optional, Reference, Subject, Time, one_of
 from shared.known_consents import KnownConsents
 
 _CASE: Final[dict[str, Field]] = {
@@ -43,25 +43,15 @@ _CONTACT: Final[dict[str, Field]] = {
     "recorded_at": Time(),
     "recorded_by": Subject(),
 }
-_DISCLOSURE: Final[dict[str, Field]] = {
-    "basis": one_of(*(basis for basis in BASES if basis != SAFEGUARDING)),
-    "consent_id": Optional(Id()),
-    "party": Optional(Id()),
-    "told_family": Optional(Flag()),
-    "recorded_at": Time(),
-    "recorded_by": Subject(),
-}
+# On which ground something is told, to whom, and whether the family knows, is sealed: so is who recorded it, since one
+# of the grounds is for managers alone.
+_DISCLOSURE: Final[dict[str, Field]] = {"recorded_at": Time()}
+# What the retention, the alert and the list of those to review go by; nothing of whom it is about.
 _CONCERN: Final[dict[str, Field]] = {
     # Not `case_id`: what goes by the case must not come upon it.
-    "about": Optional(Id()),
-    "decision": one_of(*DECISIONS),
-    "told_family": Flag(),
+    "about_hash": Optional(Digest()),
     "recorded_at": Time(),
-    "recorded_by": Subject(),
     "state": one_of(*STATES),
-    "reviewed_at": Optional(Time()),
-    "reviewed_by": Optional(Subject()),
-    "outcome": Optional(one_of(*OUTCOMES)),
     "hold_until": Optional(Day()),
     "alerted_at": Optional(Time()),
 }
@@ -124,10 +114,10 @@ class Stores:
                 Concern,
                 clear=_CONCERN,
                 disposal=Disposal.APART,
-                indexes=(("about", "_id"), ("state", "_id"), ("recorded_at",)),
+                indexes=(("about_hash", "_id"), ("state", "_id"), ("recorded_at",)),
                 key_of=lambda concern: key_of(concern.id),
-                # The version stays, so that a reader's copy isn't out of date for it.
-                unbound=("alerted_at",),
+                # The version stays, so that a reader's copy isn't out of date for them. A rotation renews the hash.
+                unbound=("alerted_at", "about_hash"),
                 why=_WHY_APART,
             ),
             known_consents=open_("projections", KnownConsents, clear=known_consents.CLEAR, disposal=erase),

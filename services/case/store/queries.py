@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from typing import Any
 
@@ -14,11 +15,12 @@ from services.case.model.cases import SHELL, Case
 from services.case.model.entries import Entry
 from services.case.model.people import Person
 from services.case.model.references import ReferenceTaken
-from services.case.model.safeguarding import Concern
+from services.case.model.safeguarding import KEY_PREFIX, Concern, hash_of_case, key_of
 from services.case.model.search import MAX_FOUND, Criterion, SearchHashes, hash_of, hashed_anew
 from services.case.store import Stores
 from shared.db import Repository
 from shared.db.gates import CLOSED
+from shared.db.keys.errors import Altered
 from shared.db.keys.rotation import Rehash
 from shared.db.keys.tree import Tree, bucket_of
 from shared.db.repository import session_of
@@ -93,6 +95,47 @@ def rehash_in(search_hashes: Repository[SearchHashes]) -> Rehash:
                 changes.append(UpdateOne({"_id": hashes.id}, {"$set": values}))
         if changes:
             search_hashes.rows.bulk_write(changes, ordered=False, session=session)
+
+    return act
+
+
+def page_of_concerns_about(
+    stores: Stores, case_id: str, where: Mapping[str, Any], *, after: str | None, limit: int
+) -> list[Concern]:
+    """Up to `limit` safeguarding records about that case, by id. Each is found under the search key of its own key."""
+
+    def read(session: ClientSession) -> list[Concern]:
+        hashes = [hash_of_case(case_id, search_key=key) for key in stores.keys.search_keys(session)]
+        query = {**where, "about_hash": {"$in": hashes}, **({} if after is None else {"_id": {"$gt": after}})}
+        found: list[Concern] = []
+        for row in stores.concerns.rows.find(query, session=session).sort("_id", 1):
+            # One that was edited alarms, and doesn't hide the others.
+            with suppress(Altered):
+                concern = stores.concerns.item_of(row)
+                found += [] if concern is None else [concern]
+            if len(found) >= limit:
+                break
+        return found
+
+    return look(stores.unit_of_work.client, read)
+
+
+def rehash_concerns_in(concerns: Repository[Concern]) -> Rehash:
+    """Hashes anew, in the rotation's transaction, what records under the changed buckets' keys are found by."""
+
+    def act(session: ClientSession, keys: Mapping[str, bytes], tree: Tree) -> None:
+        ids = [name.removeprefix(KEY_PREFIX) for name in keys if name.startswith(KEY_PREFIX)]
+        changes = []
+        for row in concerns.rows.find({"_id": {"$in": ids}, "about_hash": {"$ne": None}}, session=session):
+            # One that was edited alarms, and must not keep a root from being destroyed.
+            with suppress(Altered):
+                concern = concerns.item_of(row)
+                if concern is not None and concern.about is not None:
+                    key = tree.search_key(bucket_of(key_of(concern.id)))
+                    found_by = {"about_hash": hash_of_case(concern.about, search_key=key)}
+                    changes.append(UpdateOne({"_id": concern.id}, {"$set": found_by}))
+        if changes:
+            concerns.rows.bulk_write(changes, ordered=False, session=session)
 
     return act
 

@@ -1,4 +1,4 @@
-"""Consents given and withdrawn; decisions; organisations."""
+"""Consents given and withdrawn; decisions."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime
 
 from services.consent.actions.automatic_erasures import request_erasure
 from services.consent.actions.ledger import enter
+from services.consent.actions.organisations import refuse_ending
 from services.consent.actions.others import Others
 from services.consent.actions.reviews import schedule
 from services.consent.actions.rights import refuse_parental, settle_answered
@@ -31,7 +32,6 @@ from services.consent.model.consents import (
     faults,
 )
 from services.consent.model.histories import is_given_twice, last_to_leave, supersessions
-from services.consent.model.organisations import Organisation, organisation_key
 from services.consent.model.requests import SYSTEM
 from services.consent.model.tasks import Kind
 from services.consent.store import Stores, queries
@@ -54,21 +54,12 @@ NO_CONSENT = "There is no such consent here."
 _CANT = "The consent can't be recorded as it stands. Nothing was stored."
 
 
-def add_organisation(stores: Stores, new: Organisation) -> Organisation:
-    """Enter an organisation that a consent, a contact or a document can name by its id."""
-
-    def act(tx: Tx) -> Organisation:
-        stores.keys.make(tx, organisation_key(new.id))
-        return stores.organisations.add(new, tx=tx)
-
-    return stores.unit_of_work.run(act)
-
-
 def give_consent(stores: Stores, given: Consent, others: Others, *, now: datetime) -> Consent:
     """Record a consent and say what stands (P2, P6, P7).
 
     Raises Invalid for what can't be so, ConsentRequired when nothing is agreed about the file itself, Conflict for one
-    that is recorded already or that rests on parental authority which has passed, and as the gate does.
+    that is recorded already, that rests on parental authority which has passed, or that names an organisation which is
+    ending, and as the gate does.
     """
     check_consent(stores, given, others, now=now)
 
@@ -93,6 +84,7 @@ def record_consent(stores: Stores, tx: Tx, given: Consent, *, now: datetime) -> 
     """Go through the gate, keep the consent, and say what stands; the event that says it. Raises as `give_consent`."""
     case_id = given.case_id
     tx.enter(case_id)
+    refuse_ending(stores, tx, {grant.party for grant in given.grants if grant.party is not None})
     before = stores.consents.of_case(case_id, tx=tx)
     stands = queries.standing(stores, case_id, london_day(now), tx=tx)
     first_adult = queries.first_adult(stores, case_id, tx=tx)
@@ -158,7 +150,7 @@ def _strangers(stores: Stores, given: Consent, others: Others) -> dict[str, list
     if given.for_person_id is not None and others.role_of(given.for_person_id) not in YOUNG:
         wrong["given_by.for_person_id"] = ["This is no child or young person of the case."]
     parties = {grant.party for grant in given.grants if grant.party is not None}
-    if any(stores.organisations.get(party) is None and others.role_of(party) is None for party in sorted(parties)):
+    if any(queries.organisation(stores, party) is None and others.role_of(party) is None for party in sorted(parties)):
         wrong["purposes"] = ["A party is neither an organisation nor a person of the case."]
     return wrong
 
@@ -256,7 +248,9 @@ def decision(stores: Stores, *, case_id: str, asked: Grant, person_id: str | Non
     """Whether this may be done now. A frozen case allows nothing: sending and sharing have stopped (P24)."""
     if stores.unit_of_work.gates.state(case_id) == FROZEN:
         return Decision(allowed=False, reason="frozen")
-    if asked.purpose == "obtain_documents" and (asked.party is None or stores.organisations.get(asked.party) is None):
+    if asked.purpose == "obtain_documents" and (
+        asked.party is None or queries.organisation(stores, asked.party) is None
+    ):
         return Decision(allowed=False, reason=NO_SUCH_ORGANISATION)
     today, first_adult = london_day(now), queries.first_adult(stores, case_id)
     stands, young = queries.standing(stores, case_id, today), stores.rights.of_case(case_id)

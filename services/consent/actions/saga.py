@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from services.consent.actions import organisations
 from services.consent.context import Context
 from services.consent.model.consents import Ending
 from services.consent.model.requests import (
@@ -63,7 +64,9 @@ def _begin(stores: Stores, tx: Tx, request: Request) -> Request:
     """From here on it can't be undone: the gate closes and the consents end. Nothing is destroyed before the ledger and
     its copy have it (`begin_step`): the erasure may wait days for paper, and a restore meanwhile must go on with it.
     """
-    moved = stores.requests.save(replace(request, phase=Phase.BEGINNING), tx=tx)
+    left = organisations.let_go(stores, tx, request.case_id)
+    moved = replace(request, phase=Phase.BEGINNING, organisations_left=left)
+    moved = stores.requests.save(moved, tx=tx)
     if stores.unit_of_work.gates.state(request.case_id, tx.session) != CLOSED:
         _end_consents(stores, tx, request)
         tx.gates.close(tx.session, request.case_id)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from services.consent.actions import consents as actions
+from services.consent.actions import organisations as actions
 from services.consent.context import Context
 from services.consent.model.organisations import Organisation, organisation_key
-from services.consent.schemas.office import OrganisationIn, OrganisationOut, OrganisationPage
+from services.consent.schemas.office import NamingIn, OrganisationIn, OrganisationOut, OrganisationPage
 from shared.errors import NotFound
 from shared.http import Anew, Blueprint, Inward, JsonResponse, PageArgs, allow, created, idempotent, ok, page
 from shared.ids import new_id
@@ -24,7 +24,7 @@ def organisation_routes(context: Context) -> Blueprint:
     def found(organisation_id: str) -> Organisation:
         organisation = stores.organisations.get(organisation_id)
         if organisation is None:
-            raise NotFound("There is no such organisation here.")
+            raise NotFound(actions.NO_ORGANISATION)
         return organisation
 
     anew = Anew(find=lambda id, _: found(id), key=lambda made: organisation_key(made.id))
@@ -36,7 +36,7 @@ def organisation_routes(context: Context) -> Blueprint:
     @idempotent(_made, anew=anew)
     def add_organisation(body: dict[str, Any]) -> Any:
         """Enter an organisation; its id is a `party`."""
-        return actions.add_organisation(stores, Organisation(id=new_id(), **body))
+        return actions.add_organisation(stores, Organisation(id=new_id(), all_known=True, **body))
 
     @blp.route("/organisations")
     @allow(*CONSENT_READERS, services=_SERVICES)
@@ -53,6 +53,16 @@ def organisation_routes(context: Context) -> Blueprint:
         """One organisation."""
         organisation = found(organisation_id)
         return ok(OrganisationOut().dump(organisation), etag=organisation.version)
+
+    @blp.route("/organisations/<organisation_id>/namings", methods=["POST"])
+    @allow(services=("case", "document"), inward=Inward.YES)
+    @blp.arguments(NamingIn)
+    @blp.response(200, OrganisationOut)
+    def name_organisation(body: dict[str, Any], organisation_id: str) -> Any:
+        """Keep it for as long as this case lasts: a record that is about to be made names it without a consent."""
+        context.require_known(body["case_id"])
+        actions.name_organisation(stores, id=organisation_id, case_id=body["case_id"])
+        return ok(OrganisationOut().dump(found(organisation_id)))
 
     return blp
 

@@ -67,8 +67,9 @@ class Request:
     """One request of any kind; only an erasure goes through phases.
 
     personal: {made_by, note?, late_reason?, ...}, sealed; None once the case is erased. own_key: it is sealed under a
-    key of its own, because the case had none any more. recorded_by: of one that the system logged, who recorded what
-    it came of; they can't confirm it either.
+    key of its own, because the case had none any more. recorded_by: of one that the system logged, who recorded what it
+    came of; they can't confirm it either. organisations_left: how many organisations that the case named stay, because
+    other cases name them; of an erasure that has begun.
     """
 
     id: str
@@ -95,6 +96,7 @@ class Request:
     certificate: str | None
     personal: Mapping[str, Any] | None
     recorded_by: str | None = None
+    organisations_left: int | None = None
     own_key: bool = False
     version: int = 1
 

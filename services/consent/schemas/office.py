@@ -15,6 +15,10 @@ class OrganisationIn(Body):
     kind = Choice(*organisations.KINDS, required=True)
 
 
+class NamingIn(Body):
+    case_id = IdField(required=True)
+
+
 class EndingGrant(ma.Schema):
     grant = ma.fields.String(required=True, metadata={"description": "a compact JWS"})
 

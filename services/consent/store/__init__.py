@@ -10,7 +10,7 @@ from pymongo.database import Database
 from services.consent.model.clock import ClockRun
 from services.consent.model.consents import Consent, Ending, Expiry
 from services.consent.model.intakes import PendingIntake
-from services.consent.model.organisations import Organisation, organisation_key
+from services.consent.model.organisations import Naming, Organisation, organisation_key
 from services.consent.model.people import CasePeople
 from services.consent.model.requests import Hold, Receipt, Request, request_key
 from services.consent.model.reviews import Review
@@ -41,6 +41,7 @@ class Stores:
     calendar: WorkingDays
     grants: GrantSigner
     organisations: Repository[Organisation]
+    namings: Repository[Naming]
     consents: Repository[Consent]
     endings: Repository[Ending]
     expiries: Repository[Expiry]
@@ -80,9 +81,21 @@ class Stores:
                 clear=fields.ORGANISATION,
                 disposal=Disposal.KEEP,
                 key_of=lambda organisation: organisation_key(organisation.id),
-                why="organisations, which no case owns: others name them too",
+                why="organisations, which no case owns: each goes with its key once no case names it",
             ),
-            consents=register.repository("consents", Consent, clear=fields.CONSENT, disposal=_ERASE),
+            # The records that name them are given to a family by the services that keep them.
+            namings=register.repository(
+                "namings",
+                Naming,
+                clear=fields.NAMING,
+                disposal=_ERASE,
+                unique=(("case_id", "organisation"),),
+                indexes=(("organisation",),),
+                exported=False,
+            ),
+            consents=register.repository(
+                "consents", Consent, clear=fields.CONSENT, disposal=_ERASE, indexes=(("grants.party",),)
+            ),
             endings=register.repository("endings", Ending, clear=fields.ENDING, disposal=_ERASE),
             # The clock's own list: the consents say the same days.
             expiries=register.repository(

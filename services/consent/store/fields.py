@@ -28,7 +28,12 @@ from shared.fields import (
     one_of,
 )
 
-ORGANISATION: dict[str, Field] = {"kind": one_of(*organisations.KINDS)}
+ORGANISATION: dict[str, Field] = {
+    "kind": one_of(*organisations.KINDS),
+    "ending_at": Optional(Time()),
+    "all_known": Flag(),
+}
+NAMING: dict[str, Field] = {"organisation": Id()}
 _GRANT = Group(
     {
         "purpose": one_of(*PURPOSES),
@@ -122,6 +127,7 @@ REQUEST: dict[str, Field] = {
     "elsewhere_certified": List(Name()),
     "verified_at": Optional(Time()),
     "completed_at": Optional(Time()),
+    "organisations_left": Optional(Count()),
     "certificate": Optional(Signed()),
 }
 RECEIPT: dict[str, Field] = {
@@ -139,10 +145,6 @@ RECEIPT: dict[str, Field] = {
     "paper": List(Group({"paper_file": Id(), "method": one_of("shredded", "returned", "not_found"), "at": Time()})),
     "at": Time(),
 }
-HOLD: dict[str, Field] = {
-    "ground": one_of(*r.GROUNDS),
-    "until": Day(),
-    "placed_by": Subject(),
-    "placed_at": Time(),
-}
+# Nothing: the ground may be safeguarding, and who placed it and until when may tell the ground.
+HOLD: dict[str, Field] = {}
 PEOPLE: dict[str, Field] = {"people": List(Group({"person": Id(), "role": one_of(*ROLES)}))}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import date
 
 from services.consent.model import consents
 from services.consent.model.consents import Standing
+from services.consent.model.organisations import Organisation
 from services.consent.model.people import CasePeople
 from services.consent.model.requests import Receipt
 from services.consent.store import Stores
+from shared.db.gates import CLOSED
+from shared.db.keys.errors import Altered
+from shared.db.repository import session_of
 from shared.db.unit_of_work import Tx
 
 
@@ -35,3 +40,39 @@ def receipts_of(stores: Stores, request_id: str, *, tx: Tx | None = None) -> lis
 def is_held(stores: Stores, case_id: str, day: date, *, tx: Tx | None = None) -> bool:
     """Whether a hold stands on any erasure of the case that day."""
     return any(hold.holds_on(day) for hold in stores.holds.of_case(case_id, tx=tx))
+
+
+def organisation(stores: Stores, id: str, *, tx: Tx | None = None) -> Organisation | None:
+    """The organisation, where a case may name it: None also for one that is ending."""
+    found = stores.organisations.get(id, tx=tx)
+    return None if found is None or found.ending_at is not None else found
+
+
+def is_named(stores: Stores, id: str, *, but: str | None = None, tx: Tx | None = None) -> bool:
+    """Whether a case names the organisation, but for that one, and for those whose erasure has begun."""
+    for store, field in ((stores.consents, "grants.party"), (stores.namings, "organisation")):
+        for row in store.rows.find({field: id, "case_id": {"$ne": but}}, {"case_id": 1}, session=session_of(tx)):
+            if not _is_being_erased(stores, str(row["case_id"]), tx):
+                return True
+    return False
+
+
+def _is_being_erased(stores: Stores, case_id: str, tx: Tx | None) -> bool:
+    try:
+        return stores.unit_of_work.gates.state(case_id, session_of(tx)) == CLOSED
+    except Altered:
+        # The alarm has gone out. What isn't certain keeps the organisation, and stops no other case's erasure.
+        return False
+
+
+def named_by(stores: Stores, case_id: str, *, tx: Tx) -> list[str]:
+    """The organisations that the case names, in a consent or otherwise."""
+    parties = {grant.party for consent in stores.consents.of_case(case_id, tx=tx) for grant in consent.grants}
+    parties |= {naming.organisation for naming in stores.namings.of_case(case_id, tx=tx)}
+    return [id for id in sorted(filter(None, parties)) if stores.organisations.exists({"_id": id}, tx=tx)]
+
+
+def organisations_before(stores: Stores, id: str) -> Iterator[str]:
+    """The ids of organisations that were entered before that id was made, and of which all is known that names them."""
+    where = {"_id": {"$lt": id}, "all_known": True}
+    return (str(row["_id"]) for row in stores.organisations.rows.find(where, {"_id": 1}))

@@ -30,6 +30,7 @@ _QUARANTINED = (
     "It can be opened once it was asked for with consent."
 )
 _NO_CONSENT = "The family hasn't agreed to have this kind of document from this party. Nothing was kept."
+_UNKNOWN_SOURCE = "The document's source isn't known here. Nothing was kept."
 _NO_SUCH_SOURCE = "This is neither `family` nor an organisation that was entered."
 _OTHER_PAPER = "This is not a paper file of this case."
 _MISSING = "The file isn't where it should be; the operator has been told. Try again later."
@@ -94,6 +95,8 @@ def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Docu
             content = content_of(file)
             details = incoming.details(fields)
             may_obtain = _may_obtain(context, case_id, details.source, details.kind)
+            if not may_obtain:
+                _name_source(context, case_id, details.source)
             incoming.claim(fields, file.sha256)
             context.watch.remove(upload.id)
 
@@ -236,8 +239,16 @@ def _may_obtain(context: Context, case_id: str, party: str, kind: str) -> bool:
     query = {"case_id": case_id, "purpose": "obtain_documents", "party": party, "document_kind": kind}
     decision = context.calls.get("consent", "/decisions", query=query)
     if decision.get("reason") == "no-such-organisation":
-        raise Invalid("The document's source isn't known here. Nothing was kept.", errors={"source": [_NO_SUCH_SOURCE]})
+        raise Invalid(_UNKNOWN_SOURCE, errors={"source": [_NO_SUCH_SOURCE]})
     return decision.get("allowed") is True
+
+
+def _name_source(context: Context, case_id: str, organisation: str) -> None:
+    """Have the organisation kept for as long as the case lasts: no consent names it. Raises Invalid, Unavailable."""
+    try:
+        context.calls.post("consent", f"/organisations/{organisation}/namings", {"case_id": case_id})
+    except NotFound:
+        raise Invalid(_UNKNOWN_SOURCE, errors={"source": [_NO_SUCH_SOURCE]}) from None
 
 
 def _require_obtainable(context: Context, document: Document) -> None:

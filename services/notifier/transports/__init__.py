@@ -5,7 +5,7 @@ next.
 """
 
 from services.notifier.transports.errors import NotSent, Refused, TryAgain, Unknown
-from services.notifier.transports.printer import print_letter, printer_folder
+from services.notifier.transports.printer import letters_waiting, print_letter, printer_folder
 from services.notifier.transports.smtp import Relay, parse_relay, send_email
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "Relay",
     "TryAgain",
     "Unknown",
+    "letters_waiting",
     "parse_relay",
     "print_letter",
     "printer_folder",

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.notifier.letters import Email, Office
-from services.notifier.transports import TryAgain, parse_relay, print_letter, printer_folder, send_email
+from services.notifier.transports import (
+    TryAgain,
+    letters_waiting,
+    parse_relay,
+    print_letter,
+    printer_folder,
+    send_email,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +39,10 @@ class Transports:
     def has_printed(self, id: str) -> bool:
         """Whether the printer has a letter of that id: then it was handed over. False says nothing."""
         return self.printer is not None and (printer_folder(self.printer) / f"{id}.pdf").is_file()
+
+    def letters_waiting(self, *, before: datetime) -> int:
+        """How many letters have lain in the printer's folder since before that moment. Raises OSError."""
+        return 0 if self.printer is None else letters_waiting(self.printer, before=before)
 
     def send_email(self, *, id: str, to: str, email: Email, now: datetime) -> None:
         """Give the relay this email. Raises TryAgain, Refused or Unknown."""

@@ -3,8 +3,11 @@
 import errno
 import os
 import re
+import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -48,6 +51,20 @@ def print_letter(*, printer_url: str, name: str, pdf: bytes) -> bool:
     except OSError:
         raise Unknown("The letter is in the printer's folder, but the disk didn't confirm it.") from None
     return True
+
+
+def letters_waiting(printer_url: str, *, before: datetime) -> int:
+    """How many files have lain in the printer's folder since before that moment, under any name. Raises OSError.
+
+    What a crash left under a hidden name counts too: it may be a whole letter.
+    """
+    count = 0
+    for path in printer_folder(printer_url).iterdir():
+        # The printer may take it at this moment.
+        with suppress(FileNotFoundError):
+            found = path.lstat()
+            count += stat.S_ISREG(found.st_mode) and found.st_mtime < before.timestamp()
+    return count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -173,9 +173,17 @@ class Vault:
         waiting, change = {"_id": name, "gone_at": None}, {"$addToSet": {"then": {"$each": steps}}}
         return self.doomed.update_one(waiting, change, session=session).matched_count > 0
 
+    def names(self, *, since: str, before: str) -> list[str]:
+        """The names of keys from `since` on that sort before `before`."""
+        return [str(row["_id"]) for row in self.keys.find({"_id": {"$gte": since, "$lt": before}}, {"_id": 1})]
+
     def is_doomed(self, name: str) -> bool:
         """Whether the key of that name is deleted, and whoever had the root and an old copy could still open it."""
         return self.doomed.count_documents({"_id": name, "gone_at": None}, limit=1) > 0
+
+    def was_doomed(self, name: str, session: ClientSession) -> bool:
+        """Whether the key of that name was deleted, and its row isn't forgotten yet."""
+        return self.doomed.count_documents({"_id": name}, limit=1, session=session) > 0
 
     def destroyed(self, name: str) -> tuple[int, datetime] | None:
         """The generation that the key of that name hung on last, and when its root was destroyed; None: not yet."""
@@ -237,6 +245,10 @@ class Vault:
         if not self._mac_key:
             raise RuntimeError("the vault isn't started")
         return hmac.digest(self._mac_key, context, "sha256")[:_MAC_BYTES]
+
+    def digest(self, value: bytes, name: str) -> str:
+        """A digest under the key of that name, in hex: without the key no one can try what it is of. Raises KeyGone."""
+        return hmac.digest(self._key(name), b"digest:" + value, "sha256").hex()
 
     # Searching
 

@@ -22,7 +22,18 @@ from services.case.model.search import keys_of
 from shared.db import Repository
 from tests.contracts.stored.databases import connected, databases, empty, roots_of
 from tests.contracts.stored.ids import CASE, ERASED, FROZEN, KEYLESS
-from tests.contracts.stored.opening import BEFORE, BUCKETS, Opened, Row, files_of, from_json, opened, read, stored
+from tests.contracts.stored.opening import (
+    BEFORE,
+    BUCKETS,
+    Opened,
+    Row,
+    files_of,
+    from_json,
+    opened,
+    plain,
+    read,
+    stored,
+)
 
 _ELSEWHERE = {"search_hashes": "vault", "ledger": "ledger"}
 #: Made anew, and deleted.
@@ -136,12 +147,27 @@ def _changes(service: Opened, store: str, expected: list[Any], found: list[Any])
     for was, now in zip(expected, found, strict=True):
         if (service.name, store) == ("document", "projections"):
             was = {**was, "clear": {"standing": _standing(was)}}
-        for part in ("clear", "personal"):
-            for name, value in was[part].items():
-                if now[part].get(name) != value:
-                    yield was["id"], part, name, value, now[part].get(name)
+        now = _told(service, store, now)
+        # What lay in clear may be sealed now.
+        holds = {**now["clear"], **now["personal"]}
+        for name, value in {**was["clear"], **was["personal"]}.items():
+            if holds.get(name) != value:
+                yield was["id"], name, value, holds.get(name)
         if now["case_id"] != was["case_id"] or now["version"] != _version(service, store, was):
             yield was["id"], "case_id or version"
+
+
+def _told(service: Opened, store: str, now: Row) -> Row:
+    """What a person is told of the row, where it is sealed beside it."""
+    if store == "parked" and now["case_id"] is None:
+        body = service.inbox.parked_messages.unread.body_of(now["id"])
+        assert now["clear"]["body"] is None
+        return {**now, "clear": {**now["clear"], "body": plain(body)}}
+    if store == "audit" and now["clear"].get("sealed"):
+        audit = service.runtime.kernel_stores.audit
+        assert now["case_id"] is None
+        return {**now, "case_id": audit._opened(audit.store.rows.find_one({"_id": now["id"]}))["case_id"]}
+    return now
 
 
 def _version(service: Opened, store: str, was: Row) -> int | None:

@@ -121,7 +121,7 @@ def opened(name: str, env: Mapping[str, str]) -> Opened:
         runtime=runtime,
         context=service.context,
         outbox=Outbox(runtime.register, _Broker(sent)),  # type: ignore[arg-type]
-        inbox=Inbox(runtime.register, dict.fromkeys(all_types(), hear), names=NAMES),
+        inbox=Inbox(runtime.register, dict.fromkeys(all_types(), hear), keys=runtime.keys, names=NAMES),
         heard=heard,
         sent=sent,
     )

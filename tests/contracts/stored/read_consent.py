@@ -12,6 +12,7 @@ from services.consent.model import requests as r
 from services.consent.model import reviews as v
 from services.consent.model import tasks as t
 from services.consent.model.consents import Ended, Grant
+from services.consent.model.organisations import Naming
 from services.consent.model.people import CasePerson
 from services.consent.store.helpline import calls_by_month
 from services.consent.store.ledger import Ledger
@@ -19,7 +20,7 @@ from services.consent.store.ledger_copy import LedgerCopy
 from shared.clock import utc_now
 from shared.ledger import from_row
 from shared.security.signing import PublicKeys
-from tests.contracts.stored.ids import CHILD, CONSENT, DOCUMENT, PAPER, PARENT, SCHOOL, STRIPPED, numbered
+from tests.contracts.stored.ids import CASE, CHILD, CONSENT, DOCUMENT, PAPER, PARENT, SCHOOL, STRIPPED, numbered
 from tests.contracts.stored.opening import HERE, Opened, Row, rows_of
 from tests.contracts.stored.reading import Reading
 
@@ -41,6 +42,10 @@ def _ledger(opened: Opened, row: Row) -> Any:
 
 CONSENT_STORES = {
     "organisations": Reading(told=[{"kind": "school", "name": "Grundschule St. Élodie", "version": 1}, {}]),
+    "namings": Reading(
+        told=[{"case_id": CASE, "organisation": SCHOOL}],
+        samples=[Naming(id=numbered(271), case_id=CASE, organisation=SCHOOL)],
+    ),
     "consents": Reading(
         told=[
             {

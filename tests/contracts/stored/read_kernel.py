@@ -205,8 +205,11 @@ KERNEL = {
         read=lambda o, row: o.inbox.parked_messages.parked.rows.find_one({"_id": row["_id"]}),
         told=[
             {"reason": "erased", "type": "erasure.completed.v1", "user_id": f"{NAMES}-consent", "case_id": CASE},
-            {"reason": "unreadable", "type": "unknown", "user_id": None, "case_id": None, "body": b"\xff\x00no event"},
+            {"reason": "unreadable", "type": "unknown", "user_id": None, "case_id": None, "body": None, "size": 10},
         ],
+    ),
+    "parked_bodies": Reading(
+        read=lambda o, row: o.inbox.parked_messages.unread.body_of(row["_id"]), told=[b"\xff\x00no event"]
     ),
     "nudges": Reading(
         read=lambda o, row: rows_of(o, "nudges").find_one({"_id": row["_id"]}),
