@@ -17,6 +17,7 @@ from deploy.local.provision import Provision, prefix_from_environment
 from deploy.local.signals import Ended, ended_by_signals
 from deploy.local.stack import Stack
 from deploy.ops.screen import progress
+from shared.erasure.readings import READER
 from shared.events import SERVICES
 
 STEPS = (
@@ -106,6 +107,7 @@ def _not_running(provided: Provision) -> list[str]:
     """Return the names of the services' processes that aren't running."""
     apis = [f"{name}-api" for name in SERVICES if not listens(provided.ports[name])]
     pids = provided.run / "pids"
+    apis += [] if listens(provided.ports[READER]) else [READER]
     return apis + [f"{name}-worker" for name in SERVICES if running_pid(pids / f"{name}-worker") is None]
 
 

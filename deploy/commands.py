@@ -23,5 +23,9 @@ def api_command(service: str, bind: str, temp: str) -> list[str]:
     ]  # fmt: skip
 
 
+def reader_command() -> list[str]:
+    return [sys.executable, "-m", "reader.main"]
+
+
 def worker_command(service: str) -> list[str]:
     return [sys.executable, "-m", f"services.{service}.main", "worker"]

@@ -1,4 +1,6 @@
-"""The entry point of the image: `SERVICE api|worker|migrate`, `provision`, `definitions`, `disks`, `broker …`.
+"""The entry point of the image.
+
+`SERVICE api|worker|migrate`, `reader`, `provision`, `definitions`, `disks`, `broker …`.
 
 `broker`, `clock`, `keys`, `ledger` and `migrate` are commands of `forgetmenot`; `migrate` works on one service at a
 time here.
@@ -9,12 +11,12 @@ from __future__ import annotations
 import os
 import sys
 
-from deploy.commands import api_command, worker_command
+from deploy.commands import api_command, reader_command, worker_command
 from shared.events import SERVICES
 
 API_PORT = 8000
 USAGE = (
-    f"usage: {'|'.join(SERVICES)} api|worker|migrate, or provision, or definitions, or disks, "
+    f"usage: {'|'.join(SERVICES)} api|worker|migrate, or reader, or provision, or definitions, or disks, "
     "or broker|clock|keys|ledger …"
 )
 
@@ -25,6 +27,8 @@ def main(arguments: list[str]) -> int:
             command = api_command(service, f"0.0.0.0:{API_PORT}", "/tmp")  # noqa: S108 - the container's own /tmp
         case [service, "worker"] if service in SERVICES:
             command = worker_command(service)
+        case ["reader"]:
+            command = reader_command()
         case [service, "migrate"] if service in SERVICES:
             from deploy.ops import migrate
 

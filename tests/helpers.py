@@ -22,6 +22,7 @@ from shared.db import Repository
 from shared.db.keys.roots import Folders
 from shared.db.unit_of_work import UnitOfWork
 from shared.erasure.grants import GrantSigner
+from shared.erasure.manifest import CASE_KEYS, MANIFEST
 from shared.events import Event, EventType, case, consent, write
 from shared.ids import new_id
 from shared.messaging.bus import Publisher
@@ -142,6 +143,15 @@ def rewrite(repository: Repository[Any], where: Mapping[str, Any], **changes: An
         assert item is not None, f"a record of {repository.name} has lost its key"
         repository.rows.replace_one(row, repository.row_of(replace(item, **changes)))
     return len(rows)
+
+
+def stores_listed(service: str, *, found: int = 1, remaining: int = 0) -> list[dict[str, Any]]:
+    """The stores of a whole receipt of this service. One of them, which isn't its keys, has these counts."""
+    names = sorted(MANIFEST[service])
+    counted = next(name for name in names if name != CASE_KEYS)
+    nothing = {"found": 0, "deleted": 0, "remaining": 0}
+    counts = {"found": found, "deleted": found - remaining, "remaining": remaining}
+    return [{"store": name, **(counts if name == counted else nothing)} for name in names]
 
 
 def grant_for(provided: Provision, event_type: EventType, case_id: str, data: Mapping[str, Any]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.places import private_folder, write_private
+from shared.erasure.readings import READER, READING_USE
 from shared.events import SERVICES
 from shared.security.signing import make_key
 
@@ -24,13 +25,15 @@ def ensure_keys(run: Path) -> Path:
     """Create the missing keys under `run/secrets/`, write `run/public-keys.json` and return the latter's path.
 
     Per service: search.key, token.jwk, receipt.jwk (consent: certificate.jwk,
-    consent_receipt.jwk, grant.jwk and ledger.jwk too); for the local issuer: issuer.jwk.
+    consent_receipt.jwk, grant.jwk and ledger.jwk too); for the independent reader: reading.jwk; for the local issuer:
+    issuer.jwk.
     """
     public = []
     for service in SERVICES:
         folder = private_folder(run / "secrets" / service)
         _ensure_random(folder / "search.key", _SEARCH_KEY_BYTES)
         public += [_ensure_jwk(folder / f"{use}.jwk", service, use) for use in _SIGNING[service]]
+    public.append(_ensure_jwk(run / "secrets" / READER / f"{READING_USE}.jwk", READER, READING_USE))
     public.append(_ensure_jwk(run / "secrets" / "issuer" / "issuer.jwk", "issuer", "issuer"))
     return write_private(run / "public-keys.json", json.dumps({"keys": public}, indent=1))
 

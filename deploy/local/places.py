@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.erasure.readings import READER
 from shared.events import SERVICES
 
 DEFAULT_PREFIX = "fmn"
@@ -22,7 +23,8 @@ class Ports:
 
     @property
     def services(self) -> dict[str, int]:
-        return {name: self.base + number for number, name in enumerate(SERVICES, start=1)}
+        """Port by service, and the independent reader's."""
+        return {name: self.base + number for number, name in enumerate((*SERVICES, READER), start=1)}
 
     @property
     def servers(self) -> dict[str, int]:

@@ -23,10 +23,13 @@ from deploy.local.errors import StackError
 from deploy.local.keys import ensure_keys, ensure_text
 from deploy.local.machine import is_free
 from deploy.local.places import DEFAULT_PREFIX, Places, Ports, private_folder, write_private
-from deploy.mongo.accounts import drop_account, ensure_account
+from deploy.mongo.accounts import drop_account, drop_user, ensure_account, ensure_reader
 from deploy.objects.kinds import drop_account as drop_object_account
+from deploy.objects.kinds import drop_identity
 from deploy.objects.kinds import ensure_account as ensure_object_account
+from deploy.objects.kinds import ensure_reader as ensure_object_reader
 from deploy.rabbitmq.definitions import account, render
+from shared.erasure.readings import READER
 from shared.events import SERVICES
 
 # Settings that are taken from the caller's environment; the stack sets all others.
@@ -60,7 +63,7 @@ SAMPLE_OFFICE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provision:
-    """One prefix on a running stack: environment, secrets folder and port by service.
+    """One prefix on a running stack: environment, secrets folder and port by service, and of the independent reader.
 
     run: the folder with the prefix's secrets and public keys. world: the folder for what leaves the system
     (`world/post`; all prefixes share the stack's mail folder).
@@ -77,7 +80,7 @@ class Provision:
     @property
     def urls(self) -> dict[str, str]:
         """The base URL of each service's API, without `/v1`."""
-        return {service: f"http://127.0.0.1:{port}" for service, port in self.ports.items()}
+        return {service: f"http://127.0.0.1:{self.ports[service]}" for service in SERVICES}
 
     @property
     def post(self) -> Path:
@@ -105,7 +108,8 @@ def prefix_from_environment() -> str:
 def service_ports_of(places: Places, ports: Ports, prefix: str) -> dict[str, int]:
     """Return the services' ports as last provisioned; before that, the stack's default ports."""
     file = places.run_of(prefix) / "ports.json"
-    return dict(json.loads(file.read_text())) if file.exists() else ports.services
+    # A file of an older version lacks the reader's.
+    return {**ports.services, **(json.loads(file.read_text()) if file.exists() else {})}
 
 
 def allocate_ports(places: Places, prefix: str) -> dict[str, int]:
@@ -119,7 +123,7 @@ def allocate_ports(places: Places, prefix: str) -> dict[str, int]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         taken = {port for path in places.run.glob("*/ports.json") if path != file for port in _ports_in(path)}
         untaken = (port for port in random.sample(_PORT_RANGE, len(_PORT_RANGE)) if port not in taken)
-        allocated = dict(zip(SERVICES, filter(is_free, untaken), strict=False))
+        allocated = dict(zip((*SERVICES, READER), filter(is_free, untaken), strict=False))
         write_private(file, json.dumps(allocated))
     finally:
         os.close(lock)
@@ -142,7 +146,7 @@ def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[
         raise StackError(f"{prefix!r} can't name databases and buckets: use 3 to 20 lower-case letters and digits.")
     run, world = private_folder(places.run_of(prefix)), private_folder(places.world_of(prefix))
     ensure_keys(run)
-    folders = {service: run / "secrets" / service for service in SERVICES}
+    folders = {service: run / "secrets" / service for service in (*SERVICES, READER)}
     _accounts_on_mongo(places, ports, prefix, folders)
     _accounts_on_rabbit(places, ports, prefix, folders)
     _accounts_on_objects(places, ports, prefix, folders)
@@ -188,7 +192,14 @@ def environment(
         "FMN_DISKS": f"rabbitmq={_disk_url(places, 'rabbitmq')},objects={_disk_url(places, 'seaweedfs')}",
         **{name: os.environ[name] for name in _OPERATOR_SETTINGS if name in os.environ},
     }
-    return {
+    reader = {
+        **common,
+        "FMN_SECRETS": str(run / "secrets" / READER),
+        "FMN_BIND": f"127.0.0.1:{service_ports[READER]}",
+        # On a stack that several share, the others' databases aren't this prefix's to read.
+        "FMN_ONLY_OWN": "off" if prefix == DEFAULT_PREFIX else "on",
+    }
+    return {READER: reader} | {
         service: common
         | {
             "FMN_SERVICE": service,
@@ -216,9 +227,12 @@ def deprovision(places: Places, ports: Ports, prefix: str) -> None:
     with mongo.admin_client(places, ports) as client:
         for service in SERVICES:
             drop_account(client, prefix, service)
+        drop_user(client, f"{prefix}-{READER}")
+    kind, store = objects.kind(places), objects.admin(places, ports)
     for service in _WITH_BUCKET:
         pair = objects.read_keys(places.run_of(prefix) / "secrets" / service)
-        drop_object_account(objects.kind(places), objects.admin(places, ports), f"{prefix}-{service}", pair)
+        drop_object_account(kind, store, f"{prefix}-{service}", pair)
+    drop_identity(kind, store, f"{prefix}-{READER}", objects.read_keys(places.run_of(prefix) / "secrets" / READER))
     # With the ledger's rows its copy goes: a ledger of the same name would lack what the copy has.
     for folder in (places.run_of(prefix), _ledger_copy_of(places, prefix)):
         shutil.rmtree(folder, ignore_errors=True)
@@ -228,7 +242,10 @@ def _accounts_on_mongo(places: Places, ports: Ports, prefix: str, folders: Mappi
     with mongo.admin_client(places, ports) as client:
         for service, folder in folders.items():
             password = ensure_text(folder / "mongo-password")
-            name = ensure_account(client, prefix, service, password)
+            if service == READER:
+                name = ensure_reader(client, prefix, password)
+            else:
+                name = ensure_account(client, prefix, service, password)
             write_private(
                 folder / "mongo-url",
                 f"mongodb://{name}:{password}@127.0.0.1:{ports['mongodb']}/"
@@ -237,11 +254,11 @@ def _accounts_on_mongo(places: Places, ports: Ports, prefix: str, folders: Mappi
 
 
 def _accounts_on_rabbit(places: Places, ports: Ports, prefix: str, folders: Mapping[str, Path]) -> None:
-    passwords = {service: ensure_text(folder / "amqp-password") for service, folder in folders.items()}
+    passwords = {service: ensure_text(folders[service] / "amqp-password") for service in SERVICES}
     Management.of(places, ports).apply(render(prefix, passwords))
-    for service, folder in folders.items():
+    for service, password in passwords.items():
         address = f"127.0.0.1:{ports['amqp']}/{quote(prefix, safe='')}"
-        write_private(folder / "amqp-url", f"amqp://{account(prefix, service)}:{passwords[service]}@{address}")
+        write_private(folders[service] / "amqp-url", f"amqp://{account(prefix, service)}:{password}@{address}")
 
 
 def _accounts_on_objects(places: Places, ports: Ports, prefix: str, folders: Mapping[str, Path]) -> None:
@@ -251,3 +268,7 @@ def _accounts_on_objects(places: Places, ports: Ports, prefix: str, folders: Map
         pair = ensure_object_account(kind, store, f"{prefix}-{service}", known)
         if pair != known:
             objects.write_keys(folders[service], pair)
+    known = objects.read_keys(folders[READER])
+    pair = ensure_object_reader(kind, store, f"{prefix}-{READER}", known)
+    if pair != known:
+        objects.write_keys(folders[READER], pair)

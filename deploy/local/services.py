@@ -1,4 +1,4 @@
-"""The processes of one prefix's services: an API and a worker each."""
+"""The processes of one prefix: an API and a worker of each service, and the independent reader."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from contextlib import suppress
 import requests
 
 from deploy import direct_http
-from deploy.commands import api_command, worker_command
+from deploy.commands import api_command, reader_command, worker_command
 from deploy.local.places import DEFAULT_PREFIX, PROJECT, Places, private_folder
 from deploy.local.processes import Program
 from deploy.local.provision import Provision
+from shared.erasure.readings import READER
 from shared.events import SERVICES
 
 
 def programs(places: Places, provided: Provision, chosen: Set[str], extra: Mapping[str, str]) -> dict[str, Program]:
-    """Return programs by name (`case-api`, `case-worker`). chosen: names of services or of programs."""
-    return {
+    """Return programs by name (`case-api`, `case-worker`, `reader`). chosen: names of services or of programs."""
+    roles = [(service, role) for service in SERVICES for role in ("api", "worker")]
+    found = {
         f"{service}-{role}": _program(places, provided, service, role, extra)
-        for service in SERVICES
-        for role in ("api", "worker")
+        for service, role in roles
         if chosen & {service, f"{service}-{role}"}
     }
+    return found | ({READER: _program(places, provided, READER, READER, extra)} if READER in chosen else {})
 
 
 def _program(places: Places, provided: Provision, service: str, role: str, extra: Mapping[str, str]) -> Program:
-    name = f"{service}-{role}" if provided.prefix == DEFAULT_PREFIX else f"{provided.prefix}-{service}-{role}"
-    ready_file = provided.run / "ready" / f"{service}-{role}"
+    short = READER if service == READER else f"{service}-{role}"
+    name = short if provided.prefix == DEFAULT_PREFIX else f"{provided.prefix}-{short}"
+    ready_file = provided.run / "ready" / short
     private_folder(ready_file.parent)
     temp = private_folder(places.temp / name)
     port = provided.ports[service]
@@ -37,7 +40,7 @@ def _program(places: Places, provided: Provision, service: str, role: str, extra
         ready = _api_ready(port)
     else:
         env["FMN_READY_FILE"] = str(ready_file)
-        command = worker_command(service)
+        command = reader_command() if service == READER else worker_command(service)
         ready = ready_file.exists
     return Program(
         name=name,
@@ -47,8 +50,8 @@ def _program(places: Places, provided: Provision, service: str, role: str, extra
         ready=ready,
         ready_within_s=45,
         grace_s=6,
-        pid_file=provided.run / "pids" / f"{service}-{role}",
-        ready_file=ready_file if role == "worker" else None,
+        pid_file=provided.run / "pids" / short,
+        ready_file=ready_file if role != "api" else None,
     )
 
 

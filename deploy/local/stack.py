@@ -28,6 +28,7 @@ from deploy.local.places import (
 )
 from deploy.local.processes import Process, Program, stop_all, stop_leftovers
 from deploy.local.provision import Provision, deprovision, provision
+from shared.erasure.readings import READER
 from shared.events import SERVICES
 
 Report = Callable[[str, str], None]
@@ -187,10 +188,13 @@ class Stack:
     ) -> dict[str, Process]:
         """Start the services, wait until they are ready, and return the processes by name (`case-api`, `case-worker`).
 
-        only: names of services (`case`: both processes) or of processes. Raises PortTaken or StackError.
+        only: names of services (`case`: both processes) or of processes; by default all, and the independent reader.
+        Raises PortTaken or StackError.
         """
-        programs = services.programs(self.places, provided, set(only or SERVICES), extra_env or {})
-        require_free((name, provided.ports[name[:-4]]) for name in programs if name.endswith("-api"))
+        programs = services.programs(self.places, provided, set(only or (*SERVICES, READER)), extra_env or {})
+        require_free(
+            (name, provided.ports[name.removesuffix("-api")]) for name in programs if not name.endswith("-worker")
+        )
         started = {name: Process(program, self.places) for name, program in programs.items()}
         self.services |= {process.name: process for process in started.values()}
         try:

@@ -1,7 +1,8 @@
 """Accounts on MongoDB: one per service, with read and write access to that service's databases only.
 
 The consent service's account may also insert into the ledger and read it, and no more: not change an entry, remove one,
-or make an index, since one with a time to live would remove entries.
+or make an index, since one with a time to live would remove entries. The independent reader's may read all databases
+and write to none.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
+
+from shared.erasure.readings import READER
 
 LEDGER = "ledger"
 _USER_NOT_FOUND = 11
@@ -34,6 +37,18 @@ def ensure_account(client: Client, prefix: str, service: str, password: str) -> 
     return name
 
 
+def ensure_reader(client: Client, prefix: str, password: str) -> str:
+    """Create the independent reader's account, or set its password and rights again; return its name.
+
+    It lists and reads every database but MongoDB's own `local` and `config`, so that a database or a collection that
+    nothing knows of is read too.
+    """
+    name = f"{prefix}-{READER}"
+    roles = [{"role": "readAnyDatabase", "db": "admin"}]
+    _create_or_update(client, "User", name, _USER_NOT_FOUND, pwd=password, roles=roles)
+    return name
+
+
 def ensure_ledger(client: Client, prefix: str, name: str) -> str:
     """Create a collection of its own database, with its index, and the role that may insert and read; return that."""
     database, role = f"{prefix}_{name}", f"{prefix}-{name}-inserts"
@@ -47,9 +62,14 @@ def drop_account(client: Client, prefix: str, service: str) -> None:
     """Delete the service's databases, its account and its roles."""
     for database in databases(prefix, service):
         client.drop_database(database)
-    _drop(client, "User", f"{prefix}-{service}", _USER_NOT_FOUND)
+    drop_user(client, f"{prefix}-{service}")
     for name in _INSERTS_ONLY.get(service, ()):
         _drop(client, "Role", f"{prefix}-{name}-inserts", _ROLE_NOT_FOUND)
+
+
+def drop_user(client: Client, name: str) -> None:
+    """Delete the account, if it exists."""
+    _drop(client, "User", name, _USER_NOT_FOUND)
 
 
 def _own(prefix: str, service: str) -> list[str]:

@@ -28,6 +28,11 @@ ALLOWED = (
     "s3:ListBucket", "s3:ListBucketVersions", "s3:AbortMultipartUpload", "s3:ListParts", "s3:GetBucketVersioning",
     "s3:GetBucketLocation",
 )  # fmt: skip
+# What the independent reader may do, on every bucket: list buckets, and in them the names of objects, their versions
+# and unfinished uploads. It can't read an object.
+# SeaweedFS lists unfinished uploads for the wildcard alone.
+READER_ALLOWED = ("s3:List*", "s3:GetBucketLocation")
+EVERY_BUCKET = "*"
 _REGION = "us-east-1"
 
 
@@ -40,7 +45,7 @@ class StoreRefused(Exception):
 
 
 def own_bucket_policy(bucket: str, actions: Sequence[str] = ALLOWED) -> dict[str, Any]:
-    """Return a policy that allows these actions on this bucket and its objects."""
+    """Return a policy that allows these actions on this bucket, or EVERY_BUCKET, and its objects."""
     resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
     return {
         "Version": "2012-10-17",
@@ -106,14 +111,18 @@ class ObjectAdmin:
             store.make_bucket(bucket)
         store.set_bucket_versioning(bucket, VersioningConfig("Enabled"))
 
-    def ensure_identity(self, name: str, bucket: str, known: KeyPair | None) -> KeyPair:
-        """Create the identity with access to its bucket only; return `known` if the store has it, or a new key pair."""
+    def ensure_identity(
+        self, name: str, bucket: str, known: KeyPair | None, actions: Sequence[str] = ALLOWED
+    ) -> KeyPair:
+        """Create the identity with these actions on its bucket only; return `known` if the store has
+        it, or a new pair.
+        """
         try:
             self.iam("CreateUser", UserName=name)
         except StoreRefused as error:
             if error.code != "EntityAlreadyExists":
                 raise
-        policy = own_bucket_policy(bucket)
+        policy = own_bucket_policy(bucket, actions)
         self.iam("PutUserPolicy", UserName=name, PolicyName="own-bucket", PolicyDocument=json.dumps(policy))
         held = self._access_keys(name)
         if known and known.access in held:

@@ -11,7 +11,7 @@ MinIO has no IAM API; users and policies are managed through its admin API. The 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import urllib3
@@ -19,12 +19,23 @@ from minio.credentials.providers import StaticProvider
 from minio.error import MinioAdminException
 from minio.minioadmin import MinioAdmin
 
-from deploy.objects.accounts import ALLOWED, KeyPair, ObjectAdmin, StoreRefused, own_bucket_policy
+from deploy.objects.accounts import (
+    ALLOWED,
+    EVERY_BUCKET,
+    KeyPair,
+    ObjectAdmin,
+    StoreRefused,
+    own_bucket_policy,
+)
 
 # SeaweedFS's action names -> those of AWS and MinIO, which refuses a policy with an unknown action.
 _MINIO_NAMES = {"s3:ListParts": "s3:ListMultipartUploadParts"}
 # To list unfinished uploads, for which SeaweedFS uses s3:ListBucket.
 _MINIO_ONLY = ("s3:ListBucketMultipartUploads",)
+_READER_ALLOWED = (
+    "s3:ListAllMyBuckets", "s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads",
+    "s3:GetBucketLocation",
+)  # fmt: skip
 _TIMEOUT_S = 15
 
 
@@ -34,9 +45,21 @@ def ensure_account(admin: ObjectAdmin, name: str, bucket: str, keys: KeyPair) ->
     Raises StoreRefused with the status of MinIO's refusal.
     """
     admin.ensure_bucket(bucket)
+    _ensure_user(admin, name, bucket, keys, allowed())
+
+
+def ensure_reader(admin: ObjectAdmin, name: str, keys: KeyPair) -> None:
+    """Create the policy `name`, which allows listing names in every bucket, and the user with this key pair.
+
+    Raises StoreRefused with the status of MinIO's refusal.
+    """
+    _ensure_user(admin, name, EVERY_BUCKET, keys, _READER_ALLOWED)
+
+
+def _ensure_user(admin: ObjectAdmin, name: str, bucket: str, keys: KeyPair, actions: Sequence[str]) -> None:
     client = _client(admin)
     with _refusals(f"an account called {name}"):
-        client.policy_add(name, policy=own_bucket_policy(bucket, allowed()))
+        client.policy_add(name, policy=own_bucket_policy(bucket, actions))
         client.user_add(keys.access, keys.secret)
         client.policy_set(name, user=keys.access)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,6 +17,7 @@ from deploy.local.places import from_environment, places
 from deploy.local.provision import prefix_from_environment
 from services.consent.model.certificates import CERTIFICATE_TYPE, faults
 from shared.erasure.participant import RECEIPT_TYPE
+from shared.erasure.readings import BadReading, claims_of
 from shared.events import SERVICES
 from shared.security.signing import BadSignature, PublicKeys, verify
 
@@ -69,6 +70,7 @@ def check(content: bytes, keys: PublicKeys) -> ValidCertificate:
             str(receipt["service"]): sum(int(store["deleted"]) for store in receipt["stores"]) for receipt in receipts
         }
         late = [r["service"] for r in receipts if _time(r["signed_at"]) > _time(claims["completed_at"])]
+        wrong += _independent(claims, keys)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidCertificate("it is signed, but its claims aren't those of a certificate") from error
     wrong += [f"the receipt of {name} is younger than the certificate" for name in late]
@@ -77,6 +79,23 @@ def check(content: bytes, keys: PublicKeys) -> ValidCertificate:
     if wrong:
         raise InvalidCertificate("; ".join(wrong))
     return ValidCertificate(claims=claims, removed=removed)
+
+
+def _independent(claims: Mapping[str, Any], keys: PublicKeys) -> Iterator[str]:
+    """What is wrong with the independent reader's word, as ends of a sentence. Versions before it have none."""
+    if "independent" not in claims:
+        return
+    said = claims["independent"]
+    expected = {"request": claims["request"], "case": claims["case"], "at": said["at"], "found": said["found"]}
+    try:
+        read = claims_of(str(said["reading"]), keys, at=_time(said["at"]), expected=expected)
+    except BadReading as error:
+        yield f"the independent reading: {_REASONS.get(error.reason, 'it is about another case or says otherwise')}"
+        return
+    if read["found"] != 0:
+        yield f"the independent reader found the case in {read['found']} places"
+    if _time(read["at"]) > _time(claims["completed_at"]):
+        yield "the independent reading is younger than the certificate"
 
 
 def _receipt(jws: str, keys: PublicKeys) -> dict[str, Any]:
@@ -133,7 +152,7 @@ def _shown(text: str) -> str:
 
 
 def summary(valid: ValidCertificate) -> list[str]:
-    """Return the main claims of a certificate, as three lines."""
+    """Return the main claims of a certificate, as four lines."""
     claims = valid.claims
     paper = len(claims["paper"])
     kept = "within its time" if claims["kept_promise"] else "but not as promised (late, or paper not found)"
@@ -141,8 +160,16 @@ def summary(valid: ValidCertificate) -> list[str]:
     return [
         f"The certificate holds: case {claims['case']} was erased by {_shown(claims['completed_at'])}, {kept}.",
         f"Records removed: {removed}. Nothing remains in any of the four services.",
+        _reading_line(claims),
         f"Paper files certified: {paper}. Last letter: {claims['last_letter']}. Request {claims['request']}.",
     ]
+
+
+def _reading_line(claims: Mapping[str, Any]) -> str:
+    if "independent" not in claims:
+        return "No independent reader looked: the certificate is of an older version."
+    at = _shown(claims["independent"]["at"])
+    return f"The independent reader looked for the case in all databases and buckets on {at}, and found nothing left."
 
 
 def register(app: typer.Typer) -> None:

@@ -21,11 +21,12 @@ from pymongo.errors import AutoReconnect, PyMongoError
 from urllib3.exceptions import HTTPError
 
 from deploy.local.places import ADMINISTRATOR, write_private
-from deploy.mongo.accounts import ensure_account
+from deploy.mongo.accounts import ensure_account, ensure_reader
 from deploy.mongo.replica_set import NoPrimary, ensure_replica_set
 from deploy.objects import minio
 from deploy.objects.accounts import KeyPair, ObjectAdmin, StoreRefused
 from deploy.rabbitmq.definitions import administrator, administrators_permission, render
+from shared.erasure.readings import READER
 from shared.events import SERVICES
 
 _WITHIN_S = 60
@@ -77,7 +78,9 @@ def _provision_mongo(secrets: Path, prefix: str) -> None:
             password = _read(secrets, f"{service}-mongo-password")
             # On a busy machine a member that was just elected isn't writable yet.
             _retry(partial(ensure_account, client, prefix, service, password), AutoReconnect)
-    _say(f"MongoDB: a replica set, and {len(SERVICES)} accounts.")
+        password = _read(secrets, f"{READER}-mongo-password")
+        _retry(partial(ensure_reader, client, prefix, password), AutoReconnect)
+    _say(f"MongoDB: a replica set, {len(SERVICES)} accounts, and the independent reader's.")
 
 
 def _provision_objects(secrets: Path, prefix: str) -> None:
@@ -97,7 +100,10 @@ def _provision_objects(secrets: Path, prefix: str) -> None:
     for service in SERVICES:
         name = f"{prefix}-{service}"
         minio.ensure_account(admin, name, name, _pair(secrets, service))
-    _say(f"Objects: {len(SERVICES)} buckets, each with an account that has access to it only.")
+    minio.ensure_reader(admin, f"{prefix}-{READER}", _pair(secrets, READER))
+    _say(
+        f"Objects: {len(SERVICES)} buckets, each with an account that has access to it only; and one that lists names."
+    )
 
 
 def _provision_without_accounts(admin: ObjectAdmin, prefix: str) -> None:

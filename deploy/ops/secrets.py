@@ -23,6 +23,7 @@ from deploy.local.places import ADMINISTRATOR, DEFAULT_PREFIX, PROJECT, private_
 from deploy.local.provision import SAMPLE_OFFICE
 from deploy.objects.accounts import KeyPair
 from deploy.rabbitmq.definitions import account
+from shared.erasure.readings import READER
 from shared.events import SERVICES
 
 # The uid that reads each folder, as in docker-compose.yml.
@@ -35,6 +36,7 @@ READERS: Mapping[str, int] = {
     "document": 10002,
     "consent": 10003,
     "notifier": 10004,
+    "reader": 10006,
 }
 # Files of the checkout that containers mount; their uids don't own the checkout.
 MOUNTED = tuple(
@@ -137,8 +139,13 @@ def _write_passwords(part: Path, *, demo: bool) -> None:
         files[f"rabbitmq/{service}-password"] = rabbit
         files[f"{service}/amqp-url"] = f"amqp://{name}:{rabbit}@rabbitmq:5672/{DEFAULT_PREFIX}"
         _add_pair(files, f"{service}/", f"provision/{service}-")
+    name, mongo = account(DEFAULT_PREFIX, READER), _password()
+    files[f"provision/{READER}-mongo-password"] = mongo
+    files[f"{READER}/mongo-url"] = f"mongodb://{name}:{mongo}@mongo:27017/?authSource=admin&replicaSet=fmn"
+    _add_pair(files, f"{READER}/", f"provision/{READER}-")
     if demo:
-        for folder in ("objects", "provision"):
+        # Of a store without accounts, the reader has the only pair too.
+        for folder in ("objects", "provision", READER):
             files |= {f"{folder}/shared-{n}": files[f"document/{n}"] for n in ("s3-access-key", "s3-secret-key")}
     for path, content in files.items():
         write_private(part / path, content)

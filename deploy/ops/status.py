@@ -20,6 +20,8 @@ from deploy.local.places import Places, Ports, from_environment, places
 from deploy.local.provision import issuer_key, prefix_from_environment, service_ports_of
 from deploy.ops.screen import show_table
 from deploy.ops.token import mint
+from shared.erasure.readings import READER
+from shared.events import SERVICES
 
 _SERVERS = {"mongodb": "mongodb", "rabbitmq": "amqp", "object store": "s3", "mail": "smtp"}
 _OPEN = ("received", "in_progress")
@@ -60,7 +62,11 @@ def _servers(ports: Ports) -> Iterator[Line]:
 
 
 def _services(here: Places, ports: Ports, prefix: str) -> Iterator[Line]:
-    for service, port in service_ports_of(here, ports, prefix).items():
+    known = service_ports_of(here, ports, prefix)
+    works, state = _readiness(known[READER])
+    yield Line(name=f"independent {READER}", where=f"127.0.0.1:{known[READER]}", works=works, state=state)
+    for service in SERVICES:
+        port = known[service]
         works, state = _readiness(port)
         yield Line(name=f"{service} api", where=f"127.0.0.1:{port}", works=works, state=state)
         process = processes.running_pid(here.run_of(prefix) / "pids" / f"{service}-worker")

@@ -6,7 +6,17 @@ import sys
 from typing import Final
 
 from services.consent import consumer
-from services.consent.actions import clock, erasure_receipts, intake, ledger, organisations, reviews, rights, saga
+from services.consent.actions import (
+    clock,
+    erasure_receipts,
+    intake,
+    ledger,
+    organisations,
+    readings,
+    reviews,
+    rights,
+    saga,
+)
 from services.consent.api import blueprints
 from services.consent.api.statement import jwks
 from services.consent.context import Context, open_context
@@ -36,7 +46,8 @@ service.step(ledger.LEDGER_STEP, ledger.ledger_step)
 service.step(saga.BEGIN_STEP, saga.begin_step)
 service.step(organisations.END_STEP, organisations.end_step)
 service.step(saga.ASK_AGAIN_STEP, saga.ask_again_step)
-service.step(saga.COMPLETE_STEP, erasure_receipts.complete_step)
+service.step(readings.READ_STEP, readings.read_step)
+service.step(readings.COMPLETE_STEP, erasure_receipts.complete_step)
 
 service.every(60, clock.run_regularly)
 service.every(60, ledger.look_after)

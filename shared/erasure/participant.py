@@ -17,8 +17,9 @@ from shared.clock import utc_now
 from shared.db import Inventory, Register
 from shared.db.unit_of_work import Tx, UnitOfWork
 from shared.erasure.grants import Grants
+from shared.erasure.manifest import CASE_KEYS
 from shared.erasure.named_keys import AddsSteps, NamedKeys, StepOf
-from shared.erasure.walk import CASE_KEYS, Walk, delete_all
+from shared.erasure.walk import Walk, delete_all
 from shared.events import Event, consent, erasure
 from shared.events import case as case_events
 from shared.fields import Count, Field, Id, List, Name, Optional, Signed, Table, Time

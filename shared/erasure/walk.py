@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from shared.db import Inventory, Register
+from shared.erasure.manifest import CASE_KEYS
 from shared.erasure.named_keys import NamedKeys
-
-#: What a receipt calls the keys of the case.
-CASE_KEYS: Final = "case_keys"
 
 
 class Walk:

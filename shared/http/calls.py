@@ -46,9 +46,11 @@ class Calls:
             # Most often a kept-alive connection or a service just restarted; asking again changes nothing there.
             return self._last_try("GET", service, path, query=query)
 
-    def post(self, service: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    def post(
+        self, service: str, path: str, body: Mapping[str, Any], *, timeout_seconds: float = _TIMEOUT_SECONDS
+    ) -> dict[str, Any]:
         """POST JSON to `/v1<path>` of that service, once. Raises as `get`."""
-        return self._last_try("POST", service, path, body=body)
+        return self._last_try("POST", service, path, body=body, timeout_seconds=timeout_seconds)
 
     def _last_try(self, method: str, service: str, path: str, **more: Any) -> dict[str, Any]:
         try:
@@ -65,6 +67,7 @@ class Calls:
         *,
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
     ) -> dict[str, Any]:
         token = service_token(self._signer, caller=self._caller, called=service, now=utc_now())
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
@@ -80,7 +83,7 @@ class Calls:
                     params=query,
                     json=body,
                     headers=headers,
-                    timeout=_TIMEOUT_SECONDS,
+                    timeout=timeout_seconds,
                     allow_redirects=False,
                 )
                 said = answer.json() if answer.content else {}

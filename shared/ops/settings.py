@@ -111,20 +111,22 @@ def _read(env: Env) -> Settings:
     if reminder_days >= window_days:
         raise SettingsError("FMN_REVIEW_REMINDER_DAYS must be less than FMN_REVIEW_WINDOW_DAYS.")
     keeps_files, coordinates = service == "document", service == "consent"
+    # The independent reader isn't a service; the consent service alone asks it.
+    called = (*SERVICES, "reader") if coordinates else SERVICES
     ledger_copy, ledger_head, spool = (env.str(name, None) for name in ("LEDGER_COPY", "LEDGER_HEAD", "SPOOL"))
     return Settings(
         service=service,
         names=env.str("NAMES", "fmn"),
         public_keys=public_keys,
-        service_urls={name: _url(env.str(f"{name.upper()}_URL")) for name in SERVICES},
+        service_urls={name: _url(env.str(f"{name.upper()}_URL")) for name in called},
         oidc_issuer=issuer or None,
         oidc_jwks_url=jwks or None,
         oidc_audience=env.str("OIDC_AUDIENCE", "forgetmenot"),
         s3_endpoint=env.str("S3_ENDPOINT") if keeps_files else env.str("S3_ENDPOINT", None),
-        s3_secure=_switch(env, "S3_SECURE", "on"),
+        s3_secure=switch(env, "S3_SECURE", "on"),
         s3_region=env.str("S3_REGION", "us-east-1"),
         smtp_url=env.str("SMTP_URL") if service == "notifier" else env.str("SMTP_URL", None),
-        smtp_plain=_switch(env, "SMTP_PLAIN", "off"),
+        smtp_plain=switch(env, "SMTP_PLAIN", "off"),
         printer=env.str("PRINTER", None),
         ledger_copy=Path(ledger_copy) if ledger_copy else None,
         elsewhere=_words(env.str("ELSEWHERE", "")),
@@ -135,22 +137,22 @@ def _read(env: Env) -> Settings:
         safeguarding_days=_positive(env, "SAFEGUARDING_DAYS", _SIX_YEARS_IN_DAYS),
         upload_limit_bytes=_positive(env, "UPLOAD_LIMIT_BYTES", 100 * 1024 * 1024),
         spool=Path(spool) if spool else None,
-        time_travel=_switch(env, "TIME_TRAVEL", "off"),
+        time_travel=switch(env, "TIME_TRAVEL", "off"),
         disk_floor=_percent(env, "DISK_FLOOR", "10") / 100,
         disks=_disks(env.str("DISKS", "")),
         roots=_roots(env.str("ROOTS")),
-        mongo_url=_secret(secrets / "mongo-url"),
-        amqp_url=_secret(secrets / "amqp-url"),
+        mongo_url=read_secret(secrets / "mongo-url"),
+        amqp_url=read_secret(secrets / "amqp-url"),
         search_key=_key(secrets / "search.key"),
-        token_jwk=_jwk(secrets / "token.jwk"),
-        receipt_jwk=_jwk(secrets / "receipt.jwk"),
+        token_jwk=read_jwk(secrets / "token.jwk"),
+        receipt_jwk=read_jwk(secrets / "receipt.jwk"),
         s3_access_key=_secret_if(secrets / "s3-access-key", needed=keeps_files),
         s3_secret_key=_secret_if(secrets / "s3-secret-key", needed=keeps_files),
-        certificate_jwk=_jwk(secrets / "certificate.jwk") if coordinates else None,
-        ledger_jwk=_jwk(secrets / "ledger.jwk") if coordinates else None,
-        consent_receipt_jwk=_jwk(secrets / "consent_receipt.jwk") if coordinates else None,
-        grant_jwk=_jwk(secrets / "grant.jwk") if coordinates else None,
-        helpline_tally=_switch(env, "HELPLINE_TALLY", "off"),
+        certificate_jwk=read_jwk(secrets / "certificate.jwk") if coordinates else None,
+        ledger_jwk=read_jwk(secrets / "ledger.jwk") if coordinates else None,
+        consent_receipt_jwk=read_jwk(secrets / "consent_receipt.jwk") if coordinates else None,
+        grant_jwk=read_jwk(secrets / "grant.jwk") if coordinates else None,
+        helpline_tally=switch(env, "HELPLINE_TALLY", "off"),
         review_window_days=window_days,
         review_reminder_days=reminder_days,
         clock_max=_positive(env, "CLOCK_MAX", 20),
@@ -173,7 +175,7 @@ def _office(env: Env) -> Office:
 
 def _url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
-        raise SettingsError("FMN_CASE_URL, FMN_DOCUMENT_URL, FMN_CONSENT_URL and FMN_NOTIFIER_URL must be URLs.")
+        raise SettingsError("FMN_CASE_URL and the other services' settings of that kind must be URLs.")
     return text.rstrip("/")
 
 
@@ -198,7 +200,7 @@ def _closures(entries: tuple[str, ...]) -> WorkingDays:
         ) from error
 
 
-def _switch(env: Env, name: str, default: str) -> bool:
+def switch(env: Env, name: str, default: str) -> bool:
     text = env.str(name, default)
     if text not in ("on", "off"):
         raise SettingsError(f"FMN_{name} must be on or off.")
@@ -248,7 +250,7 @@ def _roots(text: str) -> tuple[Path, ...]:
     return folders
 
 
-def _secret(path: Path) -> str:
+def read_secret(path: Path) -> str:
     try:
         text = path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -259,12 +261,12 @@ def _secret(path: Path) -> str:
 
 
 def _secret_if(path: Path, *, needed: bool) -> str | None:
-    return _secret(path) if needed or path.exists() else None
+    return read_secret(path) if needed or path.exists() else None
 
 
 def _key(path: Path) -> bytes:
     try:
-        key = base64.b64decode(_secret(path), validate=True)
+        key = base64.b64decode(read_secret(path), validate=True)
     except binascii.Error as error:
         raise SettingsError(f"The secret {path} must be base64.") from error
     if len(key) < 32:
@@ -272,9 +274,9 @@ def _key(path: Path) -> bytes:
     return key
 
 
-def _jwk(path: Path) -> Mapping[str, Any]:
+def read_jwk(path: Path) -> Mapping[str, Any]:
     try:
-        jwk = json.loads(_secret(path))
+        jwk = json.loads(read_secret(path))
     except ValueError as error:
         raise SettingsError(f"The secret {path} must be a JSON Web Key.") from error
     if not isinstance(jwk, dict) or not {"kty", "kid", "x", "d"} <= jwk.keys():

@@ -128,20 +128,10 @@ class Authenticator:
         try:
             head = header_of(token)
             if head.get("typ") == SERVICE_TYP:
-                return self._service_caller(token, head, now)
+                return service_caller(token, self._keys, self._service, now)
             return self._person(token, head, now)
         except (BadSignature, jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
             raise Unauthorised(_REFUSED) from error
-
-    def _service_caller(self, token: str, head: Mapping[str, Any], now: datetime) -> Caller:
-        key = key_of(head, self._keys, use="token", at=now, typ=SERVICE_TYP)
-        claims = self._decode(token, key.key, (ALGORITHM,), audience=self._service, issuer=key.service)
-        life = claims["exp"] - claims["iat"]
-        if claims["sub"] != key.service or claims.get("roles") != [SERVICE] or key.service not in SERVICES:
-            raise BadSignature("claims")
-        if not 0 < life <= SERVICE_TOKEN_LIFE.total_seconds():
-            raise BadSignature("life")
-        return Caller(sub=key.service, roles=frozenset({SERVICE}), is_service=True)
 
     def _person(self, token: str, head: Mapping[str, Any], now: datetime) -> Caller:
         if head.get("typ") not in _TYPES:
@@ -150,11 +140,11 @@ class Authenticator:
             found = self._issuer_keys.lookup(str(head.get("kid")))
             if found is None or head.get("alg") not in found[1]:
                 raise BadSignature("unknown-key")
-            claims = self._decode(token, found[0], found[1], audience=self._audience, issuer=self._issuer)
+            claims = _decode(token, found[0], found[1], audience=self._audience, issuer=self._issuer)
         else:
             # The local issuer is trusted only while no other is set.
             key = key_of(head, self._keys, use="issuer", at=now)
-            claims = self._decode(token, key.key, (ALGORITHM,), audience=self._audience, issuer=LOCAL_ISSUER)
+            claims = _decode(token, key.key, (ALGORITHM,), audience=self._audience, issuer=LOCAL_ISSUER)
         sub, roles = claims["sub"], claims.get("roles")
         # A service's name as a person's `sub` would make the audit lie.
         if not Subject().accepts(sub) or sub in SERVICES:
@@ -162,19 +152,33 @@ class Authenticator:
         known = {role for role in roles if isinstance(role, str)} & ROLES if isinstance(roles, list) else set()
         return Caller(sub=sub, roles=frozenset(known))
 
-    def _decode(
-        self, token: str, key: Any, algorithms: tuple[str, ...], *, audience: str, issuer: str
-    ) -> dict[str, Any]:
-        claims: dict[str, Any] = jwt.decode(
-            token,
-            key,
-            algorithms=list(algorithms),
-            audience=audience,
-            issuer=issuer,
-            leeway=LEEWAY_SECONDS,
-            options={"require": ["exp", "sub", "aud", "iss"]},
-        )
-        return claims
+
+def service_caller(token: str, keys: PublicKeys, called: str, now: datetime) -> Caller:
+    """The service that a service's token speaks for, at `called`. Raises Unauthorised."""
+    try:
+        key = key_of(header_of(token), keys, use="token", at=now, typ=SERVICE_TYP)
+        claims = _decode(token, key.key, (ALGORITHM,), audience=called, issuer=key.service)
+        life = claims["exp"] - claims["iat"]
+        if claims["sub"] != key.service or claims.get("roles") != [SERVICE] or key.service not in SERVICES:
+            raise BadSignature("claims")
+        if not 0 < life <= SERVICE_TOKEN_LIFE.total_seconds():
+            raise BadSignature("life")
+    except (BadSignature, jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
+        raise Unauthorised(_REFUSED) from error
+    return Caller(sub=key.service, roles=frozenset({SERVICE}), is_service=True)
+
+
+def _decode(token: str, key: Any, algorithms: tuple[str, ...], *, audience: str, issuer: str) -> dict[str, Any]:
+    claims: dict[str, Any] = jwt.decode(
+        token,
+        key,
+        algorithms=list(algorithms),
+        audience=audience,
+        issuer=issuer,
+        leeway=LEEWAY_SECONDS,
+        options={"require": ["exp", "sub", "aud", "iss"]},
+    )
+    return claims
 
 
 def service_token(signer: Signer, *, caller: str, called: str, now: datetime) -> str:

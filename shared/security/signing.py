@@ -20,7 +20,7 @@ from jwt.types import Options
 
 from shared.ids import new_id
 
-USES = ("token", "receipt", "certificate", "consent_receipt", "grant", "ledger", "issuer")
+USES = ("token", "receipt", "certificate", "consent_receipt", "grant", "ledger", "reading", "issuer")
 ALGORITHM = "EdDSA"
 # Signatures are all that is asked of jwt here: what the claims must say, their reader checks.
 _SIGNATURE_ONLY: Options = {

@@ -11,8 +11,10 @@ from bson.codec_options import CodecOptions
 
 from deploy.local.mongo import admin_client
 from deploy.local.provision import Provision
+from reader.kept import APART, KEPT
 from shared import fields
 from shared.db import Disposal
+from shared.erasure.manifest import CASE_KEYS, MANIFEST
 from shared.events import SERVICES, all_types
 from shared.ids import is_id
 from shared.service.runtime import Runtime
@@ -71,6 +73,10 @@ KEY_TREE: Mapping[str, Mapping[str, fields.Field]] = {
 }
 
 
+# What a service's worker opens besides.
+WORKER_ADDS = {"inbox", "outbox", "deferred", "parked", "parked_bodies", "trying"}
+
+
 def leaves(field: Any) -> Iterator[Any]:
     """The field types that a type is made of."""
     if isinstance(field, fields.Optional | fields.List | fields.Table):
@@ -107,6 +113,30 @@ def test_what_an_erasure_keeps_says_why(runtime: Runtime) -> None:
     assert all(store.why for store in kept)
 
 
+@pytest.mark.parametrize("name", SERVICES)
+def test_the_manifest_lists_what_the_register_empties(
+    name: str, provided: Provision, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for setting, value in provided.env[name].items():
+        monkeypatch.setenv(setting, value)
+    emptied = {store.name for store in open_service(name, "api").runtime.register.erased_by_a_case()}
+    assert MANIFEST[name] == emptied | {CASE_KEYS}, "write in shared/erasure/manifest.py what the register says"
+
+
+def test_the_reader_takes_for_kept_only_what_the_register_keeps(runtime: Runtime) -> None:
+    service, stores = runtime.settings.service, runtime.register.stores
+    kept = {store.name for store in stores.values() if store.disposal in (Disposal.KEEP, Disposal.STRIP)}
+    named = {place.partition(".")[2] for place in KEPT if place.startswith(f"{service}.")}
+    assert named - WORKER_ADDS <= kept
+    assert {f"{service}.{store.name}" for store in stores.values() if store.disposal is Disposal.APART} == {
+        place for place in APART if place.startswith(f"{service}.")
+    }
+    # What names a case by a field of its own and is kept, the reader knows.
+    of_a_case = {store.name for store in stores.values() if store.name in kept and "case_id" in store.clear}
+    elsewhere = {place.partition(".")[2] for place in KEPT if place.startswith("ledger.")}
+    assert of_a_case <= named | elsewhere
+
+
 def test_every_event_field_is_of_the_closed_types() -> None:
     wrong = [
         f"{event.type}.{name}"
@@ -129,7 +159,6 @@ def test_every_collection_in_the_database_is_registered(
     for setting, value in system.provided.env[name].items():
         monkeypatch.setenv(setting, value)
     runtime = open_service(name, "worker").runtime
-    worker_adds = {"inbox", "outbox", "deferred", "parked", "parked_bodies", "trying"}
     with admin_client(system.stack.places, system.stack.ports) as client:
         data, vault = (
             client.get_database(f"{system.provided.prefix}_{name}{suffix}", codec_options=CodecOptions(tz_aware=True))
@@ -140,7 +169,7 @@ def test_every_collection_in_the_database_is_registered(
         fields_there = _clear_fields(data, known) | _clear_fields(vault, known)
         misfits_there = _misfits(vault, KEY_TREE)
     # Then each is one that the register or the key tree knows, with nothing in clear but what its list names
-    assert in_data - worker_adds <= known.keys()
+    assert in_data - WORKER_ADDS <= known.keys()
     assert in_vault <= known.keys() | KEY_TREE.keys()
     assert fields_there == {}
     assert misfits_there == {}

@@ -15,6 +15,7 @@ from shared.erasure.participant import RECEIPT_TYPE
 from shared.events import Event, erasure
 from shared.ids import new_id
 from shared.security.signing import Signer, make_key
+from tests.helpers import stores_listed
 from tests.races.saga_model_oracle import LETTER, OLD, PAPER, Asked, Receipt
 from tests.races.saga_model_system import Coordinator, Envelope, an_event
 
@@ -45,7 +46,7 @@ def claims(service: str, request: str, case_id: str, attempt: int, *, left: int 
         "case": case_id,
         "attempt": attempt,
         "outcome": "failed" if left > 1 else "erased",
-        "stores": [{"store": "people", "found": 3, "deleted": 3 - remaining, "remaining": remaining}],
+        "stores": stores_listed(service, found=3, remaining=remaining),
         "late": [],
         "signed_at": utc_now().isoformat(),
         **more,

@@ -23,6 +23,7 @@ from shared.db.unit_of_work import Tx
 from shared.events import SERVICES
 from shared.ids import new_id
 from shared.messaging.steps import StepRow
+from tests.helpers import stores_listed
 from tests.races.saga_model_system import Coordinator, a_coordinator
 
 # One coordinator for all of them.
@@ -79,7 +80,7 @@ def a_receipt(request: Request, service: str) -> Receipt:
         service=service,
         attempt=1,
         outcome="erased",
-        stores=[{"store": "people", "found": 1, "deleted": 1, "remaining": 0}],
+        stores=stores_listed(service),
         late=[],
         signed_at=NOW,
         jws="a.b.c",
@@ -147,7 +148,14 @@ def test_p23_each_store_gives_what_a_family_may_have(coordinator: Coordinator, c
 
 def test_what_outlives_a_case_says_why(coordinator: Coordinator, context: Context) -> None:
     stores = context.stores
-    kept = (stores.organisations, stores.receipts, stores.clock_runs, stores.helpline_calls, stores.ledger)
+    kept = (
+        stores.organisations,
+        stores.receipts,
+        stores.readings,
+        stores.clock_runs,
+        stores.helpline_calls,
+        stores.ledger,
+    )
     assert all(store.disposal is Disposal.KEEP and store.why for store in kept)
 
 

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from deploy.ops.certificate import InvalidCertificate, check
+from deploy.ops.certificate import InvalidCertificate, check, summary
 from deploy.ops.main import app
-from services.consent.model.certificates import CERTIFICATE_TYPE, WHAT_REMAINS
+from services.consent.model.certificates import CERTIFICATE_TYPE
 from shared.erasure.participant import RECEIPT_TYPE
+from shared.erasure.readings import READING_TYPE
 from shared.events import SERVICES
 from shared.ids import new_id
 from shared.security.signing import PublicKeys, Signer, make_key
@@ -23,12 +24,16 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 class Ring:
-    """Keys of all four services, valid for a day from NOW."""
+    """Keys of all four services and of the reader, valid for a day from NOW."""
 
     def __init__(self) -> None:
         self.signers: dict[tuple[str, str], Signer] = {}
         self.public: list[dict[str, Any]] = []
-        for service, use in [*((name, "receipt") for name in SERVICES), ("consent", "certificate")]:
+        for service, use in [
+            *((name, "receipt") for name in SERVICES),
+            ("consent", "certificate"),
+            ("reader", "reading"),
+        ]:
             private, public = make_key(service, use, NOW, valid_for=timedelta(days=1))
             self.signers[service, use] = Signer(private)
             self.public.append(public)
@@ -52,6 +57,13 @@ class Ring:
         }
         return self.signers[by or service, "receipt"].sign(claims, typ=RECEIPT_TYPE)
 
+    def reading(self, *, by: tuple[str, str] = ("reader", "reading"), **changed: Any) -> str:
+        claims = {
+            "iss": "reader", "reading": new_id(), "request": REQUEST, "case": CASE, "at": NOW.isoformat(), "found": 0,
+            "leftovers": {}, "kept": ["case.gates"], "unread": [], **changed,
+        }  # fmt: skip
+        return self.signers[by].sign(claims, typ=READING_TYPE)
+
     def certificate(self, instead: Mapping[str, str] | None = None, **changed: Any) -> bytes:
         given = {service: self.receipt(service) for service in SERVICES} | dict(instead or {})
         claims = {
@@ -64,7 +76,8 @@ class Ring:
             "receipts": [receipt for receipt in given.values() if receipt],
             "paper": [],
             "last_letter": "sent",
-            "what_remains": [dict(item) for item in WHAT_REMAINS],
+            "independent": {"at": NOW.isoformat(), "found": 0, "reading": self.reading()},
+            "what_remains": [],
             **changed,
         }
         return self.signers["consent", "certificate"].sign(claims, typ=CERTIFICATE_TYPE).encode()
@@ -122,6 +135,40 @@ def test_what_remains_is_told(ring: Ring) -> None:
     stores = [{"store": "people", "found": 3, "deleted": 2, "remaining": 1}]
     left = ring.receipt("case", outcome="failed", stores=stores)
     assert "something remains" in reason(ring, ring.certificate({"case": left}))
+
+
+def test_a_receipt_that_names_no_store_is_told(ring: Ring) -> None:
+    empty = ring.receipt("case", stores=[])
+    assert "doesn't say which stores it read" in reason(ring, ring.certificate({"case": empty}))
+
+
+def test_the_independent_readers_word_is_checked(ring: Ring) -> None:
+    at = NOW.isoformat()
+    later = (NOW + timedelta(hours=1)).isoformat()
+    for said, wrong in {
+        "another service": ring.reading(by=("consent", "certificate")),
+        "for another use": ring.reading(by=("case", "receipt")),
+        "another case": ring.reading(case=new_id()),
+        "another type": ring.receipt("case"),
+        "otherwise": ring.reading(found=1),
+    }.items():
+        independent = {"at": at, "found": 0, "reading": wrong}
+        answer = reason(ring, ring.certificate(independent=independent))
+        assert "independent reading" in answer, (said, answer)
+    found = {"at": at, "found": 2, "reading": ring.reading(found=2)}
+    assert "found the case in 2 places" in reason(ring, ring.certificate(independent=found))
+    young = {"at": later, "found": 0, "reading": ring.reading(at=later)}
+    assert "younger" in reason(ring, ring.certificate(independent=young))
+    for shape in (None, [], {}, {"at": at}, {"at": "now", "found": 0, "reading": ring.reading()}):
+        reason(ring, ring.certificate(independent=shape))
+
+
+def test_a_certificate_from_before_there_was_a_reader_holds_and_says_so(ring: Ring) -> None:
+    claims = dict(check(ring.certificate(), ring.keys).claims)
+    assert "found nothing left" in summary(check(ring.certificate(), ring.keys))[2]
+    del claims["independent"]
+    older = ring.signers["consent", "certificate"].sign(claims, typ=CERTIFICATE_TYPE).encode()
+    assert "older version" in summary(check(older, ring.keys))[2]
 
 
 def test_what_is_late_is_told(ring: Ring) -> None:

@@ -230,7 +230,7 @@ def test_the_image_is_built_in_two_stages_from_what_is_named() -> None:
     assert DOCKERFILE.index("USER 10000:10000") > DOCKERFILE.rindex("FROM")
     assert "--require-hashes" in DOCKERFILE
     copied = {source for line in re.findall(r"^COPY (?!--from)(.+)$", DOCKERFILE, re.M) for source in line.split()[:-1]}
-    assert copied == {"pyproject.toml", "uv.lock", "deploy", "services", "shared"}
+    assert copied == {"pyproject.toml", "uv.lock", "deploy", "reader", "services", "shared"}
     assert DOCKERFILE.index("chmod -R a+rX /app") < DOCKERFILE.index("compileall")
     kept = (PROJECT / ".dockerignore").read_text().splitlines()
     assert "*" in kept

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -32,7 +32,9 @@ from services.consent.model.requests import (
     waiting_on,
 )
 from services.consent.schemas.consents import flat
+from shared.erasure.manifest import CASE_KEYS
 from shared.events import SERVICES
+from tests.helpers import stores_listed
 
 NOW = datetime(2026, 11, 22, 10, 0, tzinfo=UTC)
 TODAY = date(2026, 11, 22)
@@ -365,7 +367,7 @@ def a_receipt(service: str, **changed: Any) -> Receipt:
         "service": service,
         "attempt": 1,
         "outcome": "erased",
-        "stores": [{"store": "people", "found": 2, "deleted": 2, "remaining": 0}],
+        "stores": stores_listed(service, found=2),
         "late": [],
         "signed_at": NOW,
         "jws": "a.b.c",
@@ -385,7 +387,7 @@ VERIFIED = {**BEGUN, "phase": Phase.VERIFIED}
 ALL = tuple(a_receipt(service) for service in SERVICES)
 TOLD = replace(ALL[3], last_letter="sent", signed_at=NOW + timedelta(minutes=1))
 LATE_PAPER = replace(ALL[1], late=[PAPER_STORE])
-LEFT = [{"store": "people", "found": 2, "deleted": 1, "remaining": 1}]
+LEFT = {service: stores_listed(service, found=2, remaining=1) for service in SERVICES}
 
 
 @pytest.mark.parametrize(
@@ -409,7 +411,7 @@ LEFT = [{"store": "people", "found": 2, "deleted": 1, "remaining": 1}]
         (a_request(**BEGUN), ALL[1:], False, ["case"], None),
         (a_request(**BEGUN), ALL, False, [], Move.VERIFY),
         (a_request(**BEGUN), (*ALL[:3], replace(ALL[3], outcome="failed")), False, ["notifier"], None),
-        (a_request(**BEGUN), (*ALL[:3], replace(ALL[3], stores=LEFT)), False, ["notifier"], None),
+        (a_request(**BEGUN), (*ALL[:3], replace(ALL[3], stores=LEFT["notifier"])), False, ["notifier"], None),
         (a_request(**BEGUN), (*ALL[:3], replace(ALL[3], attempt=0)), False, ["notifier"], None),
         (a_request(**BEGUN), (ALL[0], LATE_PAPER, *ALL[2:]), False, ["paper"], None),
         (a_request(**BEGUN, elsewhere=("phones",)), ALL, False, ["elsewhere"], None),
@@ -418,7 +420,7 @@ LEFT = [{"store": "people", "found": 2, "deleted": 1, "remaining": 1}]
         (a_request(**VERIFIED), ALL, False, ["letter"], None),
         (a_request(**VERIFIED), (ALL[0], LATE_PAPER, ALL[2], TOLD), False, ["paper"], None),
         (a_request(**VERIFIED), (*ALL, TOLD), False, [], Move.COMPLETE),
-        (a_request(**VERIFIED), (*ALL, replace(TOLD, stores=LEFT)), False, ["notifier"], None),
+        (a_request(**VERIFIED), (*ALL, replace(TOLD, stores=LEFT["notifier"])), False, ["notifier"], None),
         (a_request(**VERIFIED), (*ALL, replace(TOLD, late=["x"])), False, ["letter"], None),
         (a_request(**{**BEGUN, "phase": Phase.DONE, "status": Status.COMPLETED}), (*ALL, TOLD), False, [], None),
         (a_request(status=Status.WITHDRAWN, phase=Phase.STOPPED), (), True, [], None),
@@ -466,12 +468,86 @@ def test_the_last_receipt_is_the_one_signed_last_in_whatever_order_they_came() -
 
 
 def test_a_second_receipt_that_found_something_undoes_the_first() -> None:
-    found_again = replace(ALL[1], stores=LEFT, outcome="failed", signed_at=NOW + timedelta(hours=1))
+    found_again = replace(ALL[1], stores=LEFT["document"], outcome="failed", signed_at=NOW + timedelta(hours=1))
     request = a_request(**BEGUN)
     assert awaited(request, [*ALL, found_again]) == ["document"]
     assert next_move(request, [*ALL, found_again], held=False) is None
     anew = replace(request, attempts={**request.attempts, "document": 2})
     assert awaited(anew, [*ALL, found_again, replace(ALL[1], attempt=2, signed_at=NOW + timedelta(hours=2))]) == []
+
+
+def told_to_remain(final: Mapping[str, Receipt], backups_gone_by: datetime | None = None, **more: Any) -> list[Any]:
+    request = a_request(**{**VERIFIED, **more})
+    return certificates.payload(request, final, independent={}, backups_gone_by=backups_gone_by, completed_at=NOW)[
+        "what_remains"
+    ]
+
+
+def test_what_remains_says_of_each_thing_where_it_is_and_whether_and_until_when_it_can_be_read() -> None:
+    final = {**{r.service: r for r in ALL}, "notifier": TOLD}
+    for item in told_to_remain(final):
+        assert set(item) == {"what", "where", "readable", "gone_by"}
+        assert item["what"]
+        assert item["where"]
+        assert isinstance(item["readable"], bool)
+    gone = NOW + timedelta(days=9)
+    [backups] = [item for item in told_to_remain(final, gone) if item["gone_by"] is not None]
+    assert (backups["gone_by"], backups["readable"]) == (gone.isoformat(), True)
+    assert "backups" in backups["where"]
+
+
+def test_what_remains_lists_what_is_true_of_this_case_alone() -> None:
+    def nothing(service: str) -> Receipt:
+        return a_receipt(service, stores=stores_listed(service, found=0))
+
+    def says(words: str, final: Mapping[str, Receipt], **more: Any) -> bool:
+        return any(words in item["what"] for item in told_to_remain(final, **more))
+
+    bare = {service: nothing(service) for service in SERVICES}
+    bare["notifier"] = replace(bare["notifier"], last_letter="nobody")
+    for always in ("tombstones", "ledger", "parked", "sealed records", "search hashes", "roots", "copies of the data",
+                   "another family", "at risk"):  # fmt: skip
+        assert says(always, bare), always
+    for never in ("letters", "mail relay", "paper files", "shared with others", "organisations"):
+        assert not says(never, bare), never
+    # A letter that has gone, or may have
+    for outcome in ("sent", "unknown"):
+        letter = {**bare, "notifier": replace(bare["notifier"], last_letter=outcome)}
+        assert says("letters and emails", letter)
+        assert says("mail relay", letter)
+        assert says("printer", letter)
+    # Or an earlier one, though the last one couldn't be delivered
+    before = [{**store, "found": int(store["store"] == "notifications")} for store in bare["notifier"].stores]
+    assert says("letters", {**bare, "notifier": replace(bare["notifier"], stores=before, last_letter="undeliverable")})
+    papers = tuple({"paper_file": "p", "method": method, "at": NOW} for method in ("shredded", "returned", "not_found"))
+    for count, expected in ((1, (False, False)), (2, (True, False)), (3, (True, True))):
+        paper = {**bare, "document": replace(bare["document"], paper=papers[:count])}
+        assert (says("were returned", paper), says("could not be found", paper)) == expected
+    for service, store, words in (("case", "disclosures", "shared with others"), ("consent", "consents", "organisa")):
+        stores = [{**one, "found": int(one["store"] == store)} for one in bare[service].stores]
+        assert says(words, {**bare, service: replace(bare[service], stores=stores)})
+    letter = {**bare, "notifier": replace(bare["notifier"], last_letter="sent")}
+    assert says("certified to be emptied: phones", letter, elsewhere_certified=("phones",))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_receipt_counts_only_with_every_store_of_the_manifest_and_no_other(service: str) -> None:
+    whole = a_receipt(service)
+    others = [store for store in whole.stores if store["store"] != CASE_KEYS]
+    unknown = {"store": "a_newer_store", "found": 0, "deleted": 0, "remaining": 0}
+    assert (whole.fault, whole.clean) == (None, True)
+    for stores in ([], whole.stores[1:], others, [*whole.stores, unknown]):
+        # Whatever it says besides: also that nothing was held.
+        for outcome in ("erased", "nothing_held"):
+            wrong = replace(whole, stores=stores, outcome=outcome)
+            assert (wrong.fault, wrong.clean) == ("stores", False)
+
+
+def test_a_receipt_of_a_case_that_had_a_key_counts_only_with_the_root_destroyed() -> None:
+    whole = a_receipt("case")
+    stores = [{**store, "found": int(store["store"] == CASE_KEYS)} for store in whole.stores]
+    had_key = replace(whole, stores=stores)
+    assert (had_key.fault, replace(had_key, root_destroyed_at=NOW, root_generation=3).fault) == ("root", None)
 
 
 def test_a_hold_ends_with_its_day() -> None:
@@ -597,7 +673,7 @@ class AnErasure(RuleBasedStateMachine):
             service,
             attempt=self.request.attempts[service] - behind,
             outcome="failed" if left else "erased",
-            stores=[{"store": "s", "found": 3, "deleted": 3 - left, "remaining": left}],
+            stores=stores_listed(service, found=3, remaining=left),
             late=late,
             last_letter=told if service == "notifier" else None,
             signed_at=self.clock,
@@ -660,7 +736,9 @@ def test_a_certificate_is_one_of_its_own_receipts_or_does_not_hold() -> None:
     request = a_request(**VERIFIED)
     paper = ({"paper_file": "p", "method": "shredded", "at": NOW},)
     final = {**{r.service: r for r in ALL}, "notifier": TOLD, "document": replace(ALL[1], paper=paper)}
-    claims = certificates.payload(request, final, completed_at=NOW)
+    independent = {"at": NOW.isoformat(), "found": 0, "reading": "a.b.c"}
+    claims = certificates.payload(request, final, independent=independent, backups_gone_by=None, completed_at=NOW)
+    assert claims["independent"] == independent
     assert claims["kept_promise"] is True
     assert claims["paper"] == [{"paper_file": "p", "method": "shredded", "at": NOW.isoformat()}]
     said = [
@@ -670,6 +748,6 @@ def test_a_certificate_is_one_of_its_own_receipts_or_does_not_hold() -> None:
     assert certificates.faults(claims, said) == []
     assert certificates.faults(claims, said[1:])
     for wrong in ({"request": "other"}, {"case": "other"}, {"outcome": "failed"}, {"stores": [{"remaining": 1}]},
-                  {"stores": [{}]}, {"late": ["paper"]}):  # fmt: skip
+                  {"stores": [{}]}, {"stores": []}, {"late": ["paper"]}):  # fmt: skip
         assert certificates.faults(claims, [{**said[0], **wrong}, *said[1:]]), wrong
     assert certificates.faults({**claims, "last_letter": None}, said)

@@ -209,7 +209,7 @@ def test_settings_are_read_whole_and_show_no_secret() -> None:
         ("FMN_CASE_URL", "case:8401", "must be URLs"),
         ("FMN_PUBLIC_KEYS", "/nowhere", "FMN_PUBLIC_KEYS must be a JWKS file"),
         ("FMN_SECRETS", "/nowhere", "run the set-up that makes the secrets"),
-        ("FMN_SERVICE", "consent", "certificate.jwk"),
+        ("FMN_SERVICE", "consent", "READER_URL"),
         ("FMN_ROOTS", None, "FMN_ROOTS"),
         ("FMN_ROOTS", "/tmp", "FMN_ROOTS must be two folders or more"),
         ("FMN_ROOTS", "/tmp,/tmp", "FMN_ROOTS must be two folders or more"),

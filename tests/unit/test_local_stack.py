@@ -79,7 +79,7 @@ def test_names_that_draw_their_ports_at_once_share_none_though_nothing_listens_y
     with ThreadPoolExecutor(12) as threads:
         drawn = list(threads.map(lambda name: allocate_ports(here, name), names))
     ports = [port for each in drawn for port in each.values()]
-    assert len(set(ports)) == len(ports) == len(SERVICES) * len(names)
+    assert len(set(ports)) == len(ports) == (len(SERVICES) + 1) * len(names)
     assert json.loads((here.run_of("n7") / "ports.json").read_text()) == drawn[7]
     # Whose ports are drawn again gets others' neither
     again = allocate_ports(here, "n7")
@@ -250,6 +250,7 @@ def test_public_keys_hold_no_private_half_and_name_service_and_use(tmp_path: Pat
         ("consent", "consent_receipt"),
         ("consent", "grant"),
         ("consent", "ledger"),
+        ("reader", "reading"),
         ("issuer", "issuer"),
     }
     assert PublicKeys(entries).published("receipt")

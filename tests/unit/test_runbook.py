@@ -11,7 +11,7 @@ from deploy.local.places import PROJECT
 RUNBOOK = (PROJECT / "docs/runbook.md").read_text()
 TREES = [
     ast.parse(path.read_text())
-    for folder in ("shared", "services", "deploy")
+    for folder in ("shared", "services", "reader", "deploy")
     for path in sorted((PROJECT / folder).rglob("*.py"))
 ]
 # `log.log` takes its level from elsewhere, which may be any.

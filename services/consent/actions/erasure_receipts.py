@@ -6,6 +6,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from prometheus_client import Counter
+
+from services.consent.actions import readings
+from services.consent.actions.backups import backups_gone_by
 from services.consent.actions.saga import advance, retry_soon
 from services.consent.context import Context
 from services.consent.model.certificates import CERTIFICATE_TYPE, payload
@@ -13,13 +17,18 @@ from services.consent.model.requests import Move, Phase, Receipt, Request, Statu
 from services.consent.store import Stores, queries
 from shared import events
 from shared.db.unit_of_work import Tx
+from shared.erasure.manifest import differences
 from shared.erasure.participant import RECEIPT_TYPE
+from shared.erasure.readings import claims_of
 from shared.errors import Permanent
 from shared.fields import misfits
 from shared.ids import new_id
 from shared.ledger import ERASURE
 from shared.messaging.steps import StepRow
-from shared.security.signing import BadSignature, PublicKeys, Signer, verify
+from shared.ops.logs import log
+from shared.security.signing import BadSignature, PublicKeys, verify
+
+_NOT_CLEAN = Counter("fmn_receipts_not_clean", "Receipts after which an erasure can't go on", ["participant", "reason"])
 
 
 def letter_sealed(stores: Stores, tx: Tx, *, request_id: str, case_id: str, outcome: str) -> None:
@@ -49,9 +58,20 @@ def take_receipt(
     if stores.receipts.exists({"request": request_id, "jws": jws}, tx=tx):
         return
     stores.receipts.add(receipt, tx=tx)
-    if not receipt.clean:
+    if receipt.fault is not None:
+        _raise_alarm(receipt, receipt.fault)
         retry_soon(stores, tx, request)
     advance(stores, tx, request)
+
+
+def _raise_alarm(receipt: Receipt, reason: str) -> None:
+    _NOT_CLEAN.labels(receipt.service, reason).inc()
+    about = {"request": receipt.request, "server": receipt.service, "attempt": receipt.attempt}
+    log.error("receipt.not_clean", reason=reason, **about)
+    missing, unknown = differences(receipt.service, (one["store"] for one in receipt.stores))
+    for how, names in (("missing", missing), ("unknown", unknown)):
+        for name in names:
+            log.error("receipt.store_differs", store=name, state=how, **about)
 
 
 def _checked(stores: Stores, keys: PublicKeys, request: Request, service: str, jws: str, now: datetime) -> Receipt:
@@ -107,7 +127,7 @@ def _claims(keys: PublicKeys, service: str, jws: str, at: datetime) -> dict[str,
 def complete_step(context: Context, step: StepRow) -> None:
     """Sign the certificate, write the ledger entry, and only then say completed (step 6)."""
     stores = context.stores
-    request = stores.unit_of_work.run(lambda tx: _certified(stores, tx, context.certificate_signer, step.key))
+    request = stores.unit_of_work.run(lambda tx: _certified(context, tx, step.key))
     if request is None or request.completed_at is None:
         return
     context.ledger.append(
@@ -130,8 +150,12 @@ def _say_completed(stores: Stores, request: Request, step: StepRow) -> None:
     stores.unit_of_work.run(act)
 
 
-def _certified(stores: Stores, tx: Tx, signer: Signer, request_id: str) -> Request | None:
-    """The request with its certificate, signed once; None when something still stands in the way."""
+def _certified(context: Context, tx: Tx, request_id: str) -> Request | None:
+    """The request with its certificate, signed once; None when something still stands in the way.
+
+    Raises BadReading where the stored reading isn't the reader's word of this case, that nothing was found.
+    """
+    stores = context.stores
     request = stores.requests.get(request_id, tx=tx)
     if request is None or request.certificate is not None:
         return request
@@ -139,8 +163,22 @@ def _certified(stores: Stores, tx: Tx, signer: Signer, request_id: str) -> Reque
     if next_move(request, receipts, held=False) is not Move.COMPLETE:
         return None
     tx.gates.touch(tx.session, request.case_id)
+    reading = stores.readings.get(request.id, tx=tx)
+    if reading is None or reading.jws is None or not reading.covers(receipts):
+        readings.ask(stores, tx, request, receipts)
+        return None
+    expected = {"request": request.id, "case": request.case_id, "found": 0}
+    read_at = datetime.fromisoformat(claims_of(reading.jws, context.public_keys, at=tx.now, expected=expected)["at"])
     final = latest(request, receipts)
     # No certificate is older than what it certifies, though the clock of a service may be ahead of this one's.
-    completed_at = max(tx.now, *(receipt.signed_at for receipt in final.values()))
-    certificate = signer.sign(payload(request, final, completed_at=completed_at), typ=CERTIFICATE_TYPE)
+    completed_at = max(tx.now, read_at, *(receipt.signed_at for receipt in final.values()))
+    independent = {"at": read_at.isoformat(), "found": 0, "reading": reading.jws}
+    claims = payload(
+        request,
+        final,
+        independent=independent,
+        backups_gone_by=backups_gone_by(context),
+        completed_at=completed_at,
+    )
+    certificate = context.certificate_signer.sign(claims, typ=CERTIFICATE_TYPE)
     return stores.requests.save(replace(request, certificate=certificate, completed_at=completed_at), tx=tx)

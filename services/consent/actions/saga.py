@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from services.consent.actions import organisations
+from services.consent.actions import organisations, readings
 from services.consent.context import Context
 from services.consent.model.consents import Ending
 from services.consent.model.requests import (
@@ -32,7 +32,6 @@ from shared.uk.working_days import end_of_day, london_day
 
 ASK_AGAIN_STEP = "ask_again"
 BEGIN_STEP = "begin"
-COMPLETE_STEP = "complete"
 # A service that doesn't answer is asked again soon at first, and then in proportion to how long that has lasted.
 _FIRST_ASK_AGAIN = timedelta(seconds=10)
 _AFTER_A_FAILURE = timedelta(seconds=5)
@@ -102,7 +101,7 @@ def _verify(stores: Stores, tx: Tx, request: Request) -> Request:
 
 
 def _complete(stores: Stores, tx: Tx, request: Request) -> Request:
-    stores.steps.add(tx, COMPLETE_STEP, request.id, request.case_id)
+    readings.ask(stores, tx, request, queries.receipts_of(stores, request.id, tx=tx))
     return request
 
 

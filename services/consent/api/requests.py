@@ -13,7 +13,7 @@ from flask import Response
 from services.consent.actions import requests as actions
 from services.consent.actions.others import role_of
 from services.consent.context import Context
-from services.consent.model.requests import STANDING, Request, Status, request_key, waiting_on
+from services.consent.model.requests import STANDING, Phase, Request, Status, request_key, waiting_on
 from services.consent.schemas.requests import (
     ConfirmationIn,
     ElsewhereIn,
@@ -223,6 +223,9 @@ def _shown(stores: Stores, request: Request) -> dict[str, Any]:
     if request.status in STANDING:
         held = queries.is_held(stores, request.case_id, london_day(utc_now()))
         waits = waiting_on(request, queries.receipts_of(stores, request.id), held=held)
+        if not waits and request.phase is Phase.VERIFIED and (reading := stores.readings.get(request.id)) is not None:
+            # The independent reader found something there, or couldn't read.
+            waits = list(reading.waits)
     shown["waiting_on"] = waits
     if request.status is not Status.COMPLETED:
         shown.pop("completed_at")

@@ -35,8 +35,9 @@ def statement_routes() -> Blueprint:
 
 
 def jwks(context: Context) -> Response:
-    """The keys of receipts, consent receipts, certificates and the ledger, past ones too; no token."""
-    return jsonify(keys=context.public_keys.published("receipt", "certificate", "consent_receipt", "ledger"))
+    """The keys of receipts, consent receipts, readings, certificates and the ledger, past ones too; no token."""
+    shown = ("receipt", "certificate", "consent_receipt", "reading", "ledger")
+    return jsonify(keys=context.public_keys.published(*shown))
 
 
 def _shown(version: str) -> JsonResponse:

@@ -6,51 +6,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from services.consent.model.requests import KEYS_STORE, Receipt, Request, kept_promise
+from services.consent.model.remains import what_remains
+from services.consent.model.requests import Receipt, Request, kept_promise
+from shared.erasure.manifest import CASE_KEYS
 from shared.events import SERVICES
 
 CERTIFICATE_TYPE = "fmn-certificate"
 LETTER_OUTCOMES = frozenset({"sent", "unknown", "undeliverable", "nobody"})
 
-# Said on every certificate, because it is true of every erasure: what is not gone, who could read it, until when.
-WHAT_REMAINS: tuple[Mapping[str, Any], ...] = (
-    {
-        "what": "tombstones, audit, receipts and ledger: ids, counts and times, nothing personal",
-        "where": "the databases of the four services, and the ledger's copy",
-        "readable": True,
-        "gone_by": None,
-    },
-    {
-        "what": "sealed records, and the wrapped keys that were deleted: nothing opens them, since the roots that they "
-        "hung on were destroyed before the receipts were signed",
-        "where": "the databases' operation log and journals, and copies of them made before the erasure",
-        "readable": False,
-        "gone_by": None,
-    },
-    {
-        "what": "sealed file contents in blocks not yet reused: unreadable, their keys were sealed with the case",
-        "where": "the object store's volumes, and backups made before the erasure",
-        "readable": False,
-        "gone_by": None,
-    },
-    {
-        # Said of every erasure alike, because there may be one or none, and no other reader may know which (P15).
-        "what": "a record of what was told to others because a person was at risk, if there ever was one",
-        "where": "a store of its own, under keys of its own, for the safeguarding lead and data protection alone",
-        "readable": True,
-        "gone_by": None,
-    },
-    {
-        "what": "letters and emails that were sent",
-        "where": "with the people who received them, and in the mail relay's own log",
-        "readable": True,
-        "gone_by": None,
-    },
-)
 
-
-def payload(request: Request, final: Mapping[str, Receipt], *, completed_at: datetime) -> dict[str, Any]:
-    """The certificate's claims. final: the last clean receipt of every service, nothing late in any."""
+def payload(
+    request: Request,
+    final: Mapping[str, Receipt],
+    *,
+    independent: Mapping[str, Any],
+    backups_gone_by: datetime | None,
+    completed_at: datetime,
+) -> dict[str, Any]:
+    """The certificate's claims. final: the last clean receipt of every service, nothing late in any. independent: {at,
+    found, reading}, when the independent reader began, how many places it found, and its signed word. backups_gone_by:
+    see `what_remains`.
+    """
     paper = [dict(item) for item in final["document"].paper]
     # What an earlier request had already found missing is told again, but is no broken promise of this one.
     since = [item for item in paper if item["at"] >= request.received_at]
@@ -64,7 +40,8 @@ def payload(request: Request, final: Mapping[str, Receipt], *, completed_at: dat
         "receipts": [final[service].jws for service in SERVICES],
         "paper": [{**item, "at": item["at"].isoformat()} for item in paper],
         "last_letter": final["notifier"].last_letter,
-        "what_remains": [dict(item) for item in WHAT_REMAINS],
+        "independent": dict(independent),
+        "what_remains": what_remains(request, final, backups_gone_by=backups_gone_by),
     }
 
 
@@ -81,6 +58,8 @@ def faults(claims: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) -> 
         name = str(receipt.get("service"))
         if receipt.get("request") != claims.get("request") or receipt.get("case") != claims.get("case"):
             wrong.append(f"the receipt of {name} is about another request or case")
+        if not receipt.get("stores"):
+            wrong.append(f"the receipt of {name} doesn't say which stores it read")
         if receipt.get("outcome") not in ("erased", "nothing_held") or _remains(receipt.get("stores", ())):
             wrong.append(f"the receipt of {name} says that something remains")
         # Receipts of version 0.2 say nothing of roots.
@@ -94,7 +73,7 @@ def faults(claims: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) -> 
 
 
 def _had_key(stores: Iterable[Mapping[str, Any]]) -> bool:
-    return any(store.get("found") for store in stores if store.get("store") == KEYS_STORE)
+    return any(store.get("found") for store in stores if store.get("store") == CASE_KEYS)
 
 
 def _remains(stores: Iterable[Mapping[str, Any]]) -> bool:

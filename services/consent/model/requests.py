@@ -11,6 +11,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from shared.erasure.manifest import CASE_KEYS, differences
 from shared.events import SERVICES
 
 ERASURE: Final = "erasure"
@@ -20,8 +21,6 @@ CHECKS = frozenset({"family", "authority", "safeguarding"})
 GROUNDS = ("legal_claim", "safeguarding", "legal_duty", "open_access_request")
 SETTLEMENTS = ("unknown", "undeliverable", "nobody")
 PAPER_STORE = "papers_to_certify"
-#: What a receipt calls the keys of the case.
-KEYS_STORE = "case_keys"
 ERASURE_WORKING_DAYS = 2
 #: Who logged a request that came by itself, of a withdrawal or of a review without an answer.
 SYSTEM = "system"
@@ -146,16 +145,21 @@ class Receipt:
     at: datetime
 
     @property
-    def clean(self) -> bool:
-        """Nothing was left that has a personal part, but for what is late; and the case's key opens nothing, since the
-        root was destroyed that it hung on.
+    def fault(self) -> str | None:
+        """Why it doesn't count: a store was left out, or is one that this version doesn't know (`stores`); something
+        that has a personal part was left, but for what is late (`remaining`); or the root that the case's key hung on
+        still exists (`root`). None for a clean one.
         """
-        had_key = any(s["found"] for s in self.stores if s["store"] == KEYS_STORE)
-        return (
-            self.outcome in ("erased", "nothing_held")
-            and not any(s["remaining"] for s in self.stores)
-            and (self.root_destroyed_at is not None or not had_key)
-        )
+        if any(differences(self.service, (s["store"] for s in self.stores))):
+            return "stores"
+        if self.outcome not in ("erased", "nothing_held") or any(s["remaining"] for s in self.stores):
+            return "remaining"
+        had_key = any(s["found"] for s in self.stores if s["store"] == CASE_KEYS)
+        return "root" if had_key and self.root_destroyed_at is None else None
+
+    @property
+    def clean(self) -> bool:
+        return self.fault is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

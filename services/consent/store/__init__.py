@@ -12,6 +12,7 @@ from services.consent.model.consents import Consent, Ending, Expiry
 from services.consent.model.intakes import PendingIntake
 from services.consent.model.organisations import Naming, Organisation, organisation_key
 from services.consent.model.people import CasePeople
+from services.consent.model.readings import Reading
 from services.consent.model.requests import Hold, Receipt, Request, request_key
 from services.consent.model.reviews import Review
 from services.consent.model.rights import Young
@@ -53,6 +54,7 @@ class Stores:
     helpline_calls: KeptRows
     requests: Repository[Request]
     receipts: Repository[Receipt]
+    readings: Repository[Reading]
     holds: Repository[Hold]
     people: Repository[CasePeople]
     ledger: KeptRows
@@ -153,6 +155,15 @@ class Stores:
                 indexes=(("request", "at"),),
                 exported=False,
                 why="a certificate is proven by them",
+            ),
+            readings=register.repository(
+                "readings",
+                Reading,
+                clear=fields.READING,
+                disposal=Disposal.KEEP,
+                indexes=(("found", "next_at"), ("asked_at",)),
+                exported=False,
+                why="what the independent reader found, which a certificate carries",
             ),
             # Not exported: that there is one may say that a person is thought to be at risk (P15).
             holds=register.repository("holds", Hold, clear=fields.HOLD, disposal=_ERASE, exported=False),

@@ -145,6 +145,16 @@ RECEIPT: dict[str, Field] = {
     "paper": List(Group({"paper_file": Id(), "method": one_of("shredded", "returned", "not_found"), "at": Time()})),
     "at": Time(),
 }
+READING: dict[str, Field] = {
+    "due_at": Time(),
+    "since": Time(),
+    "next_at": Time(),
+    "asked_at": Optional(Time()),
+    "took_ms": Optional(Count()),
+    "found": Optional(Count()),
+    "jws": Optional(Signed()),
+    "waits": List(one_of(*SERVICES)),
+}
 # Nothing: the ground may be safeguarding, and who placed it and until when may tell the ground.
 HOLD: dict[str, Field] = {}
 PEOPLE: dict[str, Field] = {"people": List(Group({"person": Id(), "role": one_of(*ROLES)}))}

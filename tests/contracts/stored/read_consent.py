@@ -14,13 +14,28 @@ from services.consent.model import tasks as t
 from services.consent.model.consents import Ended, Grant
 from services.consent.model.organisations import Naming
 from services.consent.model.people import CasePerson
+from services.consent.model.readings import Reading as ErasureReading
 from services.consent.store.helpline import calls_by_month
 from services.consent.store.ledger import Ledger
 from services.consent.store.ledger_copy import LedgerCopy
 from shared.clock import utc_now
 from shared.ledger import from_row
 from shared.security.signing import PublicKeys
-from tests.contracts.stored.ids import CASE, CHILD, CONSENT, DOCUMENT, PAPER, PARENT, SCHOOL, STRIPPED, numbered
+from tests.contracts.stored.ids import (
+    AFTERWARDS,
+    CASE,
+    CHILD,
+    CONSENT,
+    DOCUMENT,
+    ERASED,
+    FROZEN,
+    PAPER,
+    PARENT,
+    REQUEST,
+    SCHOOL,
+    STRIPPED,
+    numbered,
+)
 from tests.contracts.stored.opening import HERE, Opened, Row, rows_of
 from tests.contracts.stored.reading import Reading
 
@@ -164,9 +179,43 @@ CONSENT_STORES = {
                 "signed_at": WHEN,
                 "last_letter": None,
                 "paper.0": {"paper_file": PAPER, "method": "shredded", "at": WHEN},
-                "clean": True,
+                # It lists fewer stores than there are now: its service is asked again, if the request still stands.
+                "clean": False,
             },
             {"stores": (), "late": ("sealed_letters",), "last_letter": "unknown"},
+        ],
+    ),
+    "readings": Reading(
+        told=[
+            {"due_at": WHEN, "next_at": WHEN, "asked_at": None, "found": None, "jws": None, "waits": ()},
+            {"asked_at": WHEN, "took_ms": 300, "found": 0, "jws": "a.b.c"},
+            {"found": 2, "waits": ("case", "document")},
+        ],
+        samples=[
+            ErasureReading(id=REQUEST, case_id=FROZEN, due_at=WHEN, since=WHEN, next_at=WHEN),
+            ErasureReading(
+                id=STRIPPED,
+                case_id=ERASED,
+                due_at=WHEN,
+                since=WHEN,
+                next_at=WHEN,
+                asked_at=WHEN,
+                took_ms=300,
+                found=0,
+                jws="a.b.c",
+            ),
+            ErasureReading(
+                id=AFTERWARDS,
+                case_id=ERASED,
+                due_at=WHEN,
+                since=WHEN,
+                next_at=WHEN,
+                asked_at=WHEN,
+                took_ms=300,
+                found=2,
+                jws="a.b.c",
+                waits=("case", "document"),
+            ),
         ],
     ),
     "holds": Reading(told=[{"until": date(2027, 1, 31), "reason": "A claim – Łukasik v. Council", "placed_at": WHEN}]),
