@@ -187,7 +187,7 @@ def _state(place: Folders, service: str, document: Row) -> str:
     try:
         if place.identity() not in (None, document["store"]):
             return "belongs to another key tree"
-        open_tree(service, document, place.read(str(document["root"])))
+        open_tree(service, document, *place.copies(str(document["root"])))
     except RootMissing:
         return "lacks the root"
     except PlaceAway:

@@ -21,6 +21,8 @@ def people_changed(context: Context, tx: Tx, event: Event) -> None:
     if known.ids - {one["person"] for one in told}:
         # An intake's answer shows its people, and its id is the case's.
         context.forget_answers(tx, case_id=event.case, record=event.case)
+        # So does what the operation log keeps of the intake.
+        tx.renew_key(event.case)
     now = replace(known, people=tuple(CasePerson(person=one["person"], role=one["role"]) for one in told))
     if known.version:
         stores.people.save(now, tx=tx)

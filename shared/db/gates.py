@@ -7,22 +7,25 @@ it holds a case id and nothing else of the case.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from pymongo import ReturnDocument, UpdateOne
+from pymongo import ReturnDocument
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from shared.db.held_gates import Applied, HeldGates
 from shared.db.keys.errors import Altered
+from shared.db.keys.tree import numbered
 from shared.db.keys.vault import Vault
 from shared.db.transactions import TryAgain, insert_new, transact
 from shared.errors import Erased, Frozen, NotFound
 from shared.ops.logs import log
 
 OPEN, FROZEN, CLOSED = "open", "frozen", "closed"
+_STATE = {"state": 1, "key": 1, "mac": 1}
 
 FROZEN_SENTENCE = (
     "An erasure has been asked for, so nothing may be added or changed until it is settled. Nothing was stored."
@@ -31,52 +34,13 @@ ERASED_SENTENCE = "This case has been erased, or its erasure has begun. Nothing 
 UNKNOWN_SENTENCE = "No such case is known here."
 
 
-# A case, the topic of a state, and the number of the event that brought it.
-Applied = tuple[str, str, int]
-
-
-class _Held:
-    """The gate rows that a transaction has locked by counting a write, and its changes to them."""
-
-    def __init__(
-        self, rows: Iterable[dict[str, Any]], *, applied: Applied | None, marked: Callable[[str, str], dict[str, Any]]
-    ) -> None:
-        """applied: the state that was written together with the count, which `rows` doesn't show yet."""
-        self.rows = {str(row["_id"]): row for row in rows}
-        self._applied = applied
-        self._marked = marked
-        self._changes: dict[str, dict[str, Any]] = {}
-
-    def next_seq(self, case_id: str) -> int:
-        row = self.rows[case_id]
-        row["seq"] = int(row["seq"]) + 1
-        self._change(case_id, "seq", row["seq"])
-        return int(row["seq"])
-
-    def set_state(self, case_id: str, state: str) -> None:
-        for name, value in self._marked(case_id, state).items():
-            self.rows[case_id][name] = value
-            self._change(case_id, name, value)
-
-    def set_applied(self, case_id: str, topic: str, seq: int) -> None:
-        self.rows[case_id].setdefault("applied", {})[topic] = seq
-        if (case_id, topic, seq) != self._applied:
-            self._change(case_id, f"applied.{topic}", seq)
-
-    def updates(self) -> list[UpdateOne]:
-        return [UpdateOne({"_id": case_id}, {"$set": change}) for case_id, change in self._changes.items()]
-
-    def _change(self, case_id: str, name: str, value: Any) -> None:
-        self._changes.setdefault(case_id, {})[name] = value
-
-
 class Gates:
     """The gate rows of one service."""
 
     def __init__(self, rows: Collection[dict[str, Any]], vault: Vault) -> None:
         self.rows = rows
         self._vault = vault
-        self._held: dict[ClientSession, _Held] = {}
+        self._held: dict[ClientSession, HeldGates] = {}
 
     @contextmanager
     def holding(
@@ -105,7 +69,7 @@ class Gates:
         if unknown:
             rows += self.make(session, unknown)
             only = None
-        held = _Held(rows, applied=only, marked=self.marked)
+        held = HeldGates(rows, applied=only, marked=self.marked)
         self._held[session] = held
         try:
             yield held.rows
@@ -126,7 +90,7 @@ class Gates:
         row = self.rows.find_one_and_update({"_id": case_id}, change, session=session)
         return () if row is None else (row,)
 
-    def _holds(self, session: ClientSession | None, case_id: str) -> _Held | None:
+    def _holds(self, session: ClientSession | None, case_id: str) -> HeldGates | None:
         """The locked rows of the session's transaction, if this case's gate is one of them."""
         held = None if session is None else self._held.get(session)
         return held if held is not None and case_id in held.rows else None
@@ -156,14 +120,20 @@ class Gates:
 
         transact(self.rows.database.client, act)
 
-    def marked(self, case_id: str, state: str) -> dict[str, Any]:
-        """The state as a gate's row says it, with the code that only this service can make."""
-        return {"state": state, "mac": self._vault.mac(f"gate|{self._vault.service}|{case_id}|{state}".encode())}
+    def marked(self, case_id: str, state: str, key: int = 1) -> dict[str, Any]:
+        """State and number of the case's key as a gate's row says them, with the code that only this service can make.
+
+        A closed gate has no key.
+        """
+        says = f"gate|{self._vault.service}|{case_id}|{state}"
+        if key == 1 or state == CLOSED:
+            return {"state": state, "mac": self._vault.mac(says.encode())}
+        return {"state": state, "key": key, "mac": self._vault.mac(f"{says}|{key}".encode())}
 
     def _state_of(self, row: Mapping[str, Any]) -> str:
         """The state that the row says. Raises Altered where this service never wrote that."""
         state = str(row["state"])
-        if row.get("mac") != self.marked(str(row["_id"]), state)["mac"]:
+        if row.get("mac") != self.marked(str(row["_id"]), state, _key_in(row))["mac"]:
             log.error("gate.altered", case_id=str(row["_id"]))
             raise Altered
         return state
@@ -172,39 +142,80 @@ class Gates:
         """open, frozen, closed, or None for a case that was never heard of."""
         if held := self._holds(session, case_id):
             return str(held.rows[case_id]["state"])
-        row = self.rows.find_one({"_id": case_id}, {"state": 1, "mac": 1}, session=session)
+        row = self.rows.find_one({"_id": case_id}, _STATE, session=session)
         return None if row is None else self._state_of(row)
 
     def states(self, case_ids: Iterable[str]) -> dict[str, str]:
         """The state of each of these cases that has a gate."""
-        rows = self.rows.find({"_id": {"$in": sorted(case_ids)}}, {"state": 1, "mac": 1})
+        rows = self.rows.find({"_id": {"$in": sorted(case_ids)}}, _STATE)
         return {str(row["_id"]): self._state_of(row) for row in rows}
 
-    def enter(self, session: ClientSession, case_id: str, *, frozen_too: bool = False) -> int | None:
+    def enter(self, session: ClientSession, case_id: str, *, frozen_too: bool = False) -> tuple[int | None, str]:
         """Pass the gate as a writer, and count the write. Raises Erased, Frozen or NotFound.
 
         Returns a number for one event of this transaction, which `next_seq` won't give again: most transactions emit
         one event, and needn't write the gate twice. An unused number leaves a gap, which consumers accept. None where
-        the gate is locked by `holding`, since numbers cost no call there.
+        the gate is locked by `holding`, since numbers cost no call there. And the name of the case's key.
         """
         allowed = [OPEN, FROZEN] if frozen_too else [OPEN]
         if held := self._holds(session, case_id):
             state = str(held.rows[case_id]["state"])
             if state not in allowed:
                 refuse(state)
-            return None
+            return None, numbered(case_id, _key_in(held.rows[case_id]))
         row = self.rows.find_one_and_update(
             {"_id": case_id, "state": {"$in": allowed}},
             {"$inc": {"writes": 1, "seq": 1}},
-            {"seq": 1, "state": 1, "mac": 1},
+            {"seq": 1, **_STATE},
             return_document=ReturnDocument.AFTER,
             session=session,
         )
         if row is None:
             refuse(self.state(case_id, session))
-            return None
+            raise TryAgain
         self._state_of(row)
-        return int(row["seq"])
+        return int(row["seq"]), numbered(case_id, _key_in(row))
+
+    def key_name(self, session: ClientSession, case_id: str) -> str:
+        """The name of the case's key, of a gate in any state. It counts a write, as everything sealed must.
+
+        So who gives the case another key conflicts with this transaction, and nothing is sealed under the old one
+        afterwards.
+        """
+        row = self._locked(session, case_id)
+        return numbered(case_id, 1 if row is None else _key_in(row))
+
+    def key_now(self, case_id: str) -> str | None:
+        """The name of the key that everything of the case is sealed under from now on; None of a case that is gone."""
+        row = self.rows.find_one({"_id": case_id}, _STATE)
+        if row is None or self._state_of(row) == CLOSED:
+            return None
+        return numbered(case_id, _key_in(row))
+
+    def renew_key(self, session: ClientSession, case_id: str) -> str | None:
+        """Make another key for the case, under which everything is sealed from now on; its name. None: it is closed."""
+        row = self._locked(session, case_id)
+        if row is None or row["state"] == CLOSED:
+            return None
+        key = _key_in(row) + 1
+        self._vault.make([numbered(case_id, key)], session)
+        if held := self._holds(session, case_id):
+            held.set_key(case_id, key)
+        else:
+            marked = self.marked(case_id, str(row["state"]), key)
+            self.rows.update_one({"_id": case_id}, {"$set": marked}, session=session)
+        return numbered(case_id, key)
+
+    def _locked(self, session: ClientSession, case_id: str) -> dict[str, Any] | None:
+        """The gate's row, with a write counted. Raises Altered."""
+        if held := self._holds(session, case_id):
+            return held.rows[case_id]
+        row = self.rows.find_one_and_update(
+            {"_id": case_id}, {"$inc": {"writes": 1}}, _STATE, return_document=ReturnDocument.AFTER, session=session
+        )
+        if row is not None:
+            self._state_of(row)
+        return row
 
     def touch(self, session: ClientSession, case_id: str) -> None:
         """Count a write in any state, for the rows of an erasure, which pass a closed gate.
@@ -268,11 +279,15 @@ class Gates:
             if held.rows[case_id]["state"] == before:
                 held.set_state(case_id, after)
             return
-        self.rows.update_one(
-            {"_id": case_id, **self.marked(case_id, before)},
-            {"$set": self.marked(case_id, after), "$inc": {"writes": 1}},
-            session=session,
-        )
+        row = self._locked(session, case_id)
+        if row is not None and row["state"] == before:
+            marked = self.marked(case_id, after, _key_in(row))
+            self.rows.update_one({"_id": case_id}, {"$set": marked}, session=session)
+
+
+def _key_in(row: Mapping[str, Any]) -> int:
+    """The number of the case's key, as its gate's row says it."""
+    return int(row.get("key", 1))
 
 
 def refuse(state: str | None) -> None:

@@ -90,8 +90,8 @@ class Records(Generic[T]):
         """The query that finds the record at the version that was read."""
         return {"_id": self.id_of(item), "version": self.version_of(item)}
 
-    def row_of(self, item: T) -> Row:
-        """The item as MongoDB holds it.
+    def row_of(self, item: T, *, under: Callable[[str], str] | None = None) -> Row:
+        """The item as MongoDB holds it. under: the name of the key that a case has now; its first one without this.
 
         Raises ValueError naming the clear fields that don't fit the closed list, KeyGone where there is no key.
         """
@@ -99,14 +99,36 @@ class Records(Generic[T]):
         sealed = self._sealed_of(item)
         if sealed is None:
             return self.marked(row)
-        row["personal"] = self._vault.seal(sealed, self.key_of(item), self._context(row))
+        row["personal"] = self._vault.seal(sealed, self.key_of(item, under=under), self._context(row))
         if self._key_of(item) is not None:
             row["own_key"] = True
         return row
 
-    def key_of(self, item: T) -> str:
-        """The name of the key that the item is sealed under."""
-        return self._key_of(item) or self.case_id_of(item) or OFFICE_KEY
+    def key_of(self, item: T, *, under: Callable[[str], str] | None = None) -> str:
+        """The name of the key that the item is sealed under. under: as in `row_of`."""
+        own, case_id = self._key_of(item), self.case_id_of(item)
+        if own is not None:
+            return own
+        if case_id is None:
+            return OFFICE_KEY
+        return case_id if under is None else under(case_id)
+
+    def shares_key_of(self, item: T) -> str | None:
+        """The case under whose key the item's sealed part is; None where it has no such part, or a key of its own."""
+        is_sealed = self.sealed and (self.sealed != ("personal",) or getattr(item, "personal") is not None)  # noqa: B009
+        return self.case_id_of(item) if is_sealed and self._key_of(item) is None else None
+
+    def is_under(self, row: Row, name: str) -> bool:
+        """Whether the row's sealed part, where it has one, is under that key. Raises Altered, after an alarm."""
+        try:
+            return row.get("personal") is None or self._vault.key_named_in(row["personal"]) == name
+        except Altered:
+            self.alarm(row)
+            raise
+
+    def sealed_anew(self, row: Row, *, under: str) -> bytes:
+        """The row's sealed part under another key. Raises KeyGone, KeyReplaced, and Altered after an alarm."""
+        return self._vault.seal(self._opened(row) or {}, under, self._context(row))
 
     def stripped_row_of(self, item: T) -> Row:
         """The item without its sealed part, as MongoDB holds it. Raises ValueError as `row_of`."""
@@ -147,23 +169,33 @@ class Records(Generic[T]):
         """The row, opened; None for an orphan, whose key is gone.
 
         None too for a row whose sealed part was taken off, where T can't be without it. Raises Altered, after an alarm,
-        for a row that this service didn't write like that.
+        for a row that this service didn't write like that; KeyReplaced for one that was sealed anew since it was read.
 
         stripped: a row whose key is gone is still true without its sealed part.
         """
         opened: Row | None = None
         try:
-            if row.get("personal") is not None:
-                opened = self._vault.open(row["personal"], self._context(row))
-            elif row.get("mac") != self._vault.mac(self._context(row)):
-                raise Altered
+            opened = self._opened(row)
         except KeyGone:
             if not stripped:
                 return None
-        except Altered:
-            log.error("record.altered", store=self._name, record_id=row["_id"], case_id=row.get("case_id"))
-            raise
         return self.item_with(row, opened, stripped=stripped)
+
+    def _opened(self, row: Row) -> Row | None:
+        """What is sealed in the row; None where nothing is. Raises as `item_of`, and KeyGone."""
+        try:
+            if row.get("personal") is not None:
+                return self._vault.open(row["personal"], self._context(row))
+            if row.get("mac") != self._vault.mac(self._context(row)):
+                raise Altered
+        except Altered:
+            self.alarm(row)
+            raise
+        return None
+
+    def alarm(self, row: Row) -> None:
+        """Say that this service didn't write the row like that."""
+        log.error("record.altered", store=self._name, record_id=row["_id"], case_id=row.get("case_id"))
 
     def item_with(self, row: Row, opened: Row | None, *, stripped: bool = False) -> T | None:
         """The item of a row and of what was sealed in it; None where T can't be without a sealed part."""

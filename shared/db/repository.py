@@ -13,7 +13,7 @@ from pymongo import collection as mongo
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
-from shared.db.keys.errors import Altered, KeyGone
+from shared.db.keys.errors import Altered, KeyGone, KeyReplaced
 from shared.db.keys.vault import Vault
 from shared.db.records import Records, Row
 from shared.db.store import Disposal, Exported, Inventory
@@ -34,6 +34,7 @@ class Options(TypedDict, Generic[T], total=False):
     key_of: the name of the key that an item is sealed under; None for its case's, or the office's without a case.
     expire_after: rows go so long after their clear field `at`.
     why: why an erasure leaves it, where it does.
+    handed_on: what a record holds goes on in others of its case, so that removing it forgets nothing.
     """
 
     indexes: tuple[tuple[str, ...], ...]
@@ -45,6 +46,7 @@ class Options(TypedDict, Generic[T], total=False):
     key_of: Callable[[T], str | None]
     expire_after: timedelta
     why: str
+    handed_on: bool
 
 
 _LEFT_BY_AN_ERASURE: Final = (Disposal.KEEP, Disposal.APART)
@@ -78,6 +80,7 @@ class Repository(Generic[T]):
         self._exported = options.get("exported", True) and disposal is not Disposal.APART
         self._not_exported = options.get("not_exported", ())
         self._strips = disposal is Disposal.STRIP
+        self._handed_on = options.get("handed_on", False)
         self.records = Records(
             name,
             kind,
@@ -110,7 +113,7 @@ class Repository(Generic[T]):
         Raises DuplicateKeyError where a unique index has it already, ValueError for a clear field off the closed list.
         """
         new = self.records.at_version(item, 1)
-        self.rows.insert_one(self.row_of(new), session=tx.session)
+        self.rows.insert_one(self.row_of(new, tx=tx), session=tx.session)
         return new
 
     def save(self, item: T, *, tx: Tx) -> T:
@@ -123,7 +126,7 @@ class Repository(Generic[T]):
         done = 0
         with suppress(KeyGone):
             stored = {**self.records.as_read(item), **({"personal": {"$exists": True}} if self._strips else {})}
-            done = self.rows.replace_one(stored, self.row_of(new), session=tx.session).matched_count
+            done = self.rows.replace_one(stored, self.row_of(new, tx=tx), session=tx.session).matched_count
         if not done and self._strips:
             bare = self.records.stripped_row_of(new)
             done = self.rows.replace_one(self.records.as_read(item), bare, session=tx.session).matched_count
@@ -132,30 +135,44 @@ class Repository(Generic[T]):
         return new
 
     def strip(self, item: T, *, tx: Tx) -> T:
-        """Write the clear fields anew, without the sealed part; the item at its next version. Raises Changed."""
+        """Write the clear fields anew, without the sealed part; the item at its next version. Raises Changed.
+
+        A case that lives on gets another key.
+        """
         new = self._next(item)
         bare = self.records.stripped_row_of(new)
         if self.rows.replace_one(self.records.as_read(item), bare, session=tx.session).matched_count != 1:
             raise Changed(CHANGED_SENTENCE)
+        self._renew_key_of(item, tx)
         return new
 
     def put(self, item: T, *, tx: Tx) -> None:
         """Make or replace a record, in whatever version it is there; written at the transaction's end."""
-        row = self.row_of(item)
+        row = self.row_of(item, tx=tx)
         tx.write(self.rows, ReplaceOne({"_id": row["_id"]}, row, upsert=True))
 
     def remove(self, item: T, *, tx: Tx) -> None:
-        """Delete this version of the record. Raises Changed when its version isn't the one that is stored."""
+        """Delete this version of the record. Raises Changed when its version isn't the one that is stored.
+
+        A case that lives on gets another key.
+        """
         if self.rows.delete_one(self.records.as_read(item), session=tx.session).deleted_count != 1:
             raise Changed(CHANGED_SENTENCE)
+        self._renew_key_of(item, tx)
 
-    def row_of(self, item: T) -> Row:
-        """The item as MongoDB holds it, for what writes its row itself."""
-        return self.records.row_of(item)
+    def _renew_key_of(self, item: T, tx: Tx) -> None:
+        """What was sealed is in the operation log still, and opens for as long as the case's key does."""
+        case_id = None if self._handed_on else self.records.shares_key_of(item)
+        if case_id is not None:
+            tx.renew_key(case_id)
+
+    def row_of(self, item: T, *, tx: Tx | None = None) -> Row:
+        """The item as MongoDB holds it, for what writes its row itself. tx: unless the item is of no case."""
+        return self.records.row_of(item, under=None if tx is None else tx.key_name)
 
     def item_of(self, row: Row) -> T | None:
         """The item of a row that was read directly, None for an orphan. Raises Altered."""
-        return self._opened(row)
+        return self._opened(row, {}, None)
 
     def _next(self, item: T) -> T:
         return self.records.at_version(item, self.records.version_of(item) + 1)
@@ -167,7 +184,7 @@ class Repository(Generic[T]):
         row = self.rows.find_one({"_id": id}, session=session_of(tx))
         if row is None or (case_id is not None and row["case_id"] != case_id):
             return None
-        return self._opened(row)
+        return self._opened(row, {}, tx)
 
     def find(
         self,
@@ -188,7 +205,7 @@ class Repository(Generic[T]):
         found: list[T] = []
         for row in self.rows.find(query, session=session_of(tx)).sort(list(sort)):
             try:
-                item = self._opened(row)
+                item = self._opened(row, query, tx)
             except Altered:
                 if is_of_one_case:
                     raise
@@ -220,8 +237,24 @@ class Repository(Generic[T]):
         """Whether there is a row by clear fields, orphans included."""
         return self.rows.count_documents(dict(where), session=session_of(tx), limit=1) > 0
 
-    def _opened(self, row: Row) -> T | None:
-        return self.records.item_of(row, stripped=self._strips)
+    def _opened(self, row: Row, where: Mapping[str, Any], tx: Tx | None) -> T | None:
+        """The item of a row; read once more, if it still is found by `where`, when it was sealed anew meanwhile.
+
+        Raises KeyReplaced in a transaction, which then runs again, and Altered for an older row that was put back.
+        """
+        while True:
+            try:
+                return self.records.item_of(row, stripped=self._strips)
+            except KeyReplaced:
+                now = self.rows.find_one({"$and": [dict(where), {"_id": row["_id"]}]})
+                if now is not None and now.get("personal") == row["personal"]:
+                    self.records.alarm(row)
+                    raise Altered from None
+                if tx is not None:
+                    raise
+                if now is None:
+                    return None
+                row = now
 
     # Forgetting
 

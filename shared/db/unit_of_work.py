@@ -54,27 +54,35 @@ def connect(url: str) -> MongoClient[Row]:
 
 @dataclass(kw_only=True)
 class Tx:
-    """One transaction. What is in `after_commit` runs once it is safe."""
+    """One transaction. What is in `after_commit` runs once it is safe.
+
+    renewed: told the case, in the transaction, when `renew_key` has made it another key.
+    """
 
     session: ClientSession
     gates: Gates
     service: str
     now: datetime
+    renewed: Callable[[Tx, str], None]
     events: list[Event] = field(default_factory=list)
     after_commit: list[Callable[[], None]] = field(default_factory=list)
     # Numbers for events that came with the way through a gate, by case.
     _seqs: dict[str, int] = field(default_factory=dict)
+    # The names of the keys of cases, as their gates say them.
+    _keys: dict[str, str] = field(default_factory=dict)
+    _renewed: set[str] = field(default_factory=set)
     _writes: dict[str, tuple[Collection[Row], list[Operation]]] = field(default_factory=dict)
 
     def enter(self, case_id: str, *, frozen_too: bool = False) -> None:
         """Pass the case's gate as a writer. Raises Erased, Frozen (unless allowed) or NotFound."""
-        seq = self.gates.enter(self.session, case_id, frozen_too=frozen_too)
+        seq, self._keys[case_id] = self.gates.enter(self.session, case_id, frozen_too=frozen_too)
         if seq is not None:
             self._seqs[case_id] = seq
 
     def open_gate(self, case_id: str) -> None:
         """Make the gate and the key of a new case, and pass the gate as a writer."""
         self._seqs[case_id] = int(self.gates.make(self.session, [case_id])[0]["seq"])
+        self._keys[case_id] = case_id
 
     def enter_or_open(self, case_id: str) -> None:
         """As `enter`, of a case that this service may not have heard of yet. Raises Erased, Frozen."""
@@ -82,6 +90,26 @@ class Tx:
             self.open_gate(case_id)
         else:
             self.enter(case_id)
+
+    def key_name(self, case_id: str) -> str:
+        """The name of the key that this transaction seals under what is of the case."""
+        if case_id not in self._keys:
+            self._keys[case_id] = self.gates.key_name(self.session, case_id)
+        return self._keys[case_id]
+
+    def renew_key(self, case_id: str) -> None:
+        """Something personal has left a case that lives on: give it another key, once in this transaction.
+
+        What is left of it is sealed anew after the commit, and then the key before is destroyed. Nothing happens where
+        the gate is closed, since the case's key goes anyway.
+        """
+        if case_id in self._renewed:
+            return
+        name = self.gates.renew_key(self.session, case_id)
+        if name is not None:
+            self._keys[case_id] = name
+            self._renewed.add(case_id)
+            self.renewed(self, case_id)
 
     def write(self, rows: Collection[Row], *operations: Operation) -> None:
         """Write these at the transaction's end, all of one collection's in one call and in this order.
@@ -128,13 +156,15 @@ class UnitOfWork:
         self.outbox: Collection[Row] = self.db["outbox"]
         # Set by the process that has a publisher: handed the rows that were just committed.
         self.hand_over: Callable[[Sequence[Row]], None] = lambda rows: None
+        # Set by what seals a case anew that was given another key: told the case, in that transaction.
+        self.renewed: Callable[[Tx, str], None] = lambda tx, case_id: None
 
     def run(self, act: Callable[[Tx], T]) -> T:
         """Run `act` in a transaction and return what it returned."""
         finish = before_commit.get()
 
         def body(session: ClientSession) -> tuple[T, Tx, list[Row]]:
-            tx = Tx(session=session, gates=self.gates, service=self.service, now=utc_now())
+            tx = Tx(session=session, gates=self.gates, service=self.service, now=utc_now(), renewed=self.renewed)
             with self.vault.making():
                 result = act(tx)
                 if finish is not None:

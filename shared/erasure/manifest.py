@@ -22,8 +22,8 @@ MANIFEST: Final[Mapping[str, frozenset[str]]] = {
     ),
     "consent": frozenset(
         {
-            CASE_KEYS, "consents", "endings", "expiries", "holds", "idempotency", "intakes", "people", "requests",
-            "reviews", "rights", "tasks",
+            CASE_KEYS, "consents", "endings", "expiries", "holds", "idempotency", "intakes", "namings", "people",
+            "requests", "reviews", "rights", "tasks",
         }
     ),
     "notifier": frozenset({CASE_KEYS, "idempotency", "notifications", "projections"}),

@@ -63,7 +63,7 @@ class NamedKeys:
 
     def search_key(self, tx: Tx, case_id: str) -> bytes:
         """What the search hashes of this case are made with. Raises KeyGone."""
-        return self._vault.search_key(case_id, tx.session)
+        return self._vault.search_key(tx.key_name(case_id), tx.session)
 
     def search_keys(self, session: ClientSession) -> list[bytes]:
         """All that search hashes are made with, as they are in this session's snapshot. Raises TryAgain."""
@@ -84,6 +84,11 @@ class NamedKeys:
         """Whether it was deleted, now or within the last thirty days."""
         return self._vault.was_doomed(name, tx.session)
 
+    def doom_one(self, tx: Tx, name: str) -> None:
+        """As `doom`, of a case's key with just this number."""
+        if self._vault.doom_one(name, tx.session):
+            self._steps.add(tx, ROTATE_STEP, _TREE, None)
+
     def is_doomed(self, name: str) -> bool:
         """Whether it is deleted but not destroyed yet."""
         return self._vault.is_doomed(name)
@@ -93,7 +98,7 @@ class NamedKeys:
         return self._vault.destroyed(name)
 
     def look_after(self, now: datetime) -> None:
-        """Have the root made anew if a place lacks it; raise the alarm for keys that wait too long for their end."""
+        """Have the root made anew where a place lacks it or has a damaged one; alarm for keys that wait too long."""
         late = self._vault.doomed.count_documents({"gone_at": None, "at": {"$lt": now - _DESTROYED_WITHIN}})
         _LATE.labels(self._unit_of_work.service).set(late)
         if late:
@@ -104,6 +109,7 @@ class NamedKeys:
             log.error("keys.place_away", **where(error))
             return
         if not is_whole:
+            # `forgetmenot keys status` says which.
             log.error("keys.place_without_root")
             self._unit_of_work.run(lambda tx: self._steps.add(tx, ROTATE_STEP, _TREE, None))
 

@@ -216,12 +216,12 @@ class Idempotency:
             under=under,
         )
         try:
-            row = self.store.row_of(key)
+            row = self.store.row_of(key, tx=tx)
         except KeyGone:
             if under is None:
                 raise
             # What the body said is forgotten already: a repeat is answered without comparing.
-            row = self.store.row_of(replace(key, personal=None))
+            row = self.store.row_of(replace(key, personal=None), tx=tx)
         if not claim.first:
             try:
                 self.store.rows.insert_one(row, session=tx.session)

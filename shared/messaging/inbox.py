@@ -17,7 +17,8 @@ from pymongo.errors import BulkWriteError, ConnectionFailure, PyMongoError
 
 from shared.clock import utc_now
 from shared.db import Register
-from shared.db.gates import CLOSED, Applied
+from shared.db.gates import CLOSED
+from shared.db.held_gates import Applied
 from shared.db.keys.errors import KeyGone
 from shared.db.unit_of_work import Row, Tx, traceparent
 from shared.erasure.named_keys import NamedKeys

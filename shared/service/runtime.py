@@ -13,6 +13,7 @@ from shared.db.keys.roots import Folders
 from shared.db.keys.rotation import Rotation
 from shared.db.register import Register
 from shared.db.unit_of_work import UnitOfWork, connect
+from shared.erasure.case_keys import CaseKeys
 from shared.erasure.grants import Grants
 from shared.erasure.named_keys import NamedKeys
 from shared.erasure.participant import ErasureParticipant
@@ -51,6 +52,7 @@ class Runtime:
     public_keys: PublicKeys
     grants: Grants
     keys: NamedKeys
+    case_keys: CaseKeys
     erasure: ErasureParticipant
 
     def require_known(self, case_id: str) -> None:
@@ -93,6 +95,8 @@ def open_runtime(service: str, process: str) -> Runtime:
             "mac": Sealed(),
             "writes": Optional(Count()),
             "seq": Count(),
+            # Which of its keys is the case's; the first without this.
+            "key": Optional(Count()),
             "applied": Optional(Table(Count())),
         },
         retention=None,
@@ -113,6 +117,7 @@ def open_runtime(service: str, process: str) -> Runtime:
         public_keys=public_keys,
         grants=grants,
         keys=keys,
+        case_keys=CaseKeys(register, keys, steps),
         erasure=ErasureParticipant(
             unit_of_work=unit_of_work, register=register, steps=steps, keys=keys, grants=grants, signer=signer
         ),

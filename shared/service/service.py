@@ -134,6 +134,7 @@ class Service(Generic[C]):
                 **{kind: partial(run, context) for kind, run in self._steps.items()},
                 **erasure.step_kinds(),
                 **runtime.keys.step_kinds(),
+                **runtime.case_keys.step_kinds(),
             },
             jobs=[Every(seconds=_ROOTS_SECONDS, run=runtime.keys.look_after, name="roots"), *jobs],
         )

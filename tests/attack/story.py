@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -98,10 +98,12 @@ def unlike(other: Told) -> Told:
     return told
 
 
-def an_open_file(system: System, told: Told, *, by_intake: bool = False) -> Told:
+def an_open_file(
+    system: System, told: Told, *, by_intake: bool = False, more: Sequence[Mapping[str, Any]] = ()
+) -> Told:
     """A case with consents, people, entries, a scan and paper, whose opening letter and email have gone.
 
-    by_intake: it begins with one call that says all that the first parent said on the phone.
+    by_intake: it begins with one call that says all that the first parent said on the phone; and `more` people.
     """
     family, worker = told.family, system.caseworker
     first = {"role": "parent", "given_name": family.by_post.given_name, "family_name": family.surname,
@@ -112,28 +114,29 @@ def an_open_file(system: System, told: Told, *, by_intake: bool = False) -> Told
              "date_of_birth": family.child_born.isoformat()}  # fmt: skip
     given_by = {"name": family.by_post.name, "capacity": "parental_responsibility"}
     if by_intake:
-        consent = _consent(system, {**given_by, "person": 0}, "casework")
-        body = {"case": {"channel": "phone"}, "consent": consent, "people": [first, second, child],
+        consent = a_consent(system, {**given_by, "person": 0}, "casework")
+        body = {"case": {"channel": "phone"}, "consent": consent, "people": [first, second, child, *more],
                 "wishes": [{"text": family.wish}]}  # fmt: skip
         made = told.made(worker, "/intake", body)
         told.case_id, people = made["id"], made["people"]
     else:
         told.case_id = told.made(worker, "/cases", {"channel": "phone"})["id"]
-        told.made(worker, "/consents", {"case_id": told.case_id, **_consent(system, given_by, "casework")})
+        told.made(worker, "/consents", {"case_id": told.case_id, **a_consent(system, given_by, "casework")})
         eventually(lambda: worker.read(f"/cases/{told.case_id}")["state"] == "open")
         people = [told.made(worker, f"/cases/{told.case_id}/people", person) for person in (first, second, child)]
         told.made(worker, f"/cases/{told.case_id}/entries", {"kind": "wish", "text": family.wish})
     by = {"name": family.by_email.name, "person_id": people[1]["id"], "capacity": "parental_responsibility"}
-    told.made(worker, "/consents", {"case_id": told.case_id, **_consent(system, by, "casework", "email")})
+    told.made(worker, "/consents", {"case_id": told.case_id, **a_consent(system, by, "casework", "email")})
     told.made(worker, f"/cases/{told.case_id}/entries", {"kind": "note", "text": family.outcome})
-    _scanned(told, system)
+    scanned(told, system)
     paper = {"location": family.paper_location, "description": family.paper_description}
     told.made(worker, f"/cases/{told.case_id}/paper-files", paper)
-    eventually(lambda: _delivered(system, told.case_id) == ["email", "letter"])
+    eventually(lambda: delivered(system, told.case_id) == ["email", "letter"])
     return told
 
 
-def _consent(system: System, given_by: Mapping[str, Any], *purposes: str) -> dict[str, Any]:
+def a_consent(system: System, given_by: Mapping[str, Any], *purposes: str) -> dict[str, Any]:
+    """What is sent to record a consent, less its case."""
     now = datetime.now(UTC)
     return {
         "decision": "given",
@@ -146,7 +149,8 @@ def _consent(system: System, given_by: Mapping[str, Any], *purposes: str) -> dic
     }
 
 
-def _scanned(told: Told, system: System) -> None:
+def scanned(told: Told, system: System) -> None:
+    """A scan with the family's own title."""
     content, fields = samples.pdf_scan(), {"kind": "ehc_plan", "source": "family", "title": told.family.scan_title}
     sent = {"data": fields, "files": {"file": ("scan.pdf", content, "application/pdf")}}
     headers = {"Idempotency-Key": new_id()}
@@ -160,7 +164,8 @@ def _scanned(told: Told, system: System) -> None:
     told.bodies.append(json.dumps(identity, sort_keys=True, ensure_ascii=False).encode())
 
 
-def _delivered(system: System, case_id: str) -> list[str]:
+def delivered(system: System, case_id: str) -> list[str]:
+    """The channels of the letters and emails that have gone."""
     items = system.caseworker.read("/notifications", case_id=case_id)["items"]
     return sorted(item["channel"] for item in items if item["status"] == "delivered")
 

@@ -51,6 +51,7 @@ GOES_ON = {
     "POST /cases/<case_id>/ending",
     "POST /ending-grants/<case_id>",
     "POST /cases/<case_id>/intake",
+    "POST /organisations/<organisation_id>/namings",
     "DELETE /cases/<case_id>/people/<person_id>",
     "DELETE /documents/<document_id>",
     "POST /paper-files/<paper_file_id>/movements",

@@ -1,8 +1,9 @@
-"""`python -m tests.races.rotating URL NAMES SERVICE ROOTS`: rotations that die at a numbered call to the world outside.
+"""`python -m tests.races.rotating URL NAMES ROOTS`: rotations that die at a numbered call to the world outside.
 
-Reads numbers from its input, one a line: a child rotates the service's key tree until nothing is doomed, and kills
-itself before its n-th call to the file system or to MongoDB. Answers each with `killed` or `done` and the number of
-calls. The children are forked from a process that has imported everything and connected to nothing.
+Reads lines `number` or `number case` from its input. For each, a child of it seals that case of the case service anew,
+rotates the service's key tree until nothing is doomed, and kills itself before its n-th call to the file system or to
+MongoDB. Answers each with `killed` or `done` and the number of calls. The children are forked from a process that has
+imported everything and connected to nothing.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from typing import Any
 from pymongo import monitoring
 
 from shared.db.keys import roots
-from shared.db.keys.rotation import Rotation
-from shared.db.unit_of_work import UnitOfWork, connect
+from shared.db.unit_of_work import connect
 from shared.ops import files
+from tests.races.case_stores import open_case_service
 
 _CALLS = ("open", "write", "fsync", "link", "unlink", "close")
 _NOT_OURS = {"hello", "isMaster", "ping", "saslStart", "saslContinue", "endSessions"}
@@ -62,31 +63,29 @@ class _Os:
         return getattr(os, name)
 
 
-def rotate(url: str, names: str, service: str, places: str, at: int) -> int:
-    """Rotate until nothing is doomed; how many calls that took."""
+def rotate(url: str, names: str, places: str, at: int, case_id: str | None) -> int:
+    """Seal the case anew, if there is one, and rotate until nothing is doomed; how many calls that took."""
     countdown = Countdown(at)
     monitoring.register(countdown)
-    client = connect(url)
-    folders = roots.Folders([Path(place) for place in places.split(",")])
-    unit_of_work = UnitOfWork(client, names=names, service=service, roots=folders)
-    vault = unit_of_work.vault
-    vault.start()
+    opened = open_case_service(connect(url), names, [Path(place) for place in places.split(",")])
     countdown.calls = 0
     roots.os = files.os = _Os(countdown)  # type: ignore[attr-defined, assignment]
-    while (rotated := Rotation(vault).run()) is not None:
-        for row in rotated.doomed:
-            gone = {"gone_at": rotated.destroyed_at, "generation": rotated.generation}
-            vault.doomed.update_one({"_id": row["_id"], "at": row["at"]}, {"$set": gone})
+    if case_id is not None:
+        opened.seal_anew(case_id)
+    opened.rotate()
     return countdown.calls
 
 
 def main() -> None:
-    url, names, service, places = sys.argv[1:]
+    url, names, places = sys.argv[1:]
     for line in sys.stdin:
+        number, _, case_id = line.strip().partition(" ")
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
-            os.write(writer, str(rotate(url, names, service, places, int(line))).encode())
+            # What it logs is no answer.
+            os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+            os.write(writer, str(rotate(url, names, places, int(number), case_id or None)).encode())
             os._exit(0)
         os.close(writer)
         calls = os.read(reader, 20).decode()

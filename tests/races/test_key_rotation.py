@@ -7,134 +7,39 @@ are left, and every version of the tree and of the wrapped keys that there ever 
 from __future__ import annotations
 
 import subprocess
-import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 from pymongo.errors import PyMongoError
 
-from deploy.local.provision import Provision
 from deploy.local.stack import Stack
+from shared.clock import utc_now
 from shared.db.keys.errors import KeyGone, KeysAway
-from shared.db.keys.roots import Folders, PlaceAway
+from shared.db.keys.roots import PlaceAway
 from shared.db.keys.rotation import Rotation
-from shared.db.keys.tree import DoesNotOpen, Tree, open_tree
-from shared.db.keys.vault import Vault
 from shared.db.transactions import transact
-from shared.db.unit_of_work import UnitOfWork, connect
+from shared.erasure.named_keys import ROTATE_STEP
 from shared.errors import Temporary
 from shared.ids import new_id
+from tests.races.key_rig import CONTEXT, Rig, a_rig, a_zygote, said
 
 pytestmark = pytest.mark.xdist_group("rotation")
-_SERVICE = "case"
-_CONTEXT = b"where it stands"
-
-
-@dataclass
-class Rig:
-    """One service's vault, and everything that a thief may have copied of it so far."""
-
-    provided: Provision
-    places: tuple[Path, ...]
-    vault: Vault
-    trees: dict[str, dict[str, Any]] = field(default_factory=dict)
-    rows: dict[tuple[str, bytes], dict[str, Any]] = field(default_factory=dict)
-
-    def make(self, *names: str) -> dict[str, bytes]:
-        """Keys of these names, and something sealed under each."""
-        transact(self.vault.client, lambda session: self.vault.make(names, session))
-        return {name: self.vault.seal({"of": name}, name, _CONTEXT) for name in names}
-
-    def doom(self, *names: str) -> None:
-        for name in names:
-            transact(self.vault.client, lambda session, name=name: self.vault.doom(name, session))  # type: ignore[misc]
-
-    def rotate(self) -> None:
-        while (rotated := Rotation(self.vault).run()) is not None:
-            for row in rotated.doomed:
-                gone = {"gone_at": rotated.destroyed_at, "generation": rotated.generation}
-                self.vault.doomed.update_one({"_id": row["_id"], "at": row["at"]}, {"$set": gone})
-
-    def copy(self) -> None:
-        """What a thief copies of the database at this moment, as the oplog would have it."""
-        tree = self.vault.document()
-        self.trees[str(tree["root"])] = tree
-        for row in self.vault.keys.find():
-            self.rows[row["_id"], bytes(row["wrapped"])] = row
-
-    def opens(self, name: str, sealed: bytes) -> bool:
-        try:
-            fresh = self.fresh()
-            return fresh.open(sealed, _CONTEXT) == {"of": name}
-        except KeyGone:
-            return False
-
-    def lost_of(self, kept: Mapping[str, bytes]) -> list[str]:
-        """Which of these a process that has just started can't open."""
-        fresh, lost = self.fresh(), []
-        for name, sealed in kept.items():
-            try:
-                assert fresh.open(sealed, _CONTEXT) == {"of": name}
-            except KeyGone:
-                lost.append(name)
-        return lost
-
-    def fresh(self) -> Vault:
-        """The vault as a process sees it that has just started."""
-        folders = Folders(self.places)
-        vault = Vault(self.vault.client, self.vault.keys.database.name, service=_SERVICE, roots=folders)
-        vault.start()
-        return vault
-
-    def stolen(self, name: str, sealed: bytes) -> bool:
-        """Whether a thief opens it with every copy, and the roots that any place still has."""
-        opened: list[Tree] = []
-        for document in self.trees.values():
-            for place in self.places:
-                for path in place.iterdir():
-                    with suppress(DoesNotOpen, ValueError):
-                        opened.append(open_tree(_SERVICE, document, path.read_bytes()))
-        for (owner, _), row in self.rows.items():
-            for tree in opened if owner == name else ():
-                with suppress(DoesNotOpen):
-                    tree.unwrap(row)
-                    return True
-        return False
 
 
 @pytest.fixture
 def rig(stack: Stack, worker_id: str) -> Iterator[Rig]:
-    names = f"rot{worker_id}x{new_id()[-6:]}".replace("-", "")
-    provided = stack.provision(names)
-    places = tuple(Path(place) for place in provided.env[_SERVICE]["FMN_ROOTS"].split(","))
-    client = connect((provided.secrets[_SERVICE] / "mongo-url").read_text())
-    unit_of_work = UnitOfWork(client, names=names, service=_SERVICE, roots=Folders(places))
-    unit_of_work.vault.start()
-    unit_of_work.vault.prepare()
-    yield Rig(provided, places, unit_of_work.vault)
-    client.close()
+    with a_rig(stack, worker_id) as made:
+        yield made
 
 
 @pytest.fixture
 def zygote(rig: Rig) -> Iterator[subprocess.Popen[str]]:
-    url = (rig.provided.secrets[_SERVICE] / "mongo-url").read_text()
-    command = [sys.executable, "-m", "tests.races.rotating", url, rig.provided.prefix, _SERVICE]
-    process = subprocess.Popen(
-        [*command, ",".join(map(str, rig.places))], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    yield process
-    process.stdin.close()  # type: ignore[union-attr]
-    process.wait(30)
-
-
-def said(zygote: subprocess.Popen[str], at: int) -> str:
-    print(at, file=zygote.stdin, flush=True)
-    return zygote.stdout.readline().strip()  # type: ignore[union-attr]
+    with a_zygote(rig) as process:
+        yield process
 
 
 def test_killed_between_any_two_calls_it_loses_nothing_and_leaves_nothing(
@@ -151,7 +56,7 @@ def test_killed_between_any_two_calls_it_loses_nothing_and_leaves_nothing(
         assert rig.stolen(name, sealed)
         rig.doom(name)
         # When the rotation is killed before its n-th call
-        answer = said(zygote, at)
+        answer = said(zygote, str(at))
         rig.copy()
         # Then whatever is kept opens, and what is doomed doesn't
         assert rig.lost_of(kept) == [], f"killed before call {at}"
@@ -176,7 +81,7 @@ def test_while_others_write_and_rotate_nothing_is_lost(rig: Rig) -> None:
         while not over.is_set():
             name = new_id()
             transact(mine.client, lambda session, name=name: mine.make([name], session))  # type: ignore[misc]
-            kept[name] = mine.seal({"of": name}, name, _CONTEXT)
+            kept[name] = mine.seal({"of": name}, name, CONTEXT)
 
     def read() -> None:
         mine = rig.fresh()
@@ -184,7 +89,7 @@ def test_while_others_write_and_rotate_nothing_is_lost(rig: Rig) -> None:
             for name, sealed in list(kept.items())[-20:]:
                 mine.drop(name)
                 try:
-                    if mine.open(sealed, _CONTEXT) != {"of": name}:
+                    if mine.open(sealed, CONTEXT) != {"of": name}:
                         lost.append(name)
                 except (KeyGone, KeysAway):
                     lost.append(name)
@@ -249,6 +154,50 @@ def test_losing_either_place_of_the_root_loses_nothing(rig: Rig, lost: int) -> N
     assert [len(list(place.glob("*.root"))) for place in rig.places] == [1, 1]
     assert rig.opens("kept", kept["kept"])
     assert not rig.stolen("doomed", kept["doomed"])
+
+
+@pytest.mark.parametrize("damage", ["short", "altered", "empty"])
+@pytest.mark.parametrize("damaged", [0, 1])
+def test_a_damaged_root_in_either_place_is_passed_over_and_mended(rig: Rig, damaged: int, damage: str) -> None:
+    kept = rig.make("kept")
+    (path,) = rig.places[damaged].glob("*.root")
+    root = path.read_bytes()
+    path.write_bytes({"short": root[:5], "altered": bytes([root[0] ^ 1]) + root[1:], "empty": b""}[damage])
+    # Given that a process that has just started goes on with the other place's, and writes
+    assert rig.opens("kept", kept["kept"])
+    kept |= rig.make("written since")
+    # When the worker looks after its keys, Then it raises the alarm and makes another root
+    worker = rig.worker()
+    with structlog.testing.capture_logs() as logs:
+        worker.keys.look_after(utc_now())
+    assert [one["event"] for one in logs] == ["keys.place_without_root"]
+    assert worker.unit_of_work.db["steps"].count_documents({"kind": ROTATE_STEP}) == 1
+    worker.rotate()
+    # Then either place alone opens everything, and the worker is content
+    (one,), (other,) = (list(place.glob("*.root")) for place in rig.places)
+    assert one.name == other.name != path.name
+    assert one.read_bytes() == other.read_bytes()
+    assert rig.lost_of(kept) == []
+    with structlog.testing.capture_logs() as logs:
+        worker.keys.look_after(utc_now())
+    assert logs == []
+
+
+def test_where_no_place_has_a_root_that_opens_nothing_is_destroyed(rig: Rig) -> None:
+    kept = rig.make("kept")
+    paths = [path for place in rig.places for path in place.glob("*.root")]
+    root = paths[0].read_bytes()
+    for path in paths:
+        path.write_bytes(root[:5])
+    rig.doom("kept")
+    for act in (rig.fresh, rig.rotate):
+        with pytest.raises(KeysAway):
+            act()
+    # Then the root's return is enough
+    for path in paths:
+        path.write_bytes(root)
+    rig.rotate()
+    assert not rig.opens("kept", kept["kept"])
 
 
 def test_while_a_place_is_away_nothing_is_called_destroyed(rig: Rig) -> None:

@@ -112,7 +112,7 @@ def test_what_a_thief_opens_with_a_copy_of_the_database_and_the_roots(vaults: tu
 
     def copy() -> tuple[Row, list[Row], dict[str, bytes]]:
         """The tree's document, the wrapped keys, and the roots that the folders have."""
-        return vault.document(), list(vault.keys.find()), {id: vault.roots.read(id) for id in vault.roots.ids()}
+        return vault.document(), list(vault.keys.find()), {id: vault.roots.copies(id)[0] for id in vault.roots.ids()}
 
     def opened(document: Row, rows: list[Row], roots: Iterable[bytes]) -> set[str]:
         found = set()

@@ -22,7 +22,7 @@ from shared.db.keys.vault import Vault
 from shared.db.unit_of_work import UnitOfWork, connect
 from shared.events import SERVICES
 from shared.ids import new_id
-from tests.helpers import eventually
+from tests.helpers import eventually, kill, start
 from tests.system import System
 
 pytestmark = pytest.mark.xdist_group("keys-cli")
@@ -83,7 +83,7 @@ def rows(answer: Result) -> list[str]:
 def secrets_of(vault: Vault) -> list[bytes]:
     """The root, the buckets' keys and the named keys, as they are now."""
     tree, document = vault.tree(fresh=True), vault.document()
-    return [vault.roots.read(document["root"]), *tree.keys, *(tree.unwrap(row) for row in vault.keys.find())]
+    return [vault.roots.copies(document["root"])[0], *tree.keys, *(tree.unwrap(row) for row in vault.keys.find())]
 
 
 def hashes(rig: Rig, case_id: str) -> list[dict[str, Any]]:
@@ -164,14 +164,27 @@ def test_a_place_that_lost_the_root_is_named_and_healed_by_a_rotation(rig: Rig) 
     # When the keys are rotated, Then it has the root again
     assert rig.keys("rotate", "case").exit_code == 0
     assert rig.keys("status", "case").exit_code == 0
-    # And a copy that isn't the root is no copy
-    (root,) = place.glob("*.root")
-    content = root.read_bytes()
-    root.write_bytes(bytes(32))
+
+
+@pytest.mark.parametrize("damage", [b"short", bytes(32)], ids=["short", "other"])
+def test_a_damaged_root_in_the_first_place_is_named_stops_nothing_and_is_mended(rig: Rig, damage: bytes) -> None:
+    # Given a root that its disk has damaged
+    case_id = rig.system.an_open_case()
+    (root,) = rig.places()[0].glob("*.root")
+    root.write_bytes(damage)
     answer = rig.keys("status", "case")
-    assert (answer.exit_code, "has a root that doesn't open the tree" in answer.stdout) == (1, True)
-    root.write_bytes(content)
-    assert rig.keys("status", "case").exit_code == 0
+    assert answer.exit_code == 1
+    assert f"case {root.parent} has a root that doesn't open the tree" in rows(answer)
+    # Then a service that has just started answers, and keeps what it is told
+    api, worker = (rig.system.process(f"case-{name}") for name in ("api", "worker"))
+    kill([api, worker])
+    start([api])
+    rig.system.a_person(case_id)
+    assert rig.system.caseworker.read(f"/cases/{case_id}")["people"]
+    # And its worker makes the place whole
+    start([worker])
+    eventually(lambda: not root.exists())
+    eventually(lambda: rig.keys("status", "case").exit_code == 0)
 
 
 def test_a_doomed_key_that_has_waited_for_long_is_named(rig: Rig) -> None:

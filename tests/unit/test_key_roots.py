@@ -46,7 +46,7 @@ def test_a_root_that_is_destroyed_is_overwritten_and_gone(places: tuple[Path, Pa
     assert (places[0] / "copy").read_bytes() == bytes(ROOT_BYTES)
     assert folders.ids() == set()
     with pytest.raises(RootMissing):
-        folders.read(id)
+        folders.copies(id)
     # Once more is no error: a crash may repeat it
     folders.destroy(id)
 
@@ -56,7 +56,7 @@ def test_one_place_is_enough_to_read_and_not_to_destroy(places: tuple[Path, Path
     folders.begin("a-store")
     folders.create(id, root)
     places[0].rename(places[0].with_name("away"))
-    assert (folders.read(id), folders.identity()) == (root, "a-store")
+    assert (folders.copies(id), folders.identity()) == ([root], "a-store")
     for act in (folders.ids, lambda: folders.destroy(id), lambda: folders.is_whole(id)):
         with pytest.raises(PlaceAway):
             act()
@@ -67,3 +67,16 @@ def test_nothing_but_its_owner_reads_a_root(places: tuple[Path, Path]) -> None:
     folders.begin("a-store")
     folders.create(id, root)
     assert {path.stat().st_mode & 0o777 for place in places for path in place.iterdir()} == {0o600}
+
+
+@pytest.mark.parametrize("damage", [b"", b"short", bytes(ROOT_BYTES)])
+def test_a_copy_that_was_damaged_is_told_from_a_whole_one(places: tuple[Path, Path], damage: bytes) -> None:
+    folders, (id, root) = Folders(places), new_root()
+    folders.create(id, root)
+    assert folders.is_whole(id)
+    for number, place in enumerate(places):
+        (place / f"{id}.root").write_bytes(damage)
+        assert not folders.is_whole(id)
+        assert folders.copies(id)[number] == damage
+        assert folders.copies(id)[1 - number] == root
+        (place / f"{id}.root").write_bytes(root)

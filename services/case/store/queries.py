@@ -22,7 +22,7 @@ from shared.db import Repository
 from shared.db.gates import CLOSED
 from shared.db.keys.errors import Altered
 from shared.db.keys.rotation import Rehash
-from shared.db.keys.tree import Tree, bucket_of
+from shared.db.keys.tree import Tree, bucket_of, owner_of
 from shared.db.repository import session_of
 from shared.db.transactions import look
 from shared.db.unit_of_work import Tx, UnitOfWork
@@ -85,7 +85,7 @@ def rehash_in(search_hashes: Repository[SearchHashes]) -> Rehash:
     """Hashes anew, in the rotation's transaction, what the cases of the changed buckets are found by."""
 
     def act(session: ClientSession, keys: Mapping[str, bytes], tree: Tree) -> None:
-        where = {"case_id": {"$in": [name for name in keys if is_id(name)]}}
+        where = {"case_id": {"$in": [owner for owner in {owner_of(name) for name in keys} if is_id(owner)]}}
         changes = []
         for row in search_hashes.rows.find(where, session=session):
             hashes = search_hashes.item_of(row)

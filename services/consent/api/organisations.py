@@ -55,7 +55,8 @@ def organisation_routes(context: Context) -> Blueprint:
         return ok(OrganisationOut().dump(organisation), etag=organisation.version)
 
     @blp.route("/organisations/<organisation_id>/namings", methods=["POST"])
-    @allow(services=("case", "document"), inward=Inward.YES)
+    # What names it was let in by its own service, or is a legal duty.
+    @allow(services=("case", "document"), inward=Inward.NO)
     @blp.arguments(NamingIn)
     @blp.response(200, OrganisationOut)
     def name_organisation(body: dict[str, Any], organisation_id: str) -> Any:

@@ -103,7 +103,7 @@ class Stores:
             expiries=register.repository(
                 "expiries", Expiry, clear=fields.EXPIRY, disposal=_ERASE, indexes=(("on", "_id"),), exported=False
             ),
-            intakes=register.repository("intakes", PendingIntake, clear={}, disposal=_ERASE),
+            intakes=register.repository("intakes", PendingIntake, clear={}, disposal=_ERASE, handed_on=True),
             rights=register.repository(
                 "rights", Young, clear=fields.RIGHTS, disposal=_ERASE, indexes=(("next_on", "_id"),)
             ),

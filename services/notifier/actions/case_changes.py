@@ -31,7 +31,12 @@ def record_state(stores: Stores, tx: Tx, *, case_id: str, state: str, at: dateti
 
 def record_people(stores: Stores, tx: Tx, *, case_id: str, people: Sequence[KnownPerson]) -> None:
     """These are the people of the case, in the order they were added."""
-    _save(stores, tx, replace(_enter(stores, tx, case_id), people=tuple(people)))
+    before = _enter(stores, tx, case_id)
+    gone = {one.person for one in before.people} - {one.person for one in people}
+    if gone and stores.notifications.exists({"case_id": case_id, "person_id": {"$in": sorted(gone)}}, tx=tx):
+        # What was written to them is destroyed once it has gone, but the operation log has it still.
+        tx.renew_key(case_id)
+    _save(stores, tx, replace(before, people=tuple(people)))
 
 
 def record_consents(stores: Stores, tx: Tx, *, case_id: str, standing: Sequence[StandingConsent], seq: int) -> None:

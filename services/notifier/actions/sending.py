@@ -62,6 +62,10 @@ def change_status(
     )
     emit_review_outcome(tx, after)
     if status in GONE:
+        known = stores.known_cases.get(found.case_id, tx=tx)
+        if known is not None and found.person_id not in {one.person for one in known.people}:
+            # They were deleted from the case while it waited.
+            tx.renew_key(found.case_id)
         return stores.notifications.save(replace(after, personal=NOTHING_KEPT), tx=tx)
     return stores.notifications.save(after, tx=tx)
 

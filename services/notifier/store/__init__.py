@@ -138,5 +138,5 @@ def put_last_letter(stores: Stores, request: str, case_id: str, *, tx: Tx, **cha
     Written at once, not at the transaction's end: events of one batch build on one another.
     """
     found = stores.last_letters.get(request, tx=tx) or LastLetter(id=request, case_id=case_id, at=tx.now)
-    row = stores.last_letters.row_of(replace(found, **changed))
+    row = stores.last_letters.row_of(replace(found, **changed), tx=tx)
     stores.last_letters.rows.replace_one({"_id": request}, row, upsert=True, session=tx.session)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from shared.db.transactions import TryAgain
 from shared.errors import Unavailable
 
 
 class KeyGone(Exception):
     """The key that would open this record was destroyed."""
+
+
+class KeyReplaced(TryAgain):
+    """The record was read before it was sealed anew under its case's next key: it opens when it is read again."""
 
 
 class Altered(Unavailable):

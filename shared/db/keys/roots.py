@@ -34,7 +34,7 @@ class RootMissing(Exception):
 class RootStore(Protocol):
     """Keeps roots. An HSM or a key management service would be another one.
 
-    Every method raises PlaceAway while a place can't be used, but `identity` and `read`, for which one is enough.
+    Every method raises PlaceAway while a place can't be used, but `identity` and `copies`, for which one is enough.
     """
 
     def identity(self) -> str | None:
@@ -52,8 +52,8 @@ class RootStore(Protocol):
         """
         ...
 
-    def read(self, id: str) -> bytes:
-        """The root of that id, from the first place that has it. Raises RootMissing."""
+    def copies(self, id: str) -> list[bytes]:
+        """The root of that id as each place has it; a copy that was damaged differs. Raises RootMissing."""
         ...
 
     def ids(self) -> set[str]:
@@ -65,7 +65,7 @@ class RootStore(Protocol):
         ...
 
     def is_whole(self, id: str) -> bool:
-        """Whether every place has the root of that id: a disk that was replaced doesn't."""
+        """Whether every place has the same root of that id: a disk that was replaced or damaged doesn't."""
         ...
 
     def is_writable(self) -> bool:
@@ -113,8 +113,9 @@ class Folders:
             root = there
         return root
 
-    def read(self, id: str) -> bytes:
+    def copies(self, id: str) -> list[bytes]:
         away: PlaceAway | None = None
+        found: list[bytes] = []
         for place in self._places:
             try:
                 root = _read(place / (id + _SUFFIX))
@@ -122,7 +123,9 @@ class Folders:
                 away = error
                 continue
             if root is not None:
-                return root
+                found.append(root)
+        if found:
+            return found
         if away is not None:
             raise away
         raise RootMissing(f"no folder of FMN_ROOTS has the root {id}")
@@ -135,7 +138,8 @@ class Folders:
             _destroy(place / (id + _SUFFIX))
 
     def is_whole(self, id: str) -> bool:
-        return all(_read(place / (id + _SUFFIX)) is not None for place in self._places)
+        copies = {_read(place / (id + _SUFFIX)) for place in self._places}
+        return len(copies) == 1 and None not in copies
 
     def is_writable(self) -> bool:
         return all(os.access(place, os.W_OK | os.X_OK) for place in self._places)

@@ -17,7 +17,7 @@ from pymongo.client_session import ClientSession
 from shared.clock import utc_now
 from shared.db.keys.errors import KeysAway
 from shared.db.keys.roots import new_root
-from shared.db.keys.tree import BUCKETS, TREE_ID, Row, Tree, open_tree
+from shared.db.keys.tree import BUCKETS, TREE_ID, Row, Tree
 from shared.db.keys.vault import Vault
 from shared.db.transactions import transact
 from shared.errors import Temporary
@@ -161,7 +161,8 @@ class Rotation:
         document = vault.document()
         if document["root"] != id or document["generation"] != after.generation:
             raise Temporary("another-rotation")
-        open_tree(vault.service, document, vault.roots.read(id))
+        if not vault.roots.is_whole(id):
+            raise Temporary("root-damaged")
         vault.opened(document)
         # 8
         vault.roots.destroy(tree.root)

@@ -1,9 +1,10 @@
-"""How a process finds its service's key tree when it starts: makes the first one, or waits."""
+"""How a process finds and opens its service's key tree; the first one makes it, others wait."""
 
 from __future__ import annotations
 
 import secrets
 import time
+from contextlib import suppress
 from typing import Final
 
 from pymongo import UpdateOne
@@ -12,7 +13,7 @@ from pymongo.errors import DuplicateKeyError
 
 from shared.db.keys.errors import NoTreeYet, RootsElsewhere
 from shared.db.keys.roots import RootStore, new_root
-from shared.db.keys.tree import BUCKETS, TREE_ID, Row, new_tree
+from shared.db.keys.tree import BUCKETS, TREE_ID, DoesNotOpen, Row, Tree, new_tree, open_tree
 from shared.ops.logs import log
 
 _POLL_SECONDS: Final = 0.3
@@ -29,6 +30,14 @@ def find_tree(
     if not roots.is_writable():
         return _of_these(_awaited(trees, wait_seconds), roots)
     return _of_these(trees.find_one({"_id": TREE_ID}) or _begun(service, trees, buckets, roots), roots)
+
+
+def open_by_any_copy(service: str, document: Row, roots: RootStore) -> Tree:
+    """The tree, by the first copy of its root that opens it. Raises PlaceAway, RootMissing, DoesNotOpen."""
+    for root in roots.copies(str(document["root"])):
+        with suppress(DoesNotOpen):
+            return open_tree(service, document, root)
+    raise DoesNotOpen
 
 
 def _of_these(document: Row, roots: RootStore) -> Row:

@@ -22,6 +22,9 @@ BUCKETS: Final = 256
 KEY_BYTES: Final = 32
 TREE_ID: Final = "tree"
 _NONCE_BYTES: Final = 12
+_NUMBER: Final = "#"
+# The character that follows it, so that "a" to "a$" has "a" and "a#2".
+_AFTER_NUMBER: Final = "$"
 _SEARCH_LABEL: Final = b"forgetmenot search"
 
 Row = dict[str, Any]
@@ -32,8 +35,28 @@ class DoesNotOpen(Exception):
 
 
 def bucket_of(name: str) -> int:
-    """The bucket of a named key: the first byte of the name's SHA-256."""
-    return hashlib.sha256(name.encode()).digest()[0]
+    """The bucket of a named key: the first byte of the SHA-256 of the name, less its number."""
+    return hashlib.sha256(owner_of(name).encode()).digest()[0]
+
+
+def numbered(name: str, number: int) -> str:
+    """The name of the key of that number: a case that lives on gets another when something has left it."""
+    return name if number == 1 else f"{name}{_NUMBER}{number}"
+
+
+def owner_of(name: str) -> str:
+    """The name less its number: the case, of a case's key."""
+    return name.partition(_NUMBER)[0]
+
+
+def number_of(name: str) -> int:
+    """Which of its owner's keys it is, from 1."""
+    return int(name.partition(_NUMBER)[2] or 1)
+
+
+def all_of(name: str) -> Row:
+    """The query for every key of that name, whatever its number."""
+    return {"_id": {"$gte": name, "$lt": name + _AFTER_NUMBER}}
 
 
 def encrypt(key: bytes, plain: bytes, context: bytes) -> bytes:

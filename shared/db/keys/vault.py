@@ -16,15 +16,15 @@ from typing import Any, Final
 
 import bson
 from bson.codec_options import CodecOptions
-from pymongo import ASCENDING, MongoClient, UpdateOne
+from pymongo import ASCENDING, DESCENDING, MongoClient, UpdateOne
 from pymongo.client_session import ClientSession
 from pymongo.errors import DuplicateKeyError
 
 from shared.clock import utc_now
 from shared.db.keys.cache import KeyCache
-from shared.db.keys.errors import Altered, KeyGone, KeysAway
+from shared.db.keys.errors import Altered, KeyGone, KeyReplaced, KeysAway
 from shared.db.keys.roots import PlaceAway, RootMissing, RootStore
-from shared.db.keys.starting import find_tree
+from shared.db.keys.starting import find_tree, open_by_any_copy
 from shared.db.keys.tree import (
     BUCKETS,
     KEY_BYTES,
@@ -32,10 +32,12 @@ from shared.db.keys.tree import (
     DoesNotOpen,
     Row,
     Tree,
+    all_of,
     bucket_of,
     decrypt,
     encrypt,
-    open_tree,
+    number_of,
+    owner_of,
 )
 from shared.db.transactions import TryAgain, insert_new, transact
 from shared.ops.logs import log, where
@@ -114,7 +116,7 @@ class Vault:
         """The tree of this document, or of one that has followed it. Raises KeysAway."""
         while True:
             try:
-                tree = open_tree(self.service, document, self.roots.read(str(document["root"])))
+                tree = open_by_any_copy(self.service, document, self.roots)
             except (PlaceAway, RootMissing, DoesNotOpen) as error:
                 newer = self.document()
                 if newer["root"] == document["root"]:
@@ -128,7 +130,13 @@ class Vault:
     # Named keys
 
     def has_key(self, name: str, session: ClientSession | None = None) -> bool:
-        return self.keys.count_documents({"_id": name}, limit=1, session=session) > 0
+        """Whether there is a key of that name, whatever its number."""
+        return self.keys.count_documents(all_of(name), limit=1, session=session) > 0
+
+    def names_below(self, name: str) -> list[str]:
+        """The keys of the same owner that came before this one."""
+        found = self.keys.find(all_of(owner_of(name)), {"_id": 1})
+        return [str(row["_id"]) for row in found if number_of(str(row["_id"])) < number_of(name)]
 
     def make(self, names: Iterable[str], session: ClientSession) -> None:
         """Make the keys of these names, which have none yet, in this transaction. Nothing sees them before it commits.
@@ -159,35 +167,42 @@ class Vault:
             _made.reset(token)
 
     def doom(self, name: str, session: ClientSession, then: tuple[str, str, str | None] | None = None) -> bool:
-        """Delete the key of that name, and have the root destroyed that it hangs on.
+        """Delete the keys of that name, whatever their number, and have the root destroyed that they hang on.
 
-        True as long as that hasn't happened: until then nothing may say that it is destroyed. False where there never
-        was such a key, or its root is gone. then: the step that is asked for once it is gone (kind, key, case).
+        True as long as that hasn't happened: until then nothing may say that they are destroyed. False where there
+        never was such a key, or its root is gone. then: the step that is asked for once it is gone (kind, key, case).
         """
-        self.drop(name)
+        for row in self.keys.find(all_of(name), {"_id": 1}, session=session):
+            self.doom_one(str(row["_id"]), session)
         steps = [] if then is None else [list(then)]
-        if self.keys.delete_one({"_id": name}, session=session).deleted_count:
-            row = {"bucket": bucket_of(name), "at": utc_now(), "then": steps, "gone_at": None}
-            self.doomed.replace_one({"_id": name}, row, upsert=True, session=session)
-            return True
-        waiting, change = {"_id": name, "gone_at": None}, {"$addToSet": {"then": {"$each": steps}}}
-        return self.doomed.update_one(waiting, change, session=session).matched_count > 0
+        waiting, change = {**all_of(name), "gone_at": None}, {"$addToSet": {"then": {"$each": steps}}}
+        return self.doomed.update_many(waiting, change, session=session).matched_count > 0
+
+    def doom_one(self, name: str, session: ClientSession) -> bool:
+        """As `doom`, of the key with just this number: its owner's others stay. Whether there was one."""
+        self.drop(name)
+        if self.keys.delete_one({"_id": name}, session=session).deleted_count == 0:
+            return False
+        row = {"bucket": bucket_of(name), "at": utc_now(), "then": [], "gone_at": None}
+        self.doomed.replace_one({"_id": name}, row, upsert=True, session=session)
+        return True
 
     def names(self, *, since: str, before: str) -> list[str]:
         """The names of keys from `since` on that sort before `before`."""
         return [str(row["_id"]) for row in self.keys.find({"_id": {"$gte": since, "$lt": before}}, {"_id": 1})]
 
     def is_doomed(self, name: str) -> bool:
-        """Whether the key of that name is deleted, and whoever had the root and an old copy could still open it."""
-        return self.doomed.count_documents({"_id": name, "gone_at": None}, limit=1) > 0
+        """Whether a key of that name is deleted, and whoever had the root and an old copy could still open it."""
+        return self.doomed.count_documents({**all_of(name), "gone_at": None}, limit=1) > 0
 
     def was_doomed(self, name: str, session: ClientSession) -> bool:
         """Whether the key of that name was deleted, and its row isn't forgotten yet."""
         return self.doomed.count_documents({"_id": name}, limit=1, session=session) > 0
 
     def destroyed(self, name: str) -> tuple[int, datetime] | None:
-        """The generation that the key of that name hung on last, and when its root was destroyed; None: not yet."""
-        row = self.doomed.find_one({"_id": name, "gone_at": {"$ne": None}})
+        """The generation that a key of that name hung on last, and when its root was destroyed; None: not yet."""
+        gone = {**all_of(name), "gone_at": {"$ne": None}}
+        row = self.doomed.find_one(gone, sort=[("generation", DESCENDING)])
         return None if row is None else (int(row["generation"]), row["gone_at"])
 
     def drop(self, name: str) -> None:
@@ -195,7 +210,7 @@ class Vault:
         self._cache.drop(name)
 
     def _key(self, name: str) -> bytes:
-        """The key of that name. Raises KeyGone, KeysAway."""
+        """The key of that name. Raises KeyGone, KeyReplaced, KeysAway."""
         pending = _made.get()
         if pending and name in pending:
             return pending[name]
@@ -205,7 +220,7 @@ class Vault:
         for _ in range(_TRIES):
             row = self.keys.find_one({"_id": name})
             if row is None:
-                raise KeyGone
+                raise KeyReplaced if self.has_key(owner_of(name)) else KeyGone
             if not tree.wraps(row):
                 # The row or the tree is from before a rotation.
                 tree = self.tree(fresh=True)
@@ -230,15 +245,21 @@ class Vault:
         return bytes((_FORMAT, len(label))) + label + sealed
 
     def open(self, sealed: bytes, context: bytes) -> dict[str, Any]:
-        """What was sealed with this context. Raises KeyGone when its key is gone, Altered if it doesn't open."""
-        end = 2 + sealed[1] if len(sealed) > 2 else 0
-        if end == 0 or sealed[0] != _FORMAT:
-            raise Altered
-        key = self._key(sealed[2:end].decode("utf-8", "replace"))
+        """What was sealed with this context.
+
+        Raises KeyGone when its key is gone, KeyReplaced when its case has another key now, Altered if it doesn't open.
+        """
+        key = self._key(self.key_named_in(sealed))
         try:
-            return bson.decode(decrypt(key, sealed[end:], context), _AWARE)
+            return bson.decode(decrypt(key, sealed[2 + sealed[1] :], context), _AWARE)
         except DoesNotOpen as error:
             raise Altered from error
+
+    def key_named_in(self, sealed: bytes) -> str:
+        """The name of the key that a sealed part says it is under. Raises Altered where it says none."""
+        if len(sealed) <= 2 or sealed[0] != _FORMAT:
+            raise Altered
+        return sealed[2 : 2 + sealed[1]].decode("utf-8", "replace")
 
     def mac(self, context: bytes) -> bytes:
         """A code that only this service can make for this context."""
