@@ -24,7 +24,7 @@ def read_buckets(store: Minio, wanted: Wanted, findings: Findings, *, names: str
         if only_own and not name.startswith(f"{names}-"):
             findings.unread.add("buckets of other installations")
             continue
-        findings.leftover(wanted.named_in(name.encode()), "the name of a bucket")
+        findings.leftover(wanted.named_in(name.encode()), "<name-of-a-bucket>")
         keys = _keys(store, name)
         while some := list(islice(keys, _AT_ONCE)):
             findings.objects += len(some)

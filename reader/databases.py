@@ -19,6 +19,8 @@ Row = dict[str, Any]
 SERVERS_OWN: Final = ("admin", "config", "local")
 _UNAUTHORIZED: Final = 13
 _LENGTH_BYTES: Final = 4
+# A batch is at most 16 MB whatever its number of rows.
+_BATCH_ROWS: Final = 2_000
 
 
 def read_databases(client: MongoClient[Row], wanted: Wanted, findings: Findings, *, names: str, only_own: bool) -> None:
@@ -31,7 +33,7 @@ def read_databases(client: MongoClient[Row], wanted: Wanted, findings: Findings,
         elif only_own and not database.startswith(f"{names}_"):
             findings.unread.add("databases of other installations")
         else:
-            findings.leftover(wanted.named_in(database.encode()), "the name of a database")
+            findings.leftover(wanted.named_in(database.encode()), "<name-of-a-database>")
             _read_database(client[database], wanted, findings, database.removeprefix(f"{names}_"))
 
 
@@ -42,7 +44,7 @@ def _read_database(database: Database[Row], wanted: Wanted, findings: Findings, 
             # What it shows lies in a collection that is read.
             continue
         place = f"{short}.{name}"
-        findings.leftover(wanted.named_in(name.encode()), f"the name of a collection in {short}")
+        findings.leftover(wanted.named_in(name.encode()), f"{short}.<name-of-a-collection>")
         try:
             _read_rows(database, name, wanted, findings, place)
         except OperationFailure as error:
@@ -54,7 +56,7 @@ def _read_database(database: Database[Row], wanted: Wanted, findings: Findings, 
 
 def _read_rows(database: Database[Row], name: str, wanted: Wanted, findings: Findings, place: str) -> None:
     # Each batch is BSON documents, one after another; the driver's annotation says otherwise.
-    for batch in cast("Iterator[bytes]", database[name].find_raw_batches()):
+    for batch in cast("Iterator[bytes]", database[name].find_raw_batches(batch_size=_BATCH_ROWS)):
         findings.rows += _count(batch)
         named = wanted.named_in(batch)
         if not named or place in APART:

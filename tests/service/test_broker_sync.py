@@ -16,6 +16,7 @@ from deploy.local.stack import Stack
 from deploy.ops.broker import NOT_IN_LINE
 from deploy.ops.main import app
 from deploy.rabbitmq.definitions import administrators_permission, password_hash, render
+from shared.events import SERVICES
 from tests.service.accounts_rig import channel_of
 
 pytestmark = pytest.mark.xdist_group("broker-sync")
@@ -36,8 +37,9 @@ def broker(stack: Stack, provided: Provision, tmp_path: Path, monkeypatch: pytes
     """The broker, and settings by which the command finds it and its accounts' passwords, as in a container."""
     management = Management.of(stack.places, stack.ports)
     (tmp_path / "admin-password").write_text(management.password)
-    for service, folder in provided.secrets.items():
-        (tmp_path / f"{service}-password").write_text((folder / "amqp-password").read_text())
+    for service in SERVICES:
+        password = (provided.secrets[service] / "amqp-password").read_text()
+        (tmp_path / f"{service}-password").write_text(password)
     monkeypatch.setenv("FMN_NAMES", NAMES)
     monkeypatch.setenv("FMN_BROKER", management.url)
     monkeypatch.setenv("FMN_SECRETS", str(tmp_path))

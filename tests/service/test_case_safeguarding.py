@@ -281,8 +281,8 @@ def test_after_its_retention_it_is_deleted_with_its_key_unless_a_hold_keeps_it(
     inside.change("case", "safeguarding", ours, recorded_at=old)
     yesterday = (utc_now() - timedelta(days=1)).date()
     inside.change("case", "safeguarding", {"_id": over}, hold_until=yesterday)
-    # When the periodic job comes by
-    assert forget_old(context, utc_now()) == 2
+    # When the periodic job comes by, if the worker's own hasn't just now
+    forget_old(context, utc_now())
     # Then what is over is gone, and nobody can open it any more
     for id in (over, plain):
         assert problem(system.lead.get(f"/disclosures/{id}")) == (404, "not-found")

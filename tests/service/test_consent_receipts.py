@@ -199,6 +199,35 @@ def test_p29_a_second_receipt_that_finds_something_is_followed_by_a_new_attempt(
     assert inside.left_of(case_id) == []
 
 
+def test_p24_a_receipt_that_leaves_out_a_store_completes_nothing(system: System, inside: Inside) -> None:
+    case_id = inside.a_family()
+    request = system.an_erasure(case_id)["id"]
+    log = system.process("consent-worker").log
+    whole = stores_listed("case")
+    newer = {"store": "a_newer_store", "found": 0, "deleted": 0, "remaining": 0}
+    with inside.stopped("case"):
+        system.confirm(request)
+        eventually(lambda: system.waits_on(request) == ["case"])
+        # When it lists none, or lacks one, or names one that this version doesn't know
+        for outcome, stores in (("nothing_held", []), ("erased", whole[1:]), ("nothing_held", [*whole, newer])):
+            row = inside.row("consent", "requests", _id=request)
+            assert row is not None
+            attempt = row["attempts"]["case"]
+            said = claims(request, case_id, attempt=attempt, outcome=outcome, stores=stores)
+            jws = inside.signer("case").sign(said, typ=RECEIPT_TYPE)
+            event = replace(_event(request, case_id, jws), data=_answer(request, case_id, jws, attempt=attempt))
+            inside.publish("case", event.id, event.routing_key, write(event))
+            # Then it is kept, and its service is asked for a new attempt
+            eventually(lambda event=event: inside.has_settled("consent", event.id))
+            eventually(lambda n=attempt: inside.rows("consent", "requests", _id=request)[0]["attempts"]["case"] > n)
+            assert system.waits_on(request) == ["case"]
+        lines = [line for line in log.read_text().splitlines() if request in line]
+        assert sum('"receipt.not_clean"' in line and '"reason": "stores"' in line for line in lines) == 3
+        assert any('"missing"' in line for line in lines)
+        assert any('"unknown"' in line and '"a_newer_store"' in line for line in lines)
+    inside.completes(request)
+
+
 def test_receipts_that_come_in_another_order_count_in_the_order_they_were_signed(
     system: System, inside: Inside
 ) -> None:

@@ -182,7 +182,7 @@ def test_it_says_of_each_case_what_it_found_and_signs_that_for_this_call(stack: 
         ]
         client.drop_database(f"{NAMES}_case")
     assert [claims["leftovers"] for claims in said] == [
-        {"case.people": 3, "the name of a collection in case": 1},
+        {"case.people": 3, "case.<name-of-a-collection>": 1},
         {"case.people": 3},
         {},
         {},

@@ -526,6 +526,9 @@ def test_what_remains_lists_what_is_true_of_this_case_alone() -> None:
     for service, store, words in (("case", "disclosures", "shared with others"), ("consent", "consents", "organisa")):
         stores = [{**one, "found": int(one["store"] == store)} for one in bare[service].stores]
         assert says(words, {**bare, service: replace(bare[service], stores=stores)})
+        if words == "organisa":
+            assert not says(words, {**bare, service: replace(bare[service], stores=stores)}, organisations_left=0)
+    assert says("organisations that the family named: 2,", bare, organisations_left=2)
     letter = {**bare, "notifier": replace(bare["notifier"], last_letter="sent")}
     assert says("certified to be emptied: phones", letter, elsewhere_certified=("phones",))
 

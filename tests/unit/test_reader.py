@@ -98,4 +98,4 @@ def test_the_services_that_a_leftover_belongs_to() -> None:
     assert services_of({"ledger.copy": 1}) == ("consent",)
     assert services_of({"objects.document": 1}) == ("document",)
     assert services_of({"objects.somebodys": 1}) == SERVICES
-    assert services_of({"the name of a database": 1}) == SERVICES
+    assert services_of({"<name-of-a-database>": 1}) == SERVICES

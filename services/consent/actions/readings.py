@@ -21,7 +21,7 @@ from shared.errors import Temporary, Unavailable
 from shared.events import SERVICES
 from shared.ids import new_id
 from shared.messaging.steps import StepRow
-from shared.ops.logs import log
+from shared.ops.logs import Pattern, log
 from shared.security.signing import PublicKeys
 
 READ_STEP: Final = "read"
@@ -132,7 +132,9 @@ def _raise_alarms(stores: Stores, said: Sequence[tuple[str, dict[str, Any]]]) ->
     for _, claims in said:
         for place, count in claims["leftovers"].items():
             about = {"request": claims["request"], "case_id": claims["case"]}
-            log.error("erasure.leftover", store=place, count=count, **about)
+            # A name that someone else chose may be more than a name of ours can be.
+            store = place if Pattern().accepts(place) else "<another-name>"
+            log.error("erasure.leftover", store=store, count=count, **about)
     _LEFTOVERS.set(stores.readings.count({"found": {"$gt": 0}}))
     _NOT_READ.set(0)
 

@@ -22,7 +22,7 @@ def what_remains(
 
     readable: whether anyone can read anything of the family there. gone_by: RFC 3339; None for as long as it takes.
     """
-    return [*_rows(), *_sealed(backups_gone_by), *_outside(request, final), *_of_others(final)]
+    return [*_rows(), *_sealed(backups_gone_by), *_outside(request, final), *_of_others(request, final)]
 
 
 def _item(what: str, where: str, *, readable: bool, gone_by: datetime | None = None) -> dict[str, Any]:
@@ -49,7 +49,8 @@ def _rows() -> Iterator[dict[str, Any]]:
     )
     yield _item(
         "messages that were handled or parked, and lines of logs: ids, kinds and times. A message that could not be "
-        "read, should there ever have been one, is parked as it came, and operators can read it",
+        "read, should there ever have been one, is sealed; operators can open it until its key is destroyed, 30 days "
+        "after it came",
         "the broker's disk, the databases of the four services, and the logs",
         readable=True,
     )
@@ -118,12 +119,14 @@ def _outside(request: Request, final: Mapping[str, Receipt]) -> Iterator[dict[st
         yield _item("what was shared with others while consent stood", "with those who received it", readable=True)
 
 
-def _of_others(final: Mapping[str, Receipt]) -> Iterator[dict[str, Any]]:
+def _of_others(request: Request, final: Mapping[str, Receipt]) -> Iterator[dict[str, Any]]:
     """What belongs to no case, or to another one."""
-    if _found(final["consent"], "consents"):
+    left = request.organisations_left
+    # Not known of a request that had begun before organisations were counted.
+    if left or (left is None and _found(final["consent"], "consents")):
         yield _item(
-            "organisations that the family's consents may have named, with name and address: others may name them too. "
-            "The office reads them; that this family did is gone",
+            f"organisations that the family named{_so_many(left)}, with name and address: other "
+            "families name them too. The office reads them until none does; that this family did is gone",
             "the consent service's list of organisations",
             readable=True,
         )
@@ -139,6 +142,10 @@ def _of_others(final: Mapping[str, Receipt]) -> Iterator[dict[str, Any]]:
         "a store of its own, under keys of its own, for the safeguarding lead and data protection alone",
         readable=True,
     )
+
+
+def _so_many(count: int | None) -> str:
+    return "" if count is None else f": {count}"
 
 
 def _certified(request: Request) -> str:
