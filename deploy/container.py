@@ -2,8 +2,8 @@
 
 `SERVICE api|worker|migrate`, `reader`, `provision`, `definitions`, `disks`, `broker …`.
 
-`broker`, `clock`, `keys`, `ledger` and `migrate` are commands of `forgetmenot`; `migrate` works on one service at a
-time here.
+`broker`, `clock`, `keys`, `ledger`, `backup`, `restore` and `migrate` are commands of `forgetmenot`; `migrate` works on
+one service at a time here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from shared.events import SERVICES
 API_PORT = 8000
 USAGE = (
     f"usage: {'|'.join(SERVICES)} api|worker|migrate, or reader, or provision, or definitions, or disks, "
-    "or broker|clock|keys|ledger …"
+    "or broker|clock|keys|ledger|backup|restore …"
 )
 
 
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
             from deploy import disks
 
             return disks.main()
-        case ["broker" | "clock" | "keys" | "ledger", *_]:
+        case ["broker" | "clock" | "keys" | "ledger" | "backup" | "restore", *_]:
             from deploy.ops.main import app
 
             return int(app(arguments, prog_name="forgetmenot") or 0)

@@ -99,6 +99,7 @@ class ContainerStack(Stack):
                     # The same port inside and outside: members of a set, and clients, know it by one address.
                     "--port", str(port), "--wiredTigerCacheSizeGB", "0.5",
                     "--setParameter", "transactionLifetimeLimitSeconds=3",
+                    "--setParameter", f"minSnapshotHistoryWindowInSeconds={mongo.SNAPSHOT_SECONDS}",
                     "--setParameter", "diagnosticDataCollectionEnabled=false",
                 ]
             )

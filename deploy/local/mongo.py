@@ -21,6 +21,8 @@ from deploy.local.places import ADMINISTRATOR, Places, Ports, private_folder, wr
 from deploy.local.processes import Program
 
 REPLICA_SET = "fmn"
+# How long a backup may read all databases as they were at one moment.
+SNAPSHOT_SECONDS = 1800
 _NOT_YET_INITIALIZED = 94
 _UNAUTHORIZED = 13
 _AUTHENTICATION_FAILED = 18
@@ -41,6 +43,7 @@ def program(places: Places, ports: Ports, say: Callable[[str], None]) -> Program
         "--wiredTigerCacheSizeGB", "0.5", "--wiredTigerCollectionBlockCompressor", "none",
         "--wiredTigerJournalCompressor", "none", "--wiredTigerIndexPrefixCompression", "false",
         "--setParameter", "transactionLifetimeLimitSeconds=3",
+        "--setParameter", f"minSnapshotHistoryWindowInSeconds={SNAPSHOT_SECONDS}",
         "--setParameter", "shutdownTimeoutMillisForSignaledShutdown=100",
         "--setParameter", "diagnosticDataCollectionEnabled=false",
     ]  # fmt: skip

@@ -39,13 +39,13 @@ _OPERATOR_SETTINGS = (
     "FMN_DPO_CONTACT", "FMN_HELPLINE", "FMN_SHELL_DAYS", "FMN_UPLOAD_LIMIT_BYTES", "FMN_TIME_TRAVEL", "FMN_PRINTER",
     "FMN_SMTP_URL", "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY", "FMN_LEDGER_HEAD", "FMN_DISK_FLOOR", "FMN_SAFEGUARDING_EMAIL",
     "FMN_SAFEGUARDING_DAYS", "FMN_REVIEW_WINDOW_DAYS", "FMN_REVIEW_REMINDER_DAYS", "FMN_CLOCK_MAX",
-    "FMN_PRINTER_HOURS",
+    "FMN_PRINTER_HOURS", "FMN_BACKUP_KEY",
 )  # fmt: skip
 # Services that store files; only they get a bucket and an account on the object store. SeaweedFS rewrites every account
 # whenever one changes: with four accounts a prefix, test runs waited for minutes.
 _WITH_BUCKET = ("document",)
 # Folders of the stack beside which a prefix's folders are created.
-_RESERVED = ("secrets", "tmp", "rabbitmq", "seaweedfs", "spool", "pids", "ready", "mail", "post", "demo")
+_RESERVED = ("secrets", "tmp", "rabbitmq", "seaweedfs", "spool", "pids", "ready", "mail", "post", "demo", "backup")
 # Below Linux's ephemeral ports.
 _PORT_RANGE = range(10_000, 20_000)
 # Ofcom's numbers for drama and RFC 2606's domains, which reach no real person.
@@ -100,6 +100,11 @@ def issuer_key(run: Path) -> Path:
     return run / "secrets" / "issuer" / "issuer.jwk"
 
 
+def backup_identity(run: Path) -> Path:
+    """Return the path of the private key that opens the key archives of `forgetmenot backup`."""
+    return run / "backup" / "identity.json"
+
+
 def prefix_from_environment() -> str:
     """Return the prefix that a command is about (`FMN_NAMES`)."""
     return os.environ.get("FMN_NAMES") or DEFAULT_PREFIX
@@ -146,6 +151,7 @@ def provision(places: Places, ports: Ports, prefix: str, service_ports: Mapping[
         raise StackError(f"{prefix!r} can't name databases and buckets: use 3 to 20 lower-case letters and digits.")
     run, world = private_folder(places.run_of(prefix)), private_folder(places.world_of(prefix))
     ensure_keys(run)
+    _ensure_backup_keys(run)
     folders = {service: run / "secrets" / service for service in (*SERVICES, READER)}
     _accounts_on_mongo(places, ports, prefix, folders)
     _accounts_on_rabbit(places, ports, prefix, folders)
@@ -186,6 +192,7 @@ def environment(
         # What is in `world/` has left the system.
         "FMN_PRINTER_HOURS": "0",
         "FMN_LEDGER_COPY": str(ledger_copy),
+        "FMN_BACKUP_KEY": f"{backup_identity(run)}.pub",
         # The servers' disks are this machine's. A developer's machine has other uses, and a nearly full disk there is
         # no reason to refuse new data.
         "FMN_DISK_FLOOR": "1",
@@ -236,6 +243,18 @@ def deprovision(places: Places, ports: Ports, prefix: str) -> None:
     # With the ledger's rows its copy goes: a ledger of the same name would lack what the copy has.
     for folder in (places.run_of(prefix), _ledger_copy_of(places, prefix)):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ensure_backup_keys(run: Path) -> None:
+    identity = backup_identity(run)
+    if not identity.with_name(f"{identity.name}.pub").exists():
+        # It loads Tink, which takes a while.
+        from deploy.backup.envelope import make_key_pair
+
+        private_folder(identity.parent)
+        # Of a run that ended before it had written the public half.
+        identity.unlink(missing_ok=True)
+        make_key_pair(identity)
 
 
 def _accounts_on_mongo(places: Places, ports: Ports, prefix: str, folders: Mapping[str, Path]) -> None:

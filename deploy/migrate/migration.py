@@ -21,6 +21,7 @@ from shared.clock import utc_now
 from shared.db import Repository
 from shared.db.keys.errors import Altered, KeysAway
 from shared.db.keys.tree import bucket_of
+from shared.db.unit_of_work import SERVICES_NAME
 from shared.ids import is_id
 from shared.messaging.parked_messages import ParkedMessages
 from shared.ops.settings import Settings, SettingsError, load
@@ -29,7 +30,6 @@ from shared.service.runtime import MIGRATION, Runtime
 Row = dict[str, Any]
 Tell = Callable[[str], None]
 
-_SERVICES_NAME: Final = "forgetmenot"
 _OWN_NAME: Final = "forgetmenot migrate"
 _MASTERS: Final = "FMN_MASTER_KEYS"
 _CASE_KEYS: Final = "case_keys"
@@ -50,7 +50,7 @@ def require_stopped() -> None:
         try:
             admin = client.get_database("admin", read_concern=ReadConcern("local"))
             own = admin.aggregate([{"$currentOp": {"allUsers": False, "idleConnections": True}}])
-            runs = any(one.get("appName") == _SERVICES_NAME for one in own)
+            runs = any(one.get("appName") == SERVICES_NAME for one in own)
         except PyMongoError as error:
             raise CannotMigrate(f"MongoDB can't be asked: {type(error).__name__}.") from error
     if runs:

@@ -7,6 +7,7 @@ from typing import Final
 
 from services.consent import consumer
 from services.consent.actions import (
+    backups,
     clock,
     erasure_receipts,
     intake,
@@ -50,6 +51,7 @@ service.step(readings.READ_STEP, readings.read_step)
 service.step(readings.COMPLETE_STEP, erasure_receipts.complete_step)
 
 service.every(60, clock.run_regularly)
+service.every(600, backups.report_overdue)
 service.every(60, ledger.look_after)
 service.every(3600, organisations.end_unnamed)
 

@@ -15,29 +15,32 @@ from shared.known_consents import standing_in
 
 
 def case_state_changed(context: Context, tx: Tx, event: Event) -> None:
-    case_changes.record_state(context.stores, tx, case_id=event.case, state=event.data["state"], at=event.time)
+    case_changes.record_state(context.stores, tx, case_id=event.case, state=event.data["state"], said_at=event.time)
 
 
 def people_changed(context: Context, tx: Tx, event: Event) -> None:
     people = from_plain(event.data["people"], tuple[KnownPerson, ...])
-    case_changes.record_people(context.stores, tx, case_id=event.case, people=people)
+    case_changes.record_people(context.stores, tx, case_id=event.case, people=people, said_at=event.time)
 
 
 def contact_stopped_or_resumed(context: Context, tx: Tx, event: Event) -> None:
-    case_changes.record_contact_stop(context.stores, tx, case_id=event.case, stopped=event.data["stopped"])
+    stopped = event.data["stopped"]
+    case_changes.record_contact_stop(context.stores, tx, case_id=event.case, stopped=stopped, said_at=event.time)
 
 
 def consents_changed(context: Context, tx: Tx, event: Event) -> None:
     standing = standing_in(event.data["standing"])
-    case_changes.record_consents(context.stores, tx, case_id=event.case, standing=standing, seq=event.seq)
+    case_changes.record_consents(
+        context.stores, tx, case_id=event.case, standing=standing, seq=event.seq, said_at=event.time
+    )
 
 
 def case_frozen(context: Context, tx: Tx, event: Event) -> None:
-    case_changes.record_freeze(context.stores, tx, case_id=event.case, seq=event.seq, at=event.time)
+    case_changes.record_freeze(context.stores, tx, case_id=event.case, seq=event.seq, said_at=event.time)
 
 
 def case_released(context: Context, tx: Tx, event: Event) -> None:
-    case_changes.record_release(context.stores, tx, case_id=event.case)
+    case_changes.record_release(context.stores, tx, case_id=event.case, said_at=event.time)
 
 
 def last_letter_requested(context: Context, tx: Tx, event: Event) -> None:
@@ -71,4 +74,5 @@ def review_letter_requested(context: Context, tx: Tx, event: Event) -> None:
         round=data["round"],
         asked_at=datetime.fromisoformat(data["asked_at"]),
         days=data["days"],
+        said_at=event.time,
     )

@@ -45,7 +45,7 @@ def open_context(runtime: Runtime) -> Context:
     except ValueError as error:
         raise SettingsError(f"FMN_PRINTER or FMN_SMTP_URL can't be used. {error}") from error
     return Context(
-        stores=Stores.open(runtime.register, runtime.steps, runtime.keys),
+        stores=Stores.open(runtime.register, runtime.steps, runtime.keys, runtime.restores),
         calls=runtime.calls,
         transports=transports,
         office=settings.office,

@@ -34,8 +34,11 @@ traceparent: ContextVar[str | None] = ContextVar("traceparent", default=None)
 before_commit: ContextVar[Callable[[Tx, Any], None] | None] = ContextVar("before_commit", default=None)
 
 
-def connect(url: str) -> MongoClient[Row]:
-    """A client that waits for a majority and its journal, and gives aware datetimes."""
+SERVICES_NAME = "forgetmenot"
+
+
+def connect(url: str, *, name: str = SERVICES_NAME) -> MongoClient[Row]:
+    """A client that waits for a majority and its journal, and gives aware datetimes. name: what MongoDB is told."""
     return MongoClient(
         url,
         tz_aware=True,
@@ -48,7 +51,7 @@ def connect(url: str) -> MongoClient[Row]:
         connectTimeoutMS=3_000,
         serverSelectionTimeoutMS=3_000,
         socketTimeoutMS=30_000,
-        appname="forgetmenot",
+        appname=name,
     )
 
 

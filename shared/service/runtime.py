@@ -26,12 +26,16 @@ from shared.ops.logs import configure
 from shared.ops.memory import keep_memory_private
 from shared.ops.settings import Settings, SettingsError, load
 from shared.security.signing import PublicKeys, Signer
+from shared.service.restores import WAITING_NAME, RestoreGoesOn, Restores, register_restores
 
 # An API that starts with its worker waits for the key tree that the worker makes. gunicorn ends a process that hasn't
 # started within thirty seconds; it is then started again.
 _TREE_SECONDS: Final = 25.0
 #: What `forgetmenot migrate` calls its process, and where it keeps the keys of an older version while it works.
 MIGRATION: Final = "migrate"
+#: What `forgetmenot restore` calls its process.
+RESTORE: Final = "restore"
+API, WORKER = "api", "worker"
 KEYS_BEFORE: Final = "keys_before"
 _OLDER_SENTENCE: Final = (
     "The {service} service's databases were written by an older version. Nothing was changed. Stop every service and "
@@ -54,6 +58,7 @@ class Runtime:
     keys: NamedKeys
     case_keys: CaseKeys
     erasure: ErasureParticipant
+    restores: Restores
 
     def require_known(self, case_id: str) -> None:
         """Make sure that this case is known here; where it isn't yet, ask the case service.
@@ -69,9 +74,10 @@ class Runtime:
 
 
 def open_runtime(service: str, process: str) -> Runtime:
-    """Connect, and open what every service has, for its `api` or `worker` process, or for MIGRATION.
+    """Connect, and open what every service has, for its `api` or `worker` process, or for MIGRATION or RESTORE.
 
-    Raises SettingsError with one sentence for what is wrong.
+    A worker waits here for the end of a restore; for an API it raises RestoreGoesOn. Raises SettingsError with one
+    sentence for what is wrong.
     """
     keep_memory_private()
     configure(service=service, process=process)
@@ -81,6 +87,8 @@ def open_runtime(service: str, process: str) -> Runtime:
     unit_of_work = UnitOfWork(
         connect(settings.mongo_url), names=settings.names, service=service, roots=Folders(settings.roots)
     )
+    if process in (API, WORKER):
+        _require_no_restore(settings, process)
     if process != MIGRATION and _is_older(unit_of_work.vault_db):
         raise SettingsError(_OLDER_SENTENCE.format(service=service))
     try:
@@ -102,6 +110,7 @@ def open_runtime(service: str, process: str) -> Runtime:
         retention=None,
         why="a closed gate is the tombstone: a late message must not bring anyone back",
     )
+    register_restores(register)
     steps = Steps(register)
     signer = Signer(settings.receipt_jwk)
     public_keys = PublicKeys.load(settings.public_keys)
@@ -121,7 +130,20 @@ def open_runtime(service: str, process: str) -> Runtime:
         erasure=ErasureParticipant(
             unit_of_work=unit_of_work, register=register, steps=steps, keys=keys, grants=grants, signer=signer
         ),
+        restores=Restores(unit_of_work.db),
     )
+
+
+def _require_no_restore(settings: Settings, process: str) -> None:
+    """A worker waits until none goes on. Raises RestoreGoesOn for an API."""
+    # Under another name: the restore waits until no other process of the service is there.
+    client = connect(settings.mongo_url, name=WAITING_NAME)
+    restores = Restores(client[f"{settings.names}_{settings.service}"])
+    if process == API and restores.goes_on():
+        raise RestoreGoesOn(restores)
+    if process == WORKER:
+        restores.wait()
+    client.close()
 
 
 def _is_older(vault_db: Database[dict[str, Any]]) -> bool:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from flask import Flask
 
@@ -22,8 +24,12 @@ from shared.messaging.steps import Run, StepRow
 from shared.ops.disks import Disks, ask_at, ask_mongodb
 from shared.ops.periodic import Every
 from shared.ops.settings import SettingsError
-from shared.service.runtime import Runtime, open_runtime
+from shared.service.restores import RestoreGoesOn, closed_app, end_this_process
+from shared.service.runtime import API, WORKER, Runtime, open_runtime
 from shared.service.worker import run_worker
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
 
 C = TypeVar("C")
 _ROOTS_SECONDS: Final = 600.0
@@ -139,12 +145,18 @@ class Service(Generic[C]):
             jobs=[Every(seconds=_ROOTS_SECONDS, run=runtime.keys.look_after, name="roots"), *jobs],
         )
 
-    def create_api(self) -> Flask:
+    def create_api(self) -> WSGIApplication:
         """The app of the api process. Raises SettingsError, which gunicorn prints before it ends.
 
         (For a worker that leaves by SystemExit it would start another, again and again.)
         """
-        return self.app(self.open("api"))
+        try:
+            opened = self.open(API)
+        except RestoreGoesOn as error:
+            error.restores.call_once(False, end_this_process)
+            return closed_app
+        opened.runtime.restores.call_once(True, end_this_process)
+        return self.app(opened)
 
     def app(self, opened: Opened[C]) -> Flask:
         """The app of an opened api process."""
@@ -180,13 +192,22 @@ class Service(Generic[C]):
             sys.stderr.write(f"This runs `worker`. The api runs under gunicorn as {api}.\n")
             return 2
         try:
-            opened = self.open("worker")
+            opened = self.open(WORKER)
         except SettingsError as error:
             sys.stderr.write(f"{error}\n")
             return 2
         runtime = opened.runtime
         runtime.steps.serve(opened.steps)
-        return run_worker(
+        restored = threading.Event()
+
+        def watch(stop: threading.Event) -> None:
+            def end() -> None:
+                restored.set()
+                stop.set()
+
+            runtime.restores.call_once(True, end)
+
+        code = run_worker(
             runtime.settings,
             runtime.register,
             opened.handlers,
@@ -195,7 +216,12 @@ class Service(Generic[C]):
             keys=runtime.keys,
             # A service that never heard of the case makes no key for it, only to count it as found.
             without_gate=frozenset({consent.STARTED.type}),
+            watch=watch,
         )
+        if restored.is_set():
+            # As at its start: it waits, and then has nothing in memory of what was there before.
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606
+        return code
 
 
 def _by_type(handlers: Sequence[tuple[str, Handler]]) -> dict[str, Handler]:

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -47,11 +47,12 @@ def run_worker(
     *,
     keys: NamedKeys,
     without_gate: frozenset[str] = frozenset(),
+    watch: Callable[[threading.Event], None] = lambda stop: None,
 ) -> int:
     """Run until SIGTERM or SIGINT; 0. Then: stop consuming, finish what is in hand, flush, close, within 5 s.
 
     FMN_READY_FILE, where set, is touched once the queue is being consumed. FMN_WORKER_METRICS, where set, is the
-    host:port at which this process shows its metrics.
+    host:port at which this process shows its metrics. watch: given what ends it, where something else may too.
     """
     if address := os.environ.get(_METRICS):
         host, _, port = address.rpartition(":")
@@ -78,6 +79,7 @@ def run_worker(
     jobs.start()
     consumer.start()
     log.info("worker.started")
+    watch(stop)
     stop.wait()
 
     deadline = time.monotonic() + _STOP_SECONDS

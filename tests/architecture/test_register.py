@@ -202,7 +202,8 @@ def _misfits(database: Any, closed: Mapping[str, Mapping[str, fields.Field]]) ->
 def test_every_route_says_whom_it_serves(name: str, provided: Provision, monkeypatch: pytest.MonkeyPatch) -> None:
     for setting, value in provided.env[name].items():
         monkeypatch.setenv(setting, value)
-    app = importlib.import_module(f"services.{name}.main").create_api()
+    declared = importlib.import_module(f"services.{name}.main").service
+    app = declared.app(declared.open("api"))
     open_routes = [
         rule.rule
         for rule in app.url_map.iter_rules()

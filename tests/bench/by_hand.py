@@ -81,7 +81,7 @@ def create_api() -> Flask:
 def hear() -> None:
     """Write the notifier's row of each new case, and ack the message."""
     runtime = open_runtime("notifier", "worker")
-    known_cases = Stores.open(runtime.register, runtime.steps, runtime.keys).known_cases
+    known_cases = Stores.open(runtime.register, runtime.steps, runtime.keys, runtime.restores).known_cases
     runtime.register.prepare()
 
     def on_message(channel: Any, method: Any, _properties: Any, body: bytes) -> None:

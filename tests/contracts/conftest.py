@@ -19,5 +19,6 @@ def apps(provided: Provision) -> Iterator[dict[str, Flask]]:
         for service in SERVICES:
             for name, value in provided.env[service].items():
                 patch.setenv(name, value)
-            made[service] = importlib.import_module(f"services.{service}.main").create_api()
+            declared = importlib.import_module(f"services.{service}.main").service
+            made[service] = declared.app(declared.open("api"))
         yield made

@@ -28,6 +28,8 @@ COMPOSE = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name for name, container in CONTAINERS.items() if "build" in container}
 LASTING = {name for name, container in CONTAINERS.items() if container["restart"] != "no"}
+#: It backs up and restores all four services.
+_EVERYTHING = "backup"
 CADDYFILE = (PROJECT / "deploy/gateway/Caddyfile").read_text()
 DOCKERFILE = (PROJECT / "deploy/Dockerfile").read_text()
 
@@ -72,7 +74,18 @@ def test_what_is_waited_for_is_ready_or_has_ended_well() -> None:
             assert how["condition"] == ("service_completed_successfully" if ends else "service_healthy")
 
 
-@pytest.mark.parametrize("name", sorted(OURS))
+def test_the_one_container_that_may_read_what_is_everybodys_runs_only_when_it_is_asked_for() -> None:
+    container = CONTAINERS[_EVERYTHING]
+    assert (container["profiles"], container["restart"], container["networks"]) == (["tools"], "no", ["servers"])
+    assert container["read_only"] is True
+    assert set(container["cap_add"]) == {"DAC_OVERRIDE", "CHOWN"}
+    roots = {volume.rpartition(":")[2] for volume in container["volumes"] if isinstance(volume, str)}
+    assert {f"/roots/{service}-{place}" for service in SERVICES for place in (1, 2)} <= roots
+    # The identity, which opens the archives of keys, isn't mounted: a restore names it
+    assert "identity" not in json.dumps(container)
+
+
+@pytest.mark.parametrize("name", sorted(OURS - {_EVERYTHING}))
 def test_our_image_runs_as_nobody_special_on_a_read_only_file_system(name: str) -> None:
     container = CONTAINERS[name]
     assert container["read_only"] is True
@@ -103,7 +116,8 @@ def test_the_roots_of_a_services_keys_are_its_own_and_its_worker_alone_may_write
     }
     assert set(roots(f"{service}-worker")) == mounts
     assert set(roots(f"{service}-api")) == {f"{mount}:ro" for mount in mounts}
-    holders = {name for name in CONTAINERS if any(f"{service}-roots-" in mount for mount in roots(name))}
+    others = CONTAINERS.keys() - {_EVERYTHING}
+    holders = {name for name in others if any(f"{service}-roots-" in mount for mount in roots(name))}
     assert holders == {f"{service}-api", f"{service}-worker"}
     for name in holders:
         told = CONTAINERS[name]["environment"]["FMN_ROOTS"].split(",")
@@ -173,7 +187,8 @@ def test_tests_in_containers_use_the_same_images() -> None:
 def test_no_secret_is_in_the_compose_file() -> None:
     for container in CONTAINERS.values():
         for name, value in (container.get("environment") or {}).items():
-            if re.search(r"PASSWORD|TOKEN|_KEY$|COOKIE", name):
+            # The backup's is a public one.
+            if re.search(r"PASSWORD|TOKEN|_KEY$|COOKIE", name) and name != "FMN_BACKUP_KEY":
                 assert name.endswith("_FILE")
                 assert value.startswith("/run/fmn/secrets/")
             assert not re.search(r"://[^/@\s]+:[^/@\s]+@", str(value))
@@ -192,8 +207,10 @@ def test_the_gateway_alone_is_published_and_the_catcher_only_to_this_machine() -
 
 def test_the_relay_must_be_named_and_the_notifier_alone_is_told() -> None:
     told = {name for name, container in CONTAINERS.items() if "FMN_SMTP_URL" in (container.get("environment") or {})}
-    assert told == {"notifier-api", "notifier-worker"}
-    for name in told:
+    assert told == {"notifier-api", "notifier-worker", _EVERYTHING}
+    # It reads the notifier's settings, and sends nothing.
+    assert CONTAINERS[_EVERYTHING]["environment"]["FMN_SMTP_URL"] == "smtp://nobody.invalid"
+    for name in told - {_EVERYTHING}:
         assert CONTAINERS[name]["environment"]["FMN_SMTP_URL"].startswith("${FMN_SMTP_URL:?")
         assert (CONTAINERS[name]["environment"] | {"FMN_ROOTS": ""}).items() > (
             CONTAINERS["case-api"]["environment"] | {"FMN_ROOTS": ""}

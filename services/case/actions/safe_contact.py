@@ -63,7 +63,7 @@ def stop_all(stores: Stores, *, case_id: str, reason: str, words: str | None, by
             emit_contact_changed(case_id, tx=tx)
         else:
             stores.stops.save(replace(stop, version=before.version), tx=tx)
-        _emit_stopped(stores, case, stopped=True, tx=tx)
+        emit_stopped(stores, case, stopped=True, tx=tx)
         return stop
 
     return stores.unit_of_work.run(act)
@@ -78,7 +78,7 @@ def lift_stop(stores: Stores, *, case_id: str, now: datetime) -> None:
         if stop is None:
             raise NotFound(f"{_NOT_STOPPED} Nothing was changed.")
         stores.stops.remove(stop, tx=tx)
-        _emit_stopped(stores, case, stopped=False, tx=tx)
+        emit_stopped(stores, case, stopped=False, tx=tx)
 
     stores.unit_of_work.run(act)
 
@@ -96,6 +96,7 @@ def _enter(stores: Stores, case_id: str, now: datetime, *, tx: Tx) -> Case:
     return case
 
 
-def _emit_stopped(stores: Stores, case: Case, *, stopped: bool, tx: Tx) -> None:
+def emit_stopped(stores: Stores, case: Case, *, stopped: bool, tx: Tx) -> None:
+    """Save the case at its next version, and say that contact has stopped, or goes on."""
     stores.cases.save(case, tx=tx)
     tx.emit(events.STOPPED, {"case": case.id, "stopped": stopped})

@@ -18,6 +18,8 @@ WAYS: Final = ("post", "email", "phone", "voicemail", "text")
 #: The field of a person that, once given, counts as asked about.
 GIVEN_WITH: Final = {"post": "address", "email": "email", "phone": "phone"}
 STOPS: Final = ("death", "adoption", "court_order")
+#: Not asked for: a backup was restored that doesn't have what the family said since.
+RESTORED: Final = "restored"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

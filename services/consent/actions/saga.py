@@ -73,6 +73,13 @@ def _begin(stores: Stores, tx: Tx, request: Request) -> Request:
     return moved
 
 
+def begin_again(stores: Stores, tx: Tx, request: Request) -> Request:
+    """Begin an erasure that had begun before a restore, whatever it waits for now. Its last letter is settled."""
+    begun = _begin(stores, tx, request)
+    check_again_later(stores, tx, begun)
+    return begun
+
+
 def begin_step(context: Context, step: StepRow) -> None:
     """Enter it in the ledger, and only then tell the services to erase. Raises Temporary while the ledger refuses."""
     stores = context.stores

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from pymongo.database import Database
@@ -57,6 +58,7 @@ class Stores:
     readings: Repository[Reading]
     holds: Repository[Hold]
     people: Repository[CasePeople]
+    archives: KeptRows
     ledger: KeptRows
 
     @classmethod
@@ -168,6 +170,13 @@ class Stores:
             # Not exported: that there is one may say that a person is thought to be at risk (P15).
             holds=register.repository("holds", Hold, clear=fields.HOLD, disposal=_ERASE, exported=False),
             people=register.repository("people", CasePeople, clear=fields.PEOPLE, disposal=_ERASE),
+            archives=register.keep(
+                "archives",
+                clear=fields.ARCHIVE,
+                retention=timedelta(days=30),
+                expires_on="gone_at",
+                why="a certificate says when the last archive of keys is gone that was made before the erasure",
+            ),
             ledger=register.keep(
                 "ledger",
                 clear=LEDGER_FIELDS,

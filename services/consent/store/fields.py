@@ -158,3 +158,11 @@ READING: dict[str, Field] = {
 # Nothing: the ground may be safeguarding, and who placed it and until when may tell the ground.
 HOLD: dict[str, Field] = {}
 PEOPLE: dict[str, Field] = {"people": List(Group({"person": Id(), "role": one_of(*ROLES)}))}
+#: An archive of a backup: which kind, a digest of its folder's path, and when it is to be gone, and is.
+ARCHIVE: dict[str, Field] = {
+    "kind": one_of("data", "keys"),
+    "folder": Digest(),
+    "began_at": Time(),
+    "until": Time(),
+    "gone_at": Optional(Time()),
+}

@@ -23,6 +23,7 @@ def queue_review_letter(
     round: int,
     asked_at: datetime,
     days: int,
+    said_at: datetime,
 ) -> None:
     """Have one letter of one round of a review sent; asked for again, it is the first. While frozen it waits.
 
@@ -46,4 +47,4 @@ def queue_review_letter(
         answer_days=days,
         created_at=tx.now,
     )
-    queue(stores, tx, new)
+    queue(stores, tx, new, said_at=said_at)

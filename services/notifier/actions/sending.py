@@ -39,10 +39,24 @@ from shared.ops.logs import log, where
 SEND_STEP: Final = "send_notification"
 
 
-def queue(stores: Stores, tx: Tx, new: Notification) -> None:
-    """Add it, and have it sent."""
+def queue(stores: Stores, tx: Tx, new: Notification, *, said_at: datetime | None = None) -> None:
+    """Add it, and have it sent. said_at: when the event that asks for it was recorded; None where a person asks.
+
+    What was asked for before a backup was restored may have gone already: a person decides about it.
+    """
+    if said_at is not None and is_of_before_restore(stores, said_at):
+        held = replace(new, status=Status.NEEDS_ATTENTION, reason=Reason.RESTORED, done_at=tx.now)
+        stores.notifications.add(held, tx=tx)
+        emit_review_outcome(tx, held)
+        return
     stores.notifications.add(new, tx=tx)
     stores.steps.add(tx, SEND_STEP, new.id, new.case_id)
+
+
+def is_of_before_restore(stores: Stores, said_at: datetime) -> bool:
+    """Whether an event of that time was recorded before the last restore was done."""
+    restored_at = stores.restores.last_at()
+    return restored_at is not None and said_at <= restored_at
 
 
 def change_status(

@@ -41,6 +41,8 @@ class Reason(StrEnum):
     CAME_BACK = "came_back"
     CONTACT_STOPPED = "contact_stopped"
     ANSWERED = "answered"
+    #: A backup was restored, so it isn't known whether it went.
+    RESTORED = "restored"
 
 
 #: Cancelled by circumstances, not by a person: an opening letter goes after all once they have changed.

@@ -16,6 +16,7 @@ from shared.events.case import ROLES, STATES
 from shared.events.consent import STANDING
 from shared.fields import Count, Digest, Field, Flag, Group, Id, List, Name, Optional, Time, one_of
 from shared.messaging.steps import Steps
+from shared.service.restores import Restores
 
 _CHANNEL: Final = one_of(*Channel)
 _NOTIFICATION: Final[dict[str, Field]] = {
@@ -81,10 +82,12 @@ class Stores:
     sealed_letters: Repository[SealedLetter]
     last_letters: Repository[LastLetter]
     alerts: KeptRows
+    restores: Restores
 
     @classmethod
-    def open(cls, register: Register, steps: Steps, keys: NamedKeys) -> Stores:
+    def open(cls, register: Register, steps: Steps, keys: NamedKeys, restores: Restores) -> Stores:
         return cls(
+            restores=restores,
             unit_of_work=register.unit_of_work,
             keys=keys,
             steps=steps,

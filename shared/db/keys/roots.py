@@ -130,6 +130,15 @@ class Folders:
             raise away
         raise RootMissing(f"no folder of FMN_ROOTS has the root {id}")
 
+    def replace(self, identity: str, id: str, root: bytes) -> None:
+        """Destroy every root that is here, and keep this one alone, in a store of this id: for a restore."""
+        for place in self._places:
+            for path in _listed(place):
+                _destroy(path)
+            _destroy(place / _STORE_FILE)
+        self.begin(identity)
+        self.create(id, root)
+
     def ids(self) -> set[str]:
         return {path.name.removesuffix(_SUFFIX) for place in self._places for path in _listed(place)}
 

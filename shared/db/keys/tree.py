@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 BUCKETS: Final = 256
 KEY_BYTES: Final = 32
 TREE_ID: Final = "tree"
+#: What the vault's database has for the tree. Other collections in it hang on keys, but hold none.
+KEY_COLLECTIONS: Final = frozenset({"tree", "buckets", "keys", "doomed"})
 _NONCE_BYTES: Final = 12
 _NUMBER: Final = "#"
 # The character that follows it, so that "a" to "a$" has "a" and "a#2".

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from services.consent.actions.backups import keys_gone_by
 from services.consent.model import requests as r
 from services.consent.model import reviews as v
 from services.consent.model import tasks as t
@@ -150,6 +151,21 @@ CONSENT_STORES = {
     "clock_runs": Reading(told=[{"at": WHEN, "confirmed_by": "manager-1"}, {"at": WHEN + timedelta(days=1)}]),
     "helpline_calls": Reading(
         read=lambda o, row: dict(calls_by_month(o.stores.helpline_calls))[row["_id"]], told=[1, 2]
+    ),
+    "archives": Reading(
+        read=lambda o, row: keys_gone_by(o.stores, destroyed_at=row["began_at"], now=WHEN),
+        told=[WHEN + timedelta(hours=2), WHEN + timedelta(hours=2)],
+        samples=[
+            {
+                "_id": f"{kind}-20260314T092653589Z-20260314T112653589Z.fmn",
+                "kind": kind,
+                "folder": "0b" * 32,
+                "began_at": WHEN,
+                "until": WHEN + timedelta(hours=2),
+                "gone_at": None,
+            }
+            for kind in ("data", "keys")
+        ],
     ),
     "requests": Reading(
         told=[

@@ -216,6 +216,11 @@ KERNEL = {
         told=[{"_id": ObjectId("69b52a1d0000000000000001")}],
         samples=[{"_id": ObjectId("69b52a1d0000000000000001")}],
     ),
+    "restores": Reading(
+        read=lambda o, row: o.runtime.restores.last_at(),
+        told=[WHEN],
+        samples=[{"_id": numbered(790), "archive": "0a" * 32, "began_at": WHEN - timedelta(hours=1), "done_at": WHEN}],
+    ),
     # How often it was tried, once it is tried again.
     "trying": Reading(read=lambda o, row: o.inbox.parked_messages.mark(row["_id"], utc_now()), told=[3, 2]),
 }
