@@ -141,7 +141,9 @@ def rewrite(repository: Repository[Any], where: Mapping[str, Any], **changes: An
     for row in rows:
         item = repository.item_of(row)
         assert item is not None, f"a record of {repository.name} has lost its key"
-        repository.rows.replace_one(row, repository.row_of(replace(item, **changes)))
+        under = row["personal"][2 : 2 + row["personal"][1]].decode() if "personal" in row else ""
+        after = repository.records.row_of(replace(item, **changes), under=lambda _case, key=under: key)  # type: ignore[misc]
+        repository.rows.replace_one(row, after)
     return len(rows)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ import typer
 from deploy.local.places import from_environment, places
 from deploy.local.provision import prefix_from_environment
 from services.consent.model.certificates import CERTIFICATE_TYPE, faults
+from shared.clock import CLOCKS_DIFFER
 from shared.erasure.participant import RECEIPT_TYPE
 from shared.erasure.readings import BadReading, claims_of
 from shared.events import SERVICES
@@ -70,7 +71,7 @@ def check(content: bytes, keys: PublicKeys) -> ValidCertificate:
             str(receipt["service"]): sum(int(store["deleted"]) for store in receipt["stores"]) for receipt in receipts
         }
         late = [r["service"] for r in receipts if _time(r["signed_at"]) > _time(claims["completed_at"])]
-        wrong += _independent(claims, keys)
+        wrong += [*_independent(claims, receipts, keys), *_times(claims, receipts)]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidCertificate("it is signed, but its claims aren't those of a certificate") from error
     wrong += [f"the receipt of {name} is younger than the certificate" for name in late]
@@ -81,7 +82,22 @@ def check(content: bytes, keys: PublicKeys) -> ValidCertificate:
     return ValidCertificate(claims=claims, removed=removed)
 
 
-def _independent(claims: Mapping[str, Any], keys: PublicKeys) -> Iterator[str]:
+def _times(claims: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What doesn't fit together in its times, and in what the notifier says of the last letter."""
+    received, due, completed = (_time(claims[name]) for name in ("received_at", "due_at", "completed_at"))
+    if received > completed + CLOCKS_DIFFER:
+        yield "it was completed before it was asked for"
+    if claims["kept_promise"] and completed > due:
+        yield "it says that the promise was kept, and was completed after it was due"
+    for receipt in receipts:
+        destroyed = receipt.get("root_destroyed_at")
+        if destroyed is not None and _time(destroyed) > _time(receipt["signed_at"]) + CLOCKS_DIFFER:
+            yield f"the receipt of {receipt['service']} was signed before its root was destroyed"
+        if receipt.get("last_letter", claims["last_letter"]) not in (None, claims["last_letter"]):
+            yield f"the receipt of {receipt['service']} says otherwise of the last letter"
+
+
+def _independent(claims: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]], keys: PublicKeys) -> Iterator[str]:
     """What is wrong with the independent reader's word, as ends of a sentence. Versions before it have none."""
     if "independent" not in claims:
         return
@@ -92,8 +108,10 @@ def _independent(claims: Mapping[str, Any], keys: PublicKeys) -> Iterator[str]:
     except BadReading as error:
         yield f"the independent reading: {_REASONS.get(error.reason, 'it is about another case or says otherwise')}"
         return
-    if read["found"] != 0:
-        yield f"the independent reader found the case in {read['found']} places"
+    if read["found"] != 0 or read.get("leftovers"):
+        yield f"the independent reader found the case in {read['found'] or len(read['leftovers'])} places"
+    if any(_time(receipt["signed_at"]) > _time(read["at"]) + CLOCKS_DIFFER for receipt in receipts):
+        yield "the independent reading is older than a receipt"
     if _time(read["at"]) > _time(claims["completed_at"]):
         yield "the independent reading is younger than the certificate"
 

@@ -31,6 +31,8 @@ class CaseKeys:
         self._steps = steps
         self._unit_of_work = register.unit_of_work
         self._unit_of_work.renewed = self._ask
+        # Told the case, for what hangs on its older keys and isn't sealed anew.
+        self.before_doom: list[Callable[[str], None]] = []
 
     def step_kinds(self) -> dict[str, Callable[[StepOf], None]]:
         return {RESEAL_STEP: self.seal_anew}
@@ -53,6 +55,9 @@ class CaseKeys:
             for store in self._register.stores.values()
             if isinstance(store, Repository)
         )
+
+        for hook in self.before_doom:
+            hook(case_id)
 
         def doom(tx: Tx) -> None:
             # The case may have been erased meanwhile, which dooms them all.

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -30,7 +30,8 @@ from pymongo.errors import DuplicateKeyError
 from shared.clock import utc_now
 from shared.db import Disposal, Register
 from shared.db.gates import CLOSED, ERASED_SENTENCE
-from shared.db.keys.errors import KeyGone
+from shared.db.keys.errors import Altered, KeyGone
+from shared.db.keys.tree import owner_of
 from shared.db.unit_of_work import Tx, before_commit
 from shared.errors import Conflict, Erased
 from shared.http.claims import CLEAR, DONE, FORGOTTEN, IN_USE, Claim, Key, KeyTaken
@@ -200,6 +201,8 @@ class Idempotency:
         under: the key of the record, where the answer isn't kept.
         """
         kept: dict[str, Any] = {"digest": claim.body}
+        if under is not None and is_id(under):
+            under = tx.key_name(under)
         if under is None:
             kept |= {"body": dict(answer.body), "headers": dict(answer.headers)}
         shown = answer.body.get("id")
@@ -236,6 +239,19 @@ class Idempotency:
         change = {"$set": {"state": FORGOTTEN}, "$unset": {"personal": ""}}
         where = {"case_id": case_id, "record": record, "state": DONE}
         self.store.rows.update_many(where, change, session=tx.session)
+
+    def forget_digests(self, case_id: str) -> None:
+        """Destroy the digests of bodies that hang on a key of this case, whose answers outlive it: the key goes.
+
+        There are as many such rows as requests were changed within a day.
+        """
+        vault = self._unit_of_work.vault
+        for row in self.store.rows.find({"case_id": None, "personal": {"$exists": True}}):
+            with suppress(Altered):
+                if owner_of(vault.key_named_in(row["personal"])) == case_id:
+                    self.store.rows.replace_one(
+                        {"_id": row["_id"], "claim": row["claim"]}, self.store.records.marked(row)
+                    )
 
     @contextmanager
     def forgetting(self, *, case_id: str, record: str) -> Iterator[None]:

@@ -7,7 +7,8 @@ from datetime import datetime
 from prometheus_client import Counter
 
 from shared.db.unit_of_work import Row
-from shared.events import Event, all_types, is_ours
+from shared.events import Event, all_types, is_ours, write
+from shared.fields import Signed
 from shared.messaging.deliveries import Delivery
 from shared.messaging.parked_messages import ParkedMessages
 from shared.ops.logs import log
@@ -25,7 +26,8 @@ class Outcomes:
     def message(self, delivery: Delivery, event: Event | None = None) -> Row:
         """What is kept of a delivery that isn't handled. event: what it holds, once that is verified."""
         return self._parked_messages.message(
-            body=delivery.body,
+            # An event as we understand it: fields that are none of ours are left out.
+            body=delivery.body if event is None else write(event),
             user_id=delivery.user_id,
             routing_key=delivery.routing_key if event is None else event.type.type,
             case_id=None if event is None else event.case,
@@ -40,7 +42,9 @@ class Outcomes:
         say("message.deferred", event_type=message["type"], record_id=message["_id"], attempt=attempts, reason=reason)
 
     def park(self, message: Row, reason: str) -> None:
-        """Keep the message for a person."""
+        """Keep the message for a person. One that carries a signature may say anything in it: that was refused."""
+        if _carries_signature(message["type"]):
+            message = {**message, "case_id": None}
         self._parked_messages.park(message, reason)
         self.count(message["type"], "parked")
 
@@ -48,6 +52,13 @@ class Outcomes:
         """Count a message. An unknown type has no label of its own: strangers must not be able to add series."""
         known = type_name if type_name in all_types() else "unknown"
         _MESSAGES.labels(self._service, known, outcome).inc()
+
+
+def _carries_signature(type_name: str) -> bool:
+    event_type = all_types().get(type_name)
+    return event_type is not None and any(
+        isinstance(getattr(field, "of", field), Signed) for field in event_type.fields.values()
+    )
 
 
 def with_type(message: Row, type_name: object) -> Row:

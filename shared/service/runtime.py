@@ -116,20 +116,24 @@ def open_runtime(service: str, process: str) -> Runtime:
     public_keys = PublicKeys.load(settings.public_keys)
     grants = Grants(public_keys)
     keys = NamedKeys(unit_of_work, Rotation(unit_of_work.vault), steps)
+    kernel_stores, case_keys = open_kernel_stores(register, settings), CaseKeys(register, keys, steps)
+    erasure = ErasureParticipant(
+        unit_of_work=unit_of_work, register=register, steps=steps, keys=keys, grants=grants, signer=signer
+    )
+    for hooks in (case_keys.before_doom, erasure.before_walk):
+        hooks.append(kernel_stores.idempotency.forget_digests)
     return Runtime(
         settings=settings,
         unit_of_work=unit_of_work,
         register=register,
-        kernel_stores=open_kernel_stores(register, settings),
+        kernel_stores=kernel_stores,
         steps=steps,
         calls=Calls(settings, Signer(settings.token_jwk)),
         public_keys=public_keys,
         grants=grants,
         keys=keys,
-        case_keys=CaseKeys(register, keys, steps),
-        erasure=ErasureParticipant(
-            unit_of_work=unit_of_work, register=register, steps=steps, keys=keys, grants=grants, signer=signer
-        ),
+        case_keys=case_keys,
+        erasure=erasure,
         restores=Restores(unit_of_work.db),
     )
 

@@ -52,7 +52,8 @@ def at_rest(inside: Inside, case_id: str) -> dict[str, list[str]]:
 
     def quiet() -> bool:
         waiting = ("outbox", "steps", "deferred")
-        return not any(inside.rows(service, name, case_id=case_id) for service in SERVICES for name in waiting)
+        rows = any(inside.rows(service, name, case_id=case_id) for service in SERVICES for name in waiting)
+        return not rows and not any(inside.queued().values())
 
     def still() -> dict[str, list[str]]:
         before = everything(inside, case_id)

@@ -18,7 +18,7 @@ from services.consent.store.ledger_copy import LedgerCopy
 from shared.clock import utc_now
 from shared.db.unit_of_work import UnitOfWork
 from shared.errors import Temporary
-from shared.events import case, consent, erasure
+from shared.events import SERVICES, case, consent, erasure
 from shared.ids import new_id
 from shared.ledger import Entry, from_row
 from shared.messaging.steps import StepRow
@@ -85,7 +85,7 @@ def test_no_service_is_told_to_erase_before_the_copy_has_it(coordinator: Coordin
                 begin(coordinator, case_id, request)
         # Then it waits, and can't be undone
         shown = coordinator.call("Ola", "GET", f"/requests/{request}").get_json()
-        assert (shown["waiting_on"], coordinator.row(request)["phase"]) == (["ledger"], "beginning")
+        assert (shown["waiting_on"], coordinator.row(request)["phase"]) == (list(SERVICES), "beginning")
         assert coordinator.gate(case_id) == "closed"
         back = {"channel": "phone", "by": "Żaneta"}
         assert coordinator.call("Ola", "POST", f"/requests/{request}/withdrawal", back).status_code == 409

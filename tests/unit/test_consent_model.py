@@ -403,9 +403,9 @@ LEFT = {service: stores_listed(service, found=2, remaining=1) for service in SER
         (a_request(**DONE, phase=Phase.PREPARING, letter="sealed"), (), True, ["hold"], None),
         (a_request(**DONE, phase=Phase.PREPARING, letter="sealed"), (), False, [], Move.BEGIN),
         (a_request(**DONE, phase=Phase.PREPARING, letter="nobody_to_write_to"), (), False, [], Move.BEGIN),
-        (a_request(**{**BEGUN, "phase": Phase.BEGINNING, "attempts": {}}), (), False, ["ledger"], None),
+        (a_request(**{**BEGUN, "phase": Phase.BEGINNING, "attempts": {}}), (), False, list(SERVICES), None),
         # It can't be held any more.
-        (a_request(**{**BEGUN, "phase": Phase.BEGINNING, "attempts": {}}), (), True, ["ledger"], None),
+        (a_request(**{**BEGUN, "phase": Phase.BEGINNING, "attempts": {}}), (), True, list(SERVICES), None),
         (a_request(**BEGUN), (), False, list(SERVICES), None),
         (a_request(**BEGUN), (), True, list(SERVICES), None),
         (a_request(**BEGUN), ALL[1:], False, ["case"], None),
@@ -476,11 +476,22 @@ def test_a_second_receipt_that_found_something_undoes_the_first() -> None:
     assert awaited(anew, [*ALL, found_again, replace(ALL[1], attempt=2, signed_at=NOW + timedelta(hours=2))]) == []
 
 
-def told_to_remain(final: Mapping[str, Receipt], backups_gone_by: datetime | None = None, **more: Any) -> list[Any]:
+def told_to_remain(
+    final: Mapping[str, Receipt],
+    backups_gone_by: datetime | None = None,
+    organisations_gone_by: datetime | None = None,
+    **more: Any,
+) -> list[Any]:
     request = a_request(**{**VERIFIED, **more})
-    return certificates.payload(request, final, independent={}, backups_gone_by=backups_gone_by, completed_at=NOW)[
-        "what_remains"
-    ]
+    told = certificates.payload(
+        request,
+        final,
+        independent={},
+        backups_gone_by=backups_gone_by,
+        completed_at=NOW,
+        organisations_gone_by=organisations_gone_by,
+    )
+    return list(told["what_remains"])
 
 
 def test_what_remains_says_of_each_thing_where_it_is_and_whether_and_until_when_it_can_be_read() -> None:
@@ -494,6 +505,9 @@ def test_what_remains_says_of_each_thing_where_it_is_and_whether_and_until_when_
     [backups] = [item for item in told_to_remain(final, gone) if item["gone_by"] is not None]
     assert (backups["gone_by"], backups["readable"]) == (gone.isoformat(), True)
     assert "backups" in backups["where"]
+    [organisations] = [item for item in told_to_remain(final, None, gone) if item["gone_by"] is not None]
+    assert (organisations["gone_by"], organisations["readable"]) == (gone.isoformat(), True)
+    assert "organisations that no family names any more" in organisations["what"]
 
 
 def test_what_remains_lists_what_is_true_of_this_case_alone() -> None:

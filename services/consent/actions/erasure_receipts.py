@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import Counter
 
-from services.consent.actions import readings
+from services.consent.actions import organisations, readings
 from services.consent.actions.backups import backups_gone_by
 from services.consent.actions.saga import advance, retry_soon
 from services.consent.context import Context
@@ -179,6 +179,7 @@ def _certified(context: Context, tx: Tx, request_id: str) -> Request | None:
         independent=independent,
         backups_gone_by=backups_gone_by(context),
         completed_at=completed_at,
+        organisations_gone_by=organisations.gone_by(stores, tx),
     )
     certificate = context.certificate_signer.sign(claims, typ=CERTIFICATE_TYPE)
     return stores.requests.save(replace(request, certificate=certificate, completed_at=completed_at), tx=tx)

@@ -10,7 +10,7 @@ more. When every transaction is over that may not have seen the mark, the second
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from services.consent.context import Context
@@ -31,6 +31,8 @@ from shared.ids import first_id_at, new_id
 from shared.messaging.steps import StepRow
 
 END_STEP: Final = "end_organisation"
+# The step that removes it comes round, and a rotation destroys its key.
+_REMOVED_WITHIN: Final = timedelta(minutes=2)
 NO_ORGANISATION: Final = "There is no such organisation here."
 _ENDING: Final = (
     "An organisation named here is being removed, because no case named it. Nothing was stored. Enter it again, and "
@@ -81,6 +83,12 @@ def let_go(stores: Stores, tx: Tx, case_id: str) -> int:
         else:
             stores.steps.add(tx, END_STEP, id, None)
     return stay
+
+
+def gone_by(stores: Stores, tx: Tx) -> datetime | None:
+    """When the organisations are gone that are being removed now; None where none is."""
+    is_ending = stores.organisations.exists({"ending_at": {"$type": "date"}}, tx=tx)
+    return tx.now + SETTLES + _REMOVED_WITHIN if is_ending else None
 
 
 def end_step(context: Context, step: StepRow) -> datetime | None:

@@ -214,7 +214,9 @@ def _check(context: Context, body: dict[str, Any], now: datetime) -> None:
 
 def _key_of_answer(result: Any) -> str:
     request: Request = result[0] if isinstance(result, tuple) else result
-    return request_key(request.id) if request.own_key else request.case_id
+    # Once an erasure begins the case's key is about to go: then nothing of the body is kept.
+    goes = request.own_key or request.is_beginning or request.begun
+    return request_key(request.id) if goes else request.case_id
 
 
 def _shown(stores: Stores, request: Request) -> dict[str, Any]:

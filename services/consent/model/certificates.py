@@ -22,10 +22,11 @@ def payload(
     independent: Mapping[str, Any],
     backups_gone_by: datetime | None,
     completed_at: datetime,
+    organisations_gone_by: datetime | None = None,
 ) -> dict[str, Any]:
     """The certificate's claims. final: the last clean receipt of every service, nothing late in any. independent: {at,
-    found, reading}, when the independent reader began, how many places it found, and its signed word. backups_gone_by:
-    see `what_remains`.
+    found, reading}, when the independent reader began, how many places it found, and its signed word. backups_gone_by,
+    organisations_gone_by: see `what_remains`.
     """
     paper = [dict(item) for item in final["document"].paper]
     # What an earlier request had already found missing is told again, but is no broken promise of this one.
@@ -41,7 +42,9 @@ def payload(
         "paper": [{**item, "at": item["at"].isoformat()} for item in paper],
         "last_letter": final["notifier"].last_letter,
         "independent": dict(independent),
-        "what_remains": what_remains(request, final, backups_gone_by=backups_gone_by),
+        "what_remains": what_remains(
+            request, final, backups_gone_by=backups_gone_by, organisations_gone_by=organisations_gone_by
+        ),
     }
 
 
@@ -62,6 +65,8 @@ def faults(claims: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) -> 
             wrong.append(f"the receipt of {name} doesn't say which stores it read")
         if receipt.get("outcome") not in ("erased", "nothing_held") or _remains(receipt.get("stores", ())):
             wrong.append(f"the receipt of {name} says that something remains")
+        if receipt.get("outcome") == "nothing_held" and any(store.get("found") for store in receipt.get("stores", ())):
+            wrong.append(f"the receipt of {name} says that it held nothing, and what it found")
         # Receipts of version 0.2 say nothing of roots.
         if _had_key(receipt.get("stores", ())) and receipt.get("root_destroyed_at", "before") is None:
             wrong.append(f"the receipt of {name} doesn't say that the root was destroyed which the case's key hung on")
@@ -69,6 +74,8 @@ def faults(claims: Mapping[str, Any], receipts: Sequence[Mapping[str, Any]]) -> 
             wrong.append(f"the receipt of {name} says that something is still late")
     if claims.get("last_letter") not in LETTER_OUTCOMES:
         wrong.append("it does not say how the last letter ended")
+    if "independent" not in claims and any("root_destroyed_at" in receipt for receipt in receipts):
+        wrong.append("no independent reader looked, though its receipts are of a version that has one")
     return wrong
 
 

@@ -15,14 +15,23 @@ _UNSENT = ("undeliverable", "nobody")
 
 
 def what_remains(
-    request: Request, final: Mapping[str, Receipt], *, backups_gone_by: datetime | None
+    request: Request,
+    final: Mapping[str, Receipt],
+    *,
+    backups_gone_by: datetime | None,
+    organisations_gone_by: datetime | None = None,
 ) -> list[dict[str, Any]]:
     """[{what, where, readable, gone_by}]. final: the last receipt of every service. backups_gone_by: when the last copy
-    that could open anything is gone, where that is known.
+    that could open anything is gone, where that is known. organisations_gone_by: when those are that no case names now.
 
     readable: whether anyone can read anything of the family there. gone_by: RFC 3339; None for as long as it takes.
     """
-    return [*_rows(), *_sealed(backups_gone_by), *_outside(request, final), *_of_others(request, final)]
+    return [
+        *_rows(),
+        *_sealed(backups_gone_by),
+        *_outside(request, final),
+        *_of_others(request, final, organisations_gone_by),
+    ]
 
 
 def _item(what: str, where: str, *, readable: bool, gone_by: datetime | None = None) -> dict[str, Any]:
@@ -119,8 +128,18 @@ def _outside(request: Request, final: Mapping[str, Receipt]) -> Iterator[dict[st
         yield _item("what was shared with others while consent stood", "with those who received it", readable=True)
 
 
-def _of_others(request: Request, final: Mapping[str, Receipt]) -> Iterator[dict[str, Any]]:
+def _of_others(
+    request: Request, final: Mapping[str, Receipt], organisations_gone_by: datetime | None
+) -> Iterator[dict[str, Any]]:
     """What belongs to no case, or to another one."""
+    if organisations_gone_by is not None:
+        yield _item(
+            "organisations that no family names any more, with name and address: they are being removed, with their "
+            "keys. One of them may be of this family",
+            "the consent service's list of organisations",
+            readable=True,
+            gone_by=organisations_gone_by,
+        )
     left = request.organisations_left
     # Not known of a request that had begun before organisations were counted.
     if left or (left is None and _found(final["consent"], "consents")):

@@ -212,7 +212,7 @@ def waiting_on(request: Request, receipts: Sequence[Receipt], *, held: bool) -> 
             reasons.append("letter")
         return reasons
     if request.phase is Phase.BEGINNING:
-        return ["ledger"]
+        return list(SERVICES)
     if request.phase is Phase.VERIFIED:
         return awaited(request, receipts) or _outside(request, receipts) or _letter(request, receipts)
     if request.phase is Phase.BEGUN:
