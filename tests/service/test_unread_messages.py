@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -248,3 +249,34 @@ def test_what_an_older_version_kept_in_clear_is_sealed(stack: Stack, node: Node)
     assert messages.unread.body_of(str(parked["_id"])) == HOSTILE
     node.inbox.work_deferred(now + timedelta(hours=2))
     assert messages.deferred.rows.find_one({"_id": waits["_id"]})["attempts"] == 2
+
+
+def test_of_an_event_that_is_refused_nothing_is_kept_that_we_do_not_know(stack: Stack, node: Node) -> None:
+    # Given an event of ours with words where we have no field, and one with words in place of a signature
+    event = an_event(new_id())
+    said = json.loads(write(event))
+    said["comment"] = said["data"]["note"] = f"Mrs {NAME}"
+    body = json.dumps(said).replace('"subject"', f'"subject": "{NAME}", "subject"', 1).encode()
+
+    def refuses(tx: Tx, event: Event) -> None:
+        raise Permanent("no-such-request")
+
+    node.also = refuses
+    grant = f"eyJhbGciOiJub25lIn0.{NAME}.{NAME}"
+    data = {"case": event.case, "request": new_id(), "attempt": 1, "due_at": "2026-11-20T10:00:00+00:00"}
+    signed = Event(
+        id=new_id(),
+        type=consent.STARTED,
+        source="consent",
+        time=utc_now(),
+        seq=2,
+        data={**data, "participants": [], "grant": grant},
+    )
+    # When both are refused
+    node.inbox.handle([a_delivery(node, body)])
+    node.inbox._outcomes.park(node.inbox._outcomes.message(a_delivery(node, signed), signed), "grant-malformed")
+    # Then the first is kept as the event that it is, and the second sealed
+    rows = {row["reason"]: row for row in parked_in(node, 2)}
+    assert bytes(rows["no-such-request"]["body"]) == write(event)  # type: ignore[call-overload]
+    assert (rows["grant-malformed"]["body"], rows["grant-malformed"]["case_id"]) == (None, None)
+    assert NAME.encode() not in dumped(stack, node)
