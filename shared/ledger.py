@@ -37,6 +37,7 @@ HEAD_FILE: Final = "head.jws"
 #: What the first entry names as the hash before it.
 FIRST: Final = "0" * 64
 
+_LONGEST_LINE: Final = 64 * 1024
 _ENTRY_TYPE: Final = "fmn-ledger"
 _HEAD_TYPE: Final = "fmn-ledger-head"
 #: What an entry holds besides its number. withdrawn: of a withdrawal, unless its case was erased before it was entered.
@@ -185,9 +186,12 @@ def read_copy(folder: Path) -> Iterator[Entry]:
     Raises OSError, LedgerBroken("unreadable").
     """
     with (folder / COPY_FILE).open("rb") as file:
-        for line in file:
+        # A file that isn't ours may be one line without end.
+        while line := file.readline(_LONGEST_LINE):
             if line.endswith(b"\n"):
                 yield from_line(line)
+            elif len(line) == _LONGEST_LINE:
+                raise LedgerBroken("unreadable")
 
 
 def linked(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -155,3 +155,9 @@ def test_a_head_tells_whether_a_ledger_has_lost_entries() -> None:
 def test_what_is_no_head_is_refused(jws: str) -> None:
     with pytest.raises(LedgerBroken, match="head"):
         read_head(jws, KEYS)
+
+
+def test_a_copy_that_is_one_line_without_end_is_not_read_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / COPY_FILE).symlink_to("/dev/zero")
+    with pytest.raises(LedgerBroken, match="unreadable"):
+        list(read_copy(tmp_path))
