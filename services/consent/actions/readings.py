@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from prometheus_client import Counter, Gauge
@@ -14,10 +15,10 @@ from services.consent.context import Context
 from services.consent.model.readings import NEAR, Reading, services_of
 from services.consent.model.requests import Receipt, Request
 from services.consent.store import Stores
-from shared.clock import utc_now
+from shared.clock import CLOCKS_DIFFER, utc_now
 from shared.db.unit_of_work import Tx
 from shared.erasure.readings import MOST_AT_ONCE, READER, BadReading, claims_of
-from shared.errors import Temporary, Unavailable
+from shared.errors import Changed, Temporary, Unavailable
 from shared.events import SERVICES
 from shared.ids import new_id
 from shared.messaging.steps import StepRow
@@ -32,6 +33,9 @@ _ALL: Final = "all"
 _LONGEST_PASS_SECONDS: Final = 900
 
 _IN_ONE_TRANSACTION: Final = 100
+_WAITING: Final[Mapping[str, Any]] = {"found": {"$ne": 0}}
+# The time of the next pass may have been written by a clock that was ahead.
+_LOOK: Final = timedelta(minutes=1)
 
 _LEFTOVERS = Gauge("fmn_erasures_with_leftovers", "Erasures whose case was found where nothing should be left")
 _NOT_READ = Gauge("fmn_erasures_not_read", "Erasures due within a day that the independent reader hasn't read")
@@ -44,11 +48,20 @@ def ask(stores: Stores, tx: Tx, request: Request, receipts: Sequence[Receipt]) -
     if known is not None and known.covers(receipts):
         stores.steps.add(tx, COMPLETE_STEP, request.id, request.case_id)
         return
+    count = len(receipts)
     if known is None:
-        first = Reading(id=request.id, case_id=request.case_id, due_at=request.due_at, since=tx.now, next_at=tx.now)
+        first = Reading(
+            id=request.id,
+            case_id=request.case_id,
+            due_at=request.due_at,
+            since=tx.now,
+            next_at=tx.now,
+            receipts=count,
+        )
         stores.readings.add(first, tx=tx)
-    elif known.found == 0:
-        stores.readings.save(replace(known, found=None, jws=None, next_at=tx.now), tx=tx)
+    elif known.receipts != count:
+        # A pass that is under way began too early: what it finds isn't kept.
+        stores.readings.save(replace(known, receipts=count, found=None, jws=None, next_at=tx.now), tx=tx)
     stores.steps.add(tx, READ_STEP, _ALL, None)
 
 
@@ -60,7 +73,7 @@ def read_step(context: Context, step: StepRow) -> datetime | None:
     stores, now = context.stores, step.now
     if (ready := _pause_over(stores, now)) is not None:
         return ready
-    waiting = stores.readings.find(_waiting({"$lte": now}), sort=(("next_at", 1), ("_id", 1)), limit=MOST_AT_ONCE)
+    waiting = stores.readings.find(_due(now), sort=(("next_at", 1), ("_id", 1)), limit=MOST_AT_ONCE)
     if waiting:
         try:
             said, asked_at, took_ms = _pass(context, waiting)
@@ -71,7 +84,7 @@ def read_step(context: Context, step: StepRow) -> datetime | None:
             some = slice(first, first + _IN_ONE_TRANSACTION)
             _settle(stores, waiting[some], said[some], asked_at, took_ms)
         _raise_alarms(stores, said)
-    return _next(stores)
+    return _next(stores, now)
 
 
 def _pass(context: Context, waiting: Sequence[Reading]) -> tuple[list[tuple[str, dict[str, Any]]], datetime, int]:
@@ -117,11 +130,14 @@ def _settle(
                 found=found,
                 jws=jws,
                 waits=services_of(claims["leftovers"]) if found else (),
+                since=min(one.since, tx.now),
                 next_at=one.again_at(tx.now) if found else one.next_at,
             )
-            stores.readings.save(read, tx=tx)
-            if not found:
-                stores.steps.add(tx, COMPLETE_STEP, one.id, one.case_id)
+            with suppress(Changed):
+                # Unless another receipt came meanwhile: then it is read again.
+                stores.readings.save(read, tx=tx)
+                if not found:
+                    stores.steps.add(tx, COMPLETE_STEP, one.id, one.case_id)
 
     stores.unit_of_work.run(act)
 
@@ -154,8 +170,10 @@ def _could_not(stores: Stores, waiting: Sequence[Reading], now: datetime) -> Non
         log.error("erasure.not_read", count=len(near), due=min(near))
 
 
-def _waiting(next_at: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    return {"found": {"$ne": 0}, **({} if next_at is None else {"next_at": next_at})}
+def _due(now: datetime) -> dict[str, Any]:
+    """Those that wait and are to be read now, or were asked for by a clock that was ahead."""
+    ahead = {"since": {"$gt": now + CLOCKS_DIFFER}}
+    return {**_WAITING, "$or": [{"next_at": {"$lte": now}}, ahead]}
 
 
 def _pause_over(stores: Stores, now: datetime) -> datetime | None:
@@ -165,7 +183,7 @@ def _pause_over(stores: Stores, now: datetime) -> datetime | None:
     return ready if ready is not None and ready > now else None
 
 
-def _next(stores: Stores) -> datetime | None:
-    """When the next of those that wait is to be read; None when none waits."""
-    waiting = stores.readings.find(_waiting(), sort=(("next_at", 1),), limit=1)
-    return waiting[0].next_at if waiting else None
+def _next(stores: Stores, now: datetime) -> datetime | None:
+    """When to look at those that wait again; None when none waits."""
+    waiting = stores.readings.find(_WAITING, sort=(("next_at", 1),), limit=1)
+    return min(waiting[0].next_at, now + _LOOK) if waiting else None

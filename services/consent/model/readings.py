@@ -4,7 +4,7 @@ is found that shouldn't be.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -26,9 +26,10 @@ _OF: Final = {"ledger": "consent"}
 class Reading:
     """Of one request, whose id it has.
 
-    since: when it was first wanted. next_at: when to read next. asked_at: by this service's clock, before the last pass
-    began; took_ms: how long that took. found: places where the case was found and shouldn't be; None before it was
-    read. jws: the reader's word. waits: the services that something was found in, or that couldn't be read.
+    since: when it was first wanted. next_at: when to read next. asked_at: before the last pass began; took_ms: how long
+    that took. found: places where the case was found and shouldn't be; None before it was read. jws: the reader's word.
+    waits: the services that something was found in, or that couldn't be read. receipts: how many there were when it was
+    asked for, since times don't tell: a clock may have been wrong.
     """
 
     id: str
@@ -41,12 +42,12 @@ class Reading:
     found: int | None = None
     jws: str | None = None
     waits: tuple[str, ...] = ()
+    receipts: int = 0
     version: int = 1
 
-    def covers(self, receipts: Iterable[Receipt]) -> bool:
-        """Whether nothing was found, in a pass that began after these receipts had come."""
-        asked = self.asked_at
-        return self.found == 0 and asked is not None and all(receipt.at <= asked for receipt in receipts)
+    def covers(self, receipts: Sequence[Receipt]) -> bool:
+        """Whether nothing was found, in a pass that began after these receipts had come: all that there are."""
+        return self.found == 0 and self.receipts == len(receipts)
 
     def pause_over(self) -> datetime | None:
         """When the next pass may begin after this one."""
