@@ -188,6 +188,23 @@ def test_p24_while_the_reader_is_away_an_erasure_waits_and_then_goes_on(system: 
     assert certificate_of(system, request)["independent"]["found"] == 0
 
 
+def test_p24_what_a_wrong_clock_wrote_does_not_hold_the_erasure_up(system: System, inside: Inside) -> None:
+    # Given an erasure that waits for the reader, asked for by a process whose clock was an hour ahead
+    case_id, reader = inside.a_family(), system.process("reader")
+    kill([reader])
+    try:
+        request = system.an_erasure(case_id)["id"]
+        system.confirm(request)
+        eventually(lambda: system.waits_on(request) == list(SERVICES) and inside.phase(request) == "verified")
+        ahead = utc_now() + timedelta(hours=1)
+        inside.change("consent", "readings", {"_id": request}, since=ahead, next_at=ahead)
+        inside.change("consent", "receipts", {"request": request}, at=ahead)
+    finally:
+        start([reader])
+    # When the reader is back, Then it doesn't wait for that hour
+    inside.completes(request)
+
+
 def test_p24_a_root_that_cannot_be_destroyed_holds_the_erasure_up(system: System, inside: Inside) -> None:
     case_id = inside.a_family()
     place = Path(system.provided.env["case"]["FMN_ROOTS"].split(",")[1])
