@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from shared.db import Inventory, Register
+from shared.db import Inventory, Register, Store
 from shared.erasure.manifest import CASE_KEYS
 from shared.erasure.named_keys import NamedKeys
 
@@ -16,13 +16,19 @@ class Walk:
     def __init__(self, register: Register, keys: NamedKeys) -> None:
         self._register = register
         self._keys = keys
+        # By late store, the name of the key that its records of a case hang on.
+        self.late_keys: dict[str, Callable[[str], str]] = {}
 
     def inventories(self, case_id: str) -> dict[str, Inventory]:
         return {store.name: store.inventory(case_id) for store in self._register.erased_by_a_case()}
 
     def late(self, case_id: str) -> list[str]:
-        """The late stores that still hold something of the case."""
-        return [store.name for store in self._register.late() if store.found(case_id)]
+        """The late stores that still hold something of the case, or whose key for it could still open something."""
+        return [store.name for store in self._register.late() if store.found(case_id) or self._opens(store, case_id)]
+
+    def _opens(self, store: Store, case_id: str) -> bool:
+        name_of = self.late_keys.get(store.name)
+        return name_of is not None and self._is_there(name_of(case_id))
 
     def remaining(self, case_id: str) -> dict[str, int]:
         """Read back every store, and whether the key is gone."""
@@ -31,7 +37,10 @@ class Walk:
 
     def case_keys(self, case_id: str) -> int:
         """Keys of the case that could still open something: one, until the root is gone that it hung on."""
-        return int(self._register.vault.has_key(case_id) or self._keys.is_doomed(case_id))
+        return int(self._is_there(case_id))
+
+    def _is_there(self, name: str) -> bool:
+        return self._register.vault.has_key(name) or self._keys.is_doomed(name)
 
     def root_claims(self, case_id: str) -> dict[str, Any]:
         """Which root was destroyed so that the case's key opens nothing, and when; None where there was no key."""

@@ -15,7 +15,7 @@ from services.consent.context import Context
 from services.consent.model.readings import NEAR, Reading, services_of
 from services.consent.model.requests import Receipt, Request
 from services.consent.store import Stores
-from shared.clock import CLOCKS_DIFFER, utc_now
+from shared.clock import utc_now
 from shared.db.unit_of_work import Tx
 from shared.erasure.readings import MOST_AT_ONCE, READER, BadReading, claims_of
 from shared.errors import Changed, Temporary, Unavailable
@@ -73,7 +73,8 @@ def read_step(context: Context, step: StepRow) -> datetime | None:
     stores, now = context.stores, step.now
     if (ready := _pause_over(stores, now)) is not None:
         return ready
-    waiting = stores.readings.find(_due(now), sort=(("next_at", 1), ("_id", 1)), limit=MOST_AT_ONCE)
+    waiting = [one for one in stores.readings.find(_WAITING, sort=(("next_at", 1), ("_id", 1))) if one.is_due(now)]
+    waiting = waiting[:MOST_AT_ONCE]
     if waiting:
         try:
             said, asked_at, took_ms = _pass(context, waiting)
@@ -168,12 +169,6 @@ def _could_not(stores: Stores, waiting: Sequence[Reading], now: datetime) -> Non
     _NOT_READ.set(len(near))
     if near:
         log.error("erasure.not_read", count=len(near), due=min(near))
-
-
-def _due(now: datetime) -> dict[str, Any]:
-    """Those that wait and are to be read now, or were asked for by a clock that was ahead."""
-    ahead = {"since": {"$gt": now + CLOCKS_DIFFER}}
-    return {**_WAITING, "$or": [{"next_at": {"$lte": now}}, ahead]}
 
 
 def _pause_over(stores: Stores, now: datetime) -> datetime | None:

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from services.consent.model.requests import Receipt
+from shared.clock import CLOCKS_DIFFER
 from shared.events import SERVICES
 
 #: A pass over everything may take a fifth of the time, so that the servers are there for other work.
@@ -48,6 +49,10 @@ class Reading:
     def covers(self, receipts: Sequence[Receipt]) -> bool:
         """Whether nothing was found, in a pass that began after these receipts had come: all that there are."""
         return self.found == 0 and self.receipts == len(receipts)
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether to read it now. A next time that is further away than it could be was written by a wrong clock."""
+        return self.next_at <= now or self.next_at > self.again_at(now) + CLOCKS_DIFFER
 
     def pause_over(self) -> datetime | None:
         """When the next pass may begin after this one."""
