@@ -18,7 +18,7 @@ _MADE_ONCE = (("case", "cases"), ("consent", "requests"), ("notifier", "notifica
 _KEPT = frozenset(
     {
         "gates", "doomed", "inbox", "audit", "erasures", "requests", "receipts", "last_letters", "paper_disposals",
-        "abandoned_uploads", "ledger",
+        "abandoned_uploads", "ledger", "readings",
     }
 )  # fmt: skip
 
