@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = os.environ.get("FAULTS_INSIDE")
+# It is on the same machine as the services, so its clock is wrong with theirs.
+IS_READER = "reader.main" in sys.orig_argv
 _PR_SET_PDEATHSIG = 1
 # Step: where its function lives, the service that has it (None: all), and on which side of it the process dies.
 STEPS = {
@@ -154,10 +156,12 @@ def _wrong_clock(file: Path) -> None:
 
 
 def _prepare(folder: Path) -> None:
-    service = os.environ["FMN_SERVICE"]
-    role = "worker" if "FMN_READY_FILE" in os.environ else "api"
     # First, since the others copy the function's name when they are imported.
     _wrong_clock(folder / "clock")
+    if IS_READER:
+        return
+    service = os.environ["FMN_SERVICE"]
+    role = "worker" if "FMN_READY_FILE" in os.environ else "api"
     for step, (module, path, only, side) in STEPS.items():
         if only in (None, service):
             _wrap(module, path, _dying(folder / "armed" / f"{service}-{role}" / step, side))
@@ -190,7 +194,7 @@ def _live_again_and_again(armed: Path) -> None:
             time.sleep(0.01)
 
 
-if FOLDER is not None and "FMN_SERVICE" in os.environ:
+if FOLDER is not None and (IS_READER or "FMN_SERVICE" in os.environ):
     try:
         _prepare(Path(FOLDER))
     except BaseException as error:  # noqa: BLE001 - a service without its wrapping must not run
