@@ -17,6 +17,7 @@ import pytest
 from deploy.local.places import write_private
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
+from shared.events import SERVICES
 from tests.faults.errands import Story
 from tests.faults.own_stack import OwnStack, own_stack, until
 from tests.faults.proxy import Proxy
@@ -52,7 +53,9 @@ def behind_proxies() -> Iterator[tuple[OwnStack, dict[str, Proxy]]]:
         def rewire(stack: Stack, provided: Provision) -> Mapping[str, str]:
             for name, port in SERVERS.items():
                 proxies[name] = opened.enter_context(Proxy(stack.ports[port]))
-            for folder in provided.secrets.values():
+            # The reader's network isn't cut: it has no broker account, and reads what the services wrote.
+            for service in SERVICES:
+                folder = provided.secrets[service]
                 for secret, server in (("mongo-url", "mongodb"), ("amqp-url", "rabbitmq")):
                     url = (folder / secret).read_text()
                     url = url.replace(f"127.0.0.1:{stack.ports[SERVERS[server]]}", proxies[server].address)
