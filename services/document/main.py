@@ -11,7 +11,6 @@ from services.document import consumer
 from services.document.actions import documents, erasure, papers, sweep
 from services.document.api import blueprints
 from services.document.context import Context, open_context
-from services.document.store.papers import paper_key
 from shared.events import consent
 from shared.service.service import Service
 
@@ -33,7 +32,6 @@ service.every(3600, sweep.reconcile)
 service.before_erasure(erasure.stop_uploads)
 service.before_erasure(erasure.move_papers)
 service.receipt_claims(erasure.paper_claims)
-service.late_key("papers_to_certify", paper_key)
 
 create_api = service.create_api
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -29,6 +29,8 @@ class Register:
         self.unit_of_work = unit_of_work
         self.vault = unit_of_work.vault
         self.stores: dict[str, Store] = {}
+        # By late store, the name of a case's key in it.
+        self.late_keys: dict[str, Callable[[str], str]] = {}
 
     def repository(
         self,
@@ -38,16 +40,20 @@ class Register:
         clear: Mapping[str, Field],
         disposal: Disposal,
         in_vault: bool = False,
+        late_key: Callable[[str], str] | None = None,
         **options: Unpack[Options[T]],
     ) -> Repository[T]:
         """Open a collection whose records are items of this dataclass (`Records` says how each lies in it).
 
         clear: the closed list of fields that lie in clear; every other field is sealed. disposal: what an erasure does
-        with it. in_vault: it lies in the vault's database (search hashes). options: see `Options`.
+        with it. in_vault: it lies in the vault's database (search hashes). late_key: the name of the key that a late
+        store's records of a case hang on; they are late until it is destroyed. options: see `Options`.
         """
         database = self.unit_of_work.vault_db if in_vault else self.unit_of_work.db
         store = Repository(name, kind, rows=database[name], vault=self.vault, clear=clear, disposal=disposal, **options)
         self._add(store)
+        if late_key is not None:
+            self.late_keys[name] = late_key
         return store
 
     def keep(

@@ -70,7 +70,6 @@ class ErasureParticipant:
         self.keys = keys
         self.grants = grants
         self._walk = Walk(register, keys)
-        self.late_keys = self._walk.late_keys
         self.signer = signer
         self.before_walk: list[Callable[[str], None]] = []
         self.more_claims: list[Callable[[str, str, int], Mapping[str, Any]]] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from shared.db import Inventory, Register, Store
@@ -16,8 +16,6 @@ class Walk:
     def __init__(self, register: Register, keys: NamedKeys) -> None:
         self._register = register
         self._keys = keys
-        # By late store, the name of the key that its records of a case hang on.
-        self.late_keys: dict[str, Callable[[str], str]] = {}
 
     def inventories(self, case_id: str) -> dict[str, Inventory]:
         return {store.name: store.inventory(case_id) for store in self._register.erased_by_a_case()}
@@ -27,7 +25,7 @@ class Walk:
         return [store.name for store in self._register.late() if store.found(case_id) or self._opens(store, case_id)]
 
     def _opens(self, store: Store, case_id: str) -> bool:
-        name_of = self.late_keys.get(store.name)
+        name_of = self._register.late_keys.get(store.name)
         return name_of is not None and self._is_there(name_of(case_id))
 
     def remaining(self, case_id: str) -> dict[str, int]:

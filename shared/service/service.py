@@ -65,7 +65,6 @@ class Service(Generic[C]):
         self._jobs: list[tuple[float, Callable[[C, datetime], object]]] = []
         self._before_erasure: list[Callable[[C, str], None]] = []
         self._receipt_claims: list[Callable[[C, str, str, int], Mapping[str, Any]]] = []
-        self._late_keys: dict[str, Callable[[str], str]] = {}
         self._on_release: list[Callable[[C, Tx, str], None]] = []
         self._on_rotation: list[Callable[[C], Rehash]] = []
 
@@ -106,10 +105,6 @@ class Service(Generic[C]):
         """What else a receipt says. Told the case, the request, and whether it is receipt 1 or 2."""
         self._receipt_claims.append(claims)
 
-    def late_key(self, store: str, name_of: Callable[[str], str]) -> None:
-        """The key that a late store's records of a case hang on. A receipt says that they are late until it is gone."""
-        self._late_keys[store] = name_of
-
     def on_release(self, hook: Callable[[C, Tx, str], None]) -> None:
         """What goes on once a case is released, in the same transaction. Told the case."""
         self._on_release.append(hook)
@@ -132,7 +127,6 @@ class Service(Generic[C]):
         erasure = runtime.erasure
         erasure.before_walk.extend(partial(hook, context) for hook in self._before_erasure)
         erasure.more_claims.extend(partial(claims, context) for claims in self._receipt_claims)
-        erasure.late_keys.update(self._late_keys)
         erasure.on_release.extend(partial(hook, context) for hook in self._on_release)
         for rehash in self._on_rotation:
             runtime.keys.rotation.rehash_with(rehash(context))

@@ -86,6 +86,7 @@ class Stores:
                 clear={"state": one_of(HELD, OUT), "at": Time()},
                 disposal=Disposal.LATE,
                 key_of=lambda paper: paper_key(paper.case_id),
+                late_key=paper_key,
             ),
             paper_disposals=register.keep(
                 "paper_disposals",
