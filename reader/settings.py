@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from environs import Env, EnvError
+from environs import Env
 
-from shared.ops.settings import SettingsError, read_jwk, read_secret, switch
+from shared.ops.settings import SettingsError, from_environment, read_jwk, read_secret, switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,12 +33,7 @@ class ReaderSettings:
 
 def load() -> ReaderSettings:
     """Raises SettingsError with one sentence for the first thing that is wrong."""
-    env = Env()
-    try:
-        with env.prefixed("FMN_"):
-            return _read(env)
-    except EnvError as error:
-        raise SettingsError(f"A setting is missing or wrong: {error}") from error
+    return from_environment(_read)
 
 
 def _read(env: Env) -> ReaderSettings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import closing
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -37,15 +36,12 @@ _PIECE: Final = 128 * 1024
 def make(installation: Installation, archive: Archive) -> dict[str, Any]:
     """Write the archive's file; its manifest. Raises CannotBackUp: then no file is there."""
     try:
-        for left in reversed(range(_TRIES)):
-            try:
-                with written(archive.path) as file:
-                    return _write(installation, archive, file)
-            except snapshot.Rearranged:
-                if left == 0:
-                    raise
-                time.sleep(_AGAIN_S)
-        raise AssertionError("unreachable")
+        return snapshot.tried_again(
+            lambda: _written(installation, archive),
+            after=(snapshot.Rearranged,),
+            times=_TRIES,
+            pause_seconds=_AGAIN_S,
+        )
     except snapshot.WindowOver as error:
         raise CannotBackUp(
             "The backup took longer than MongoDB keeps the moment that it reads (minSnapshotHistoryWindowInSeconds). "
@@ -61,6 +57,11 @@ def make(installation: Installation, archive: Archive) -> dict[str, Any]:
         ) from error
     except OSError as error:
         raise CannotBackUp(f"{archive.folder} can't be written: {error.strerror}. Nothing was kept.") from error
+
+
+def _written(installation: Installation, archive: Archive) -> dict[str, Any]:
+    with written(archive.path) as file:
+        return _write(installation, archive, file)
 
 
 def _write(installation: Installation, archive: Archive, file: IO[bytes]) -> dict[str, Any]:

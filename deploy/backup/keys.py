@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
@@ -39,7 +38,13 @@ class _Rotated(Exception):
 def make(installation: Installation, archive: Archive, public_key: Path) -> Reader:
     """Write the archive's file; what is sealed in it. Raises CannotBackUp: then no file is there."""
     try:
-        said, plain = _consistent(installation, archive)
+        # Vaults of one moment, each with the root that opens it.
+        said, plain = snapshot.tried_again(
+            lambda: _read(installation, archive),
+            after=(_Rotated, snapshot.Rearranged),
+            times=_TRIES,
+            pause_seconds=_AGAIN_S,
+        )
         line = json.dumps(said).encode() + b"\n"
         sealed = seal(plain, public_key, line)
         with written(archive.path) as file:
@@ -59,18 +64,6 @@ def make(installation: Installation, archive: Archive, public_key: Path) -> Read
         raise CannotBackUp(f"The roots can't be read: {error}. Nothing was kept.") from error
     except OSError as error:
         raise CannotBackUp(f"{archive.folder} can't be written: {error.strerror}. Nothing was kept.") from error
-
-
-def _consistent(installation: Installation, archive: Archive) -> tuple[dict[str, Any], bytes]:
-    """What the line says, and what is sealed: vaults of one moment, each with the root that opens it."""
-    for left in reversed(range(_TRIES)):
-        try:
-            return _read(installation, archive)
-        except (_Rotated, snapshot.Rearranged):
-            if left == 0:
-                raise
-            time.sleep(_AGAIN_S)
-    raise AssertionError("unreachable")
 
 
 def _read(installation: Installation, archive: Archive) -> tuple[dict[str, Any], bytes]:

@@ -6,8 +6,10 @@ for `minSnapshotHistoryWindowInSeconds`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from typing import Any, Final, TypeVar
 
 from bson import Timestamp
 from bson.codec_options import CodecOptions
@@ -18,6 +20,7 @@ from pymongo.read_preferences import ReadPreference
 
 _RAW: Final = CodecOptions[RawBSONDocument](document_class=RawBSONDocument)
 _BATCH: Final = 1_000
+T = TypeVar("T")
 _TOO_OLD, _UNAVAILABLE = 239, 246
 
 
@@ -27,6 +30,15 @@ class WindowOver(Exception):
 
 class Rearranged(Exception):
     """A collection or an index was made just now, so it can't be read as it was: try again at a later time."""
+
+
+def tried_again(act: Callable[[], T], *, after: tuple[type[Exception], ...], times: int, pause_seconds: float) -> T:
+    """What `act` returns, tried so often in all while it raises one of these; then that is raised."""
+    for _ in range(times - 1):
+        with suppress(*after):
+            return act()
+        time.sleep(pause_seconds)
+    return act()
 
 
 def now_at(client: MongoClient[Any], database: str, collection: str) -> Timestamp:

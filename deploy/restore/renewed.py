@@ -16,14 +16,13 @@ from pymongo.collection import Collection
 from deploy.backup.archives import Reader
 from deploy.backup.installation import Member
 from deploy.backup.renewed import SEALED, cases_name, rows_name
-from shared.clock import utc_now
+from deploy.restore.replay import step_now
 from shared.db.gates import CLOSED
 from shared.db.keys.tree import number_of, owner_of
 from shared.db.keys.vault import Vault
 from shared.db.unit_of_work import Row, Tx
 from shared.erasure.case_keys import RESEAL_STEP
 from shared.ids import is_id
-from shared.messaging.steps import StepRow
 from shared.service.service import Opened
 
 _BATCH: Final = 500
@@ -76,7 +75,7 @@ def finish(service: Opened[Any]) -> None:
             unit_of_work.run(partial(_doom, service, case_id))
         elif number > 1:
             unit_of_work.run(partial(_say, case_id, number))
-            service.runtime.case_keys.seal_anew(_step(case_id))
+            service.runtime.case_keys.seal_anew(step_now(RESEAL_STEP, case_id, case_id))
 
 
 def _doom(service: Opened[Any], case_id: str, tx: Tx) -> None:
@@ -98,8 +97,3 @@ def _newest_numbers(vault: Vault) -> dict[str, int]:
         if is_id(owner):
             numbers[owner] = max(numbers.get(owner, 1), number)
     return numbers
-
-
-def _step(case_id: str) -> StepRow:
-    now = utc_now()
-    return StepRow(kind=RESEAL_STEP, key=case_id, case_id=case_id, due=now, attempts=1, now=now)

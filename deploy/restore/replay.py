@@ -150,7 +150,7 @@ def _cases_without_key(store: Repository[Any]) -> Iterator[str]:
 def change_every_key(service: Opened[Any]) -> None:
     """Destroy the root that is in the archive, with the keys that were doomed, and give every bucket a new key."""
     keys = service.runtime.keys
-    keys.rotate(_step(ROTATE_STEP, "tree", None))
+    keys.rotate(step_now(ROTATE_STEP, "tree", None))
     keys.rotation.run(every_bucket=True)
 
 
@@ -182,7 +182,7 @@ def _forget(service: Opened[Any], case_id: str) -> bool:
         tx.gates.close(tx.session, case_id)
 
     unit_of_work.run(close)
-    service.runtime.erasure.end(_step(END_STEP, case_id, case_id))
+    service.runtime.erasure.end(step_now(END_STEP, case_id, case_id))
     return True
 
 
@@ -194,6 +194,7 @@ def _open_cases(service: Opened[Any]) -> Iterator[str]:
         last = str(found[-1]["_id"])
 
 
-def _step(kind: str, key: str, case_id: str | None) -> StepRow:
+def step_now(kind: str, key: str, case_id: str | None) -> StepRow:
+    """A step that is run here, at once."""
     now: datetime = utc_now()
     return StepRow(kind=kind, key=key, case_id=case_id, due=now, attempts=1, now=now)

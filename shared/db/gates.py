@@ -16,7 +16,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
-from shared.db.held_gates import Applied, HeldGates
+from shared.db.held_gates import Applied, HeldGates, key_in
 from shared.db.keys.errors import Altered
 from shared.db.keys.tree import numbered
 from shared.db.keys.vault import Vault
@@ -133,7 +133,7 @@ class Gates:
     def _state_of(self, row: Mapping[str, Any]) -> str:
         """The state that the row says. Raises Altered where this service never wrote that."""
         state = str(row["state"])
-        if row.get("mac") != self.marked(str(row["_id"]), state, _key_in(row))["mac"]:
+        if row.get("mac") != self.marked(str(row["_id"]), state, key_in(row))["mac"]:
             log.error("gate.altered", case_id=str(row["_id"]))
             raise Altered
         return state
@@ -162,7 +162,7 @@ class Gates:
             state = str(held.rows[case_id]["state"])
             if state not in allowed:
                 refuse(state)
-            return None, numbered(case_id, _key_in(held.rows[case_id]))
+            return None, numbered(case_id, key_in(held.rows[case_id]))
         row = self.rows.find_one_and_update(
             {"_id": case_id, "state": {"$in": allowed}},
             {"$inc": {"writes": 1, "seq": 1}},
@@ -174,7 +174,7 @@ class Gates:
             refuse(self.state(case_id, session))
             raise TryAgain
         self._state_of(row)
-        return int(row["seq"]), numbered(case_id, _key_in(row))
+        return int(row["seq"]), numbered(case_id, key_in(row))
 
     def key_name(self, session: ClientSession, case_id: str) -> str:
         """The name of the case's key, of a gate in any state. It counts a write, as everything sealed must.
@@ -183,21 +183,21 @@ class Gates:
         afterwards.
         """
         row = self._locked(session, case_id)
-        return numbered(case_id, 1 if row is None else _key_in(row))
+        return numbered(case_id, 1 if row is None else key_in(row))
 
     def key_now(self, case_id: str) -> str | None:
         """The name of the key that everything of the case is sealed under from now on; None of a case that is gone."""
         row = self.rows.find_one({"_id": case_id}, _STATE)
         if row is None or self._state_of(row) == CLOSED:
             return None
-        return numbered(case_id, _key_in(row))
+        return numbered(case_id, key_in(row))
 
     def renew_key(self, session: ClientSession, case_id: str) -> str | None:
         """Make another key for the case, under which everything is sealed from now on; its name. None: it is closed."""
         row = self._locked(session, case_id)
         if row is None or row["state"] == CLOSED:
             return None
-        key = _key_in(row) + 1
+        key = key_in(row) + 1
         self._vault.make([numbered(case_id, key)], session)
         if held := self._holds(session, case_id):
             held.set_key(case_id, key)
@@ -281,13 +281,8 @@ class Gates:
             return
         row = self._locked(session, case_id)
         if row is not None and row["state"] == before:
-            marked = self.marked(case_id, after, _key_in(row))
+            marked = self.marked(case_id, after, key_in(row))
             self.rows.update_one({"_id": case_id}, {"$set": marked}, session=session)
-
-
-def _key_in(row: Mapping[str, Any]) -> int:
-    """The number of the case's key, as its gate's row says it."""
-    return int(row.get("key", 1))
 
 
 def refuse(state: str | None) -> None:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pymongo import UpdateOne
 
 # A case, the topic of a state, and the number of the event that brought it.
 Applied = tuple[str, str, int]
+
+
+def key_in(row: Mapping[str, Any]) -> int:
+    """The number of the case's key, as its gate's row says it."""
+    return int(row.get("key", 1))
 
 
 class HeldGates:
@@ -34,7 +39,7 @@ class HeldGates:
         return int(row["seq"])
 
     def set_state(self, case_id: str, state: str) -> None:
-        self._mark(case_id, state, int(self.rows[case_id].get("key", 1)))
+        self._mark(case_id, state, key_in(self.rows[case_id]))
 
     def set_key(self, case_id: str, key: int) -> None:
         self._mark(case_id, str(self.rows[case_id]["state"]), key)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from environs import Env, EnvError
 
 from shared.events import SERVICES
 from shared.office import Office
 from shared.uk.working_days import WorkingDays
+
+T = TypeVar("T")
 
 # A claim may be brought within six years (Limitation Act 1980, s. 5), and the record is what answers it.
 _SIX_YEARS_IN_DAYS = 2192
@@ -88,10 +90,15 @@ class Settings:
 
 def load() -> Settings:
     """The settings of this process. Raises SettingsError with one sentence for the first thing that is wrong."""
+    return from_environment(_read)
+
+
+def from_environment(read: Callable[[Env], T]) -> T:
+    """What `read` makes of the variables that begin with FMN_. Raises SettingsError."""
     env = Env()
     try:
         with env.prefixed("FMN_"):
-            return _read(env)
+            return read(env)
     except EnvError as error:
         raise SettingsError(f"A setting is missing or wrong: {error}") from error
 

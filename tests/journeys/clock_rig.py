@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from deploy.local.stack import Stack
-from deploy.ops.main import app
 from tests.helpers import eventually, kill
+from tests.operator_commands import command
 from tests.races.inside import an_inside
 from tests.system import System
 
@@ -26,12 +26,7 @@ class Clock:
 
     def run(self, *arguments: str) -> Result:
         """`forgetmenot clock run`, as an operator types it."""
-        where = {
-            "FMN_LOCAL": str(self.system.stack.places.root),
-            "FMN_PORT_BASE": str(self.system.stack.ports.base),
-            "FMN_NAMES": self.system.provided.prefix,
-        }
-        return CliRunner().invoke(app, ["clock", "run", *arguments], env=where)
+        return command(self.system, "clock", "run", *arguments)
 
     def ahead(self, **by: float) -> str:
         """Move it on by so much, and run it then; what the program printed."""

@@ -6,23 +6,24 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import requests
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from deploy.local import mongo, objects
+from deploy.local.processes import Process
 from deploy.local.provision import Provision, backup_identity
 from deploy.local.stack import Stack
-from deploy.ops.main import app
 from shared.db.objects import ObjectStore
 from shared.events import SERVICES
 from shared.ids import new_id
 from tests.helpers import eventually, start
+from tests.operator_commands import command, variables_of
 from tests.system import System
 
 #: What a family reads of its case, by every door.
@@ -35,6 +36,7 @@ class Office:
 
     system: System
     folder: Path
+    processes: Collection[Process]
 
     @property
     def provided(self) -> Provision:
@@ -52,16 +54,8 @@ class Office:
     def ledger_copy(self) -> Path:
         return Path(self.provided.env["consent"]["FMN_LEDGER_COPY"]) / "ledger.jsonl"
 
-    @property
-    def where(self) -> dict[str, str]:
-        return {
-            "FMN_LOCAL": str(self.stack.places.root),
-            "FMN_PORT_BASE": str(self.stack.ports.base),
-            "FMN_NAMES": self.provided.prefix,
-        }
-
     def run(self, *arguments: str) -> Result:
-        return CliRunner().invoke(app, list(arguments), env=self.where)
+        return command(self.system, *arguments)
 
     def backs_up(self) -> None:
         done = self.run("backup", str(self.folder))
@@ -94,7 +88,7 @@ class Office:
             "from deploy.ops.main import app\n"
             f"app(['restore', {str(self.folder)!r}, '--identity', {str(self.identity)!r}])\n"
         )
-        environment = dict(os.environ) | self.where | {"PYTHONUNBUFFERED": "1"}
+        environment = dict(os.environ) | variables_of(self.system) | {"PYTHONUNBUFFERED": "1"}
         done = subprocess.run(
             [sys.executable, "-c", script], env=environment, check=False, capture_output=True, text=True
         )
@@ -126,7 +120,7 @@ class Office:
 
     def loses_its_servers(self) -> None:
         """Databases, objects, roots and the live ledger are gone, and new, empty servers are set up in their place."""
-        for process in self.stack.services.values():
+        for process in self.processes:
             process.stop()
         names = self.provided.prefix
         with mongo.admin_client(self.stack.places, self.stack.ports) as client:
@@ -143,7 +137,7 @@ class Office:
         self.stack.provision(names, self.provided.ports)
 
     def starts(self) -> None:
-        start(self.stack.services.values())
+        start(self.processes)
 
     def is_open(self) -> bool:
         return self.statuses() == {200}
@@ -165,7 +159,7 @@ def an_office(stack: Stack, folder: Path) -> Iterator[Office]:
     provided = stack.provision(names)
     started = stack.start_services(provided)
     try:
-        yield Office(system=System(stack, provided), folder=folder)
+        yield Office(system=System(stack, provided), folder=folder, processes=started.values())
     finally:
         for process in started.values():
             process.stop()

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from deploy.backup import catalogue
 from deploy.backup.installation import opened
 from deploy.local.provision import Provision, backup_identity
 from deploy.local.stack import Stack
-from deploy.ops.main import app
 from shared.ids import new_id
+from tests.operator_commands import command
 from tests.system import System
 
 
@@ -24,7 +24,6 @@ class Rig:
     """Four services on names of their own, and the commands of the operator who runs them."""
 
     system: System
-    where: dict[str, str]
 
     @property
     def provided(self) -> Provision:
@@ -35,7 +34,7 @@ class Rig:
         return backup_identity(self.provided.run)
 
     def run(self, *arguments: str, **env: str) -> Result:
-        return CliRunner().invoke(app, list(arguments), env=self.where | env)
+        return command(self.system, *arguments, **env)
 
     def backed_up(self, folder: Path) -> tuple[catalogue.Archive, catalogue.Archive]:
         """The newest data archive and the newest archive of keys."""
@@ -54,9 +53,8 @@ def a_rig(stack: Stack) -> Iterator[Rig]:
     names = f"bk{new_id()[-8:]}".replace("-", "")
     provided = stack.provision(names)
     started = stack.start_services(provided)
-    where = {"FMN_LOCAL": str(stack.places.root), "FMN_PORT_BASE": str(stack.ports.base), "FMN_NAMES": names}
     try:
-        yield Rig(system=System(stack, provided), where=where)
+        yield Rig(system=System(stack, provided))
     finally:
         for process in started.values():
             process.stop()

@@ -28,6 +28,7 @@ from shared.db.unit_of_work import UnitOfWork
 from shared.events import SERVICES
 from shared.ledger import read_head
 from shared.security.signing import PublicKeys
+from tests.operator_commands import variables_of
 from tests.service.backup_rig import Rig, a_rig
 
 pytestmark = pytest.mark.xdist_group("backup")
@@ -208,7 +209,7 @@ def test_a_backup_that_was_killed_leaves_no_file_that_looks_whole_and_the_next_o
         "from deploy.ops.main import app\n"
         f"app(['backup', {str(folder)!r}])\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], env=dict(os.environ) | rig.where, check=False)
+    done = subprocess.run([sys.executable, "-c", script], env=dict(os.environ) | variables_of(rig.system), check=False)
     assert done.returncode < 0
     assert len(list(folder.glob(".*.part"))) == 1
     assert catalogue.listed(folder, "data") == []

@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from deploy.local.provision import Provision
 from deploy.local.stack import Stack
-from deploy.ops.main import app
 from shared.clock import utc_now
 from shared.db.keys.roots import Folders
 from shared.db.keys.vault import Vault
@@ -23,6 +22,7 @@ from shared.db.unit_of_work import UnitOfWork, connect
 from shared.events import SERVICES
 from shared.ids import new_id
 from tests.helpers import eventually, kill, start
+from tests.operator_commands import command
 from tests.system import System
 
 pytestmark = pytest.mark.xdist_group("keys-cli")
@@ -33,14 +33,13 @@ class Rig:
     """Four services on names of their own, and the commands of the operator who runs them."""
 
     system: System
-    where: dict[str, str]
 
     @property
     def provided(self) -> Provision:
         return self.system.provided
 
     def keys(self, *arguments: str, **env: str) -> Result:
-        return CliRunner().invoke(app, ["keys", *arguments], env=self.where | env)
+        return command(self.system, "keys", *arguments, **env)
 
     def places(self, service: str = "case") -> list[Path]:
         return [Path(place) for place in self.provided.env[service]["FMN_ROOTS"].split(",")]
@@ -64,12 +63,7 @@ def rig(stack: Stack) -> Iterator[Rig]:
     provided = stack.provision(names)
     workers = ("document-worker", "notifier-worker")
     started = stack.start_services(provided, only=["case", "consent", *workers])
-    where = {
-        "FMN_LOCAL": str(stack.places.root),
-        "FMN_PORT_BASE": str(stack.ports.base),
-        "FMN_NAMES": names,
-    }
-    yield Rig(system=System(stack, provided), where=where)
+    yield Rig(system=System(stack, provided))
     for process in started.values():
         process.stop()
     stack.deprovision(names)

@@ -16,12 +16,10 @@ import structlog
 from prometheus_client import REGISTRY
 from pymongo.errors import OperationFailure
 from structlog.testing import capture_logs
-from typer.testing import CliRunner
 
 from deploy.local import mongo
 from deploy.local.stack import Stack
 from deploy.ops.ledger import Refused, Side, Sides
-from deploy.ops.main import app
 from services.consent.store import ledger as store
 from services.consent.store import ledger_copy
 from services.consent.store.ledger import Ledger
@@ -31,6 +29,7 @@ from shared.db import KeptRows
 from shared.errors import Temporary
 from shared.ids import new_id
 from shared.ledger import COPY_FILE, HEAD_FILE, read_head
+from tests.operator_commands import command
 from tests.races.saga_model_system import Coordinator, a_coordinator
 from tests.service.accounts_rig import mongo_of
 from tests.service.ledger_rig import Place
@@ -445,7 +444,7 @@ def test_neither_side_is_taken_that_lacks_what_a_head_was_signed_for(place: Plac
             sides(place).put_back(side)
 
 
-def test_the_command_says_what_is_wrong_and_puts_it_back(stack: Stack, coordinator: Coordinator, place: Place) -> None:
+def test_the_command_says_what_is_wrong_and_puts_it_back(coordinator: Coordinator, place: Place) -> None:
     provided = coordinator.system.provided
     folder = Path(provided.env["consent"]["FMN_LEDGER_COPY"])
     for file in folder.glob("[!.]*"):
@@ -453,14 +452,9 @@ def test_the_command_says_what_is_wrong_and_puts_it_back(stack: Stack, coordinat
     ledger = Ledger(place.rows, place.signer, place.keys, copy=folder, published=None)
     for _ in range(3):
         place.enters(ledger)
-    where = {
-        "FMN_LOCAL": str(stack.places.root),
-        "FMN_PORT_BASE": str(stack.ports.base),
-        "FMN_NAMES": provided.prefix,
-    }
 
     def said(*arguments: str) -> tuple[int, str]:
-        answer = CliRunner().invoke(app, ["ledger", *arguments], env=where)
+        answer = command(coordinator.system, "ledger", *arguments)
         return answer.exit_code, answer.output
 
     exit_code, words = said("check")
