@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from shared.security.signing import PublicKeys
 
 _CALLER: Final = "consent"
 _LARGEST_BODY: Final = 256 * 1024
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
 _AWAY: Final = (PyMongoError, MinioException, HTTPError, OSError)
 
 
@@ -101,17 +103,25 @@ class _Handler(BaseHTTPRequestHandler):
             raise _Refused(413)
         try:
             said = json.loads(self.rfile.read(int(length)))
-            asked = [Asked(request=one["request"], case_id=one["case"]) for one in said["of"]]
+            asked = [
+                Asked(request=one["request"], case_id=one["case"], receipts_sha256=one["receipts_sha256"])
+                for one in said["of"]
+            ]
             reading = said["reading"]
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise _Refused(400) from error
         ids = [reading, *(id for one in asked for id in (one.request, one.case_id))]
-        if not 1 <= len(asked) <= MOST_AT_ONCE or not all(map(is_id, ids)):
+        digests = [one.receipts_sha256 for one in asked]
+        if not 1 <= len(asked) <= MOST_AT_ONCE or not all(map(is_id, ids)) or not all(map(_is_digest, digests)):
             raise _Refused(400)
         return reading, asked
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing: what is read is logged by the reader."""
+
+
+def _is_digest(said: object) -> bool:
+    return isinstance(said, str) and _DIGEST.fullmatch(said) is not None
 
 
 @contextmanager

@@ -27,10 +27,11 @@ _UNKNOWN_KEY = ("InvalidAccessKeyId", "SignatureDoesNotMatch")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One case to look for, and the request that it is erased by."""
+    """One case to look for, the request that it is erased by, and the digest of the receipts that there are."""
 
     request: str
     case_id: str
+    receipts_sha256: str
 
 
 class Reader:
@@ -110,6 +111,7 @@ def _claims(asked: Asked, finding: Finding) -> dict[str, object]:
     return {
         "request": asked.request,
         "case": asked.case_id,
+        "receipts_sha256": asked.receipts_sha256,
         # Places, as the certificate counts them; each with how many rows or objects.
         "found": len(finding.leftovers),
         "leftovers": dict(finding.leftovers),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -24,9 +25,17 @@ class BadReading(Exception):
         self.reason = reason
 
 
+def digest_of(receipts: Iterable[str]) -> str:
+    """The SHA-256, in hex, of signed receipts in any order.
+
+    A reading that has it began after they were signed, whatever the clocks said: it can't be known before.
+    """
+    return hashlib.sha256("\n".join(sorted(receipts)).encode()).hexdigest()
+
+
 def claims_of(jws: str, keys: PublicKeys, *, at: datetime, expected: Mapping[str, Any]) -> dict[str, Any]:
-    """The claims of a reading: {iss, reading, request, case, at, found, leftovers: {place: count}, kept: [place],
-    read: {collections, rows, buckets, objects}, unread: [what]}. at is when it began: RFC 3339.
+    """The claims of a reading: {iss, reading, request, case, receipts_sha256, at, found, leftovers: {place: count},
+    kept: [place], read: {collections, rows, buckets, objects}, unread: [what]}. at is when it began: RFC 3339.
 
     expected: claims that it must have as they are. Raises BadReading.
     """

@@ -8,7 +8,7 @@ from typing import Any
 import pikepdf
 
 from deploy.local import mongo
-from tests.helpers import eventually
+from tests.helpers import eventually, kill, start
 from tests.system import System
 
 
@@ -106,10 +106,19 @@ def test_p18_safe_contact_and_stopping_stay_changeable_while_frozen_and_no_last_
 
 
 def test_p18_after_a_death_what_is_queued_is_cancelled_and_nothing_new_is_taken(system: System) -> None:
-    case_id = system.an_open_case()
-    before = {path.name for path in system.provided.post.glob("*.pdf")}
-    assert system.caseworker.call("PUT", f"/cases/{case_id}/stop-all", json={"reason": "death"}).status_code == 200
-    person = system.a_person(case_id)["id"]
+    # Given a family whose opening letter hasn't gone when all contact is stopped
+    worker = system.process("notifier-worker")
+    kill([worker])
+    try:
+        case_id = system.an_open_case()
+        before = {path.name for path in system.provided.post.glob("*.pdf")}
+        person = system.a_person(case_id)["id"]
+        stopped = system.caseworker.call("PUT", f"/cases/{case_id}/stop-all", json={"reason": "death"})
+        assert stopped.status_code == 200
+    finally:
+        start([worker])
+    # When it would be sent, it is cancelled
+    eventually(lambda: [one["status"] for one in _notified(system, case_id)] == ["cancelled"])
     refused = _asked_for(system, case_id, person)
     assert (refused.status_code, refused.json()["type"]) == (409, "urn:fmn:problem:conflict")
     # Lifting is a manager's, and then the opening letter goes after all

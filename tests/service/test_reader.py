@@ -25,7 +25,7 @@ from deploy.objects.kinds import Kind
 from reader.reading import Asked, Reader
 from reader.settings import load
 from shared.clock import utc_now
-from shared.erasure.readings import READER, claims_of
+from shared.erasure.readings import READER, claims_of, digest_of
 from shared.events import SERVICES
 from shared.ids import new_id
 from shared.ops.settings import SettingsError
@@ -70,7 +70,15 @@ def ask(provided: Provision, token: str | None, body: Any, path: str = "/v1/read
 
 
 def a_body(*cases: str) -> dict[str, Any]:
-    return {"reading": new_id(), "of": [{"request": new_id(), "case": case_id} for case_id in cases or (new_id(),)]}
+    of = [
+        {"request": new_id(), "case": case_id, "receipts_sha256": digest_of([new_id()])}
+        for case_id in cases or (new_id(),)
+    ]
+    return {"reading": new_id(), "of": of}
+
+
+def an_asked(case_id: str) -> Asked:
+    return Asked(request=new_id(), case_id=case_id, receipts_sha256=digest_of([]))
 
 
 def test_its_account_on_mongodb_reads_everything_and_writes_nothing(stack: Stack, alone: Provision) -> None:
@@ -157,7 +165,10 @@ def test_it_answers_the_consent_service_alone(alone: Provision) -> None:
         (a_body("*"), 400),
         (a_body(".*"), 400),
         (a_body(new_id().upper()), 400),
-        ({**a_body(), "of": [{"request": None, "case": new_id()}]}, 400),
+        ({**a_body(), "of": [{"request": None, "case": new_id(), "receipts_sha256": digest_of([])}]}, 400),
+        ({**a_body(), "of": [{"request": new_id(), "case": new_id()}]}, 400),
+        ({**a_body(), "of": [{"request": new_id(), "case": new_id(), "receipts_sha256": "z" * 64}]}, 400),
+        ({**a_body(), "of": [{"request": new_id(), "case": new_id(), "receipts_sha256": ["a" * 64]}]}, 400),
         (a_body(*(new_id() for _ in range(1_001))), 400),
     ],
 )
@@ -196,7 +207,7 @@ def test_many_cases_are_found_as_few_are(stack: Stack, alone: Provision) -> None
     with mongo.admin_client(stack.places, stack.ports) as client, reader_of(alone) as reader:
         rows = [{"_id": new_id(), "case_id": case_id, "personal": os.urandom(200)} for case_id in cases[:250]]
         client[f"{NAMES}_case"]["people"].insert_many(rows)
-        said = reader.read(new_id(), [Asked(request=new_id(), case_id=case_id) for case_id in cases])
+        said = reader.read(new_id(), [an_asked(case_id) for case_id in cases])
         client.drop_database(f"{NAMES}_case")
     keys = PublicKeys.load(alone.public_keys)
     found = [claims_of(jws, keys, at=utc_now(), expected={})["found"] for jws in said]
@@ -205,7 +216,7 @@ def test_many_cases_are_found_as_few_are(stack: Stack, alone: Provision) -> None
 
 def test_by_default_it_reads_databases_that_are_no_services_too(stack: Stack, alone: Provision) -> None:
     case_id, keys = new_id(), PublicKeys.load(alone.public_keys)
-    asked = [Asked(request=new_id(), case_id=case_id)]
+    asked = [an_asked(case_id)]
     with mongo.admin_client(stack.places, stack.ports) as client:
         client[f"elsewhere{NAMES}"]["rows"].insert_one({"_id": case_id})
         for only_own, found in (("off", 1), ("on", 0)):
@@ -219,7 +230,7 @@ def test_by_default_it_reads_databases_that_are_no_services_too(stack: Stack, al
 
 def test_while_a_server_is_away_it_says_nothing(alone: Provision) -> None:
     with reader_of(alone, FMN_S3_ENDPOINT="127.0.0.1:9") as reader, pytest.raises(HTTPError):
-        reader.read(new_id(), [Asked(request=new_id(), case_id=new_id())])
+        reader.read(new_id(), [an_asked(new_id())])
 
 
 @pytest.mark.parametrize(

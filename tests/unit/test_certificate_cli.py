@@ -15,7 +15,7 @@ from deploy.ops.certificate import InvalidCertificate, check, summary
 from deploy.ops.main import app
 from services.consent.model.certificates import CERTIFICATE_TYPE
 from shared.erasure.participant import RECEIPT_TYPE
-from shared.erasure.readings import READING_TYPE
+from shared.erasure.readings import READING_TYPE, digest_of
 from shared.events import SERVICES
 from shared.ids import new_id
 from shared.security.signing import PublicKeys, Signer, make_key
@@ -60,12 +60,14 @@ class Ring:
     def reading(self, *, by: tuple[str, str] = ("reader", "reading"), **changed: Any) -> str:
         claims = {
             "iss": "reader", "reading": new_id(), "request": REQUEST, "case": CASE, "at": NOW.isoformat(), "found": 0,
-            "leftovers": {}, "kept": ["case.gates"], "unread": [], **changed,
+            "leftovers": {}, "kept": ["case.gates"], "unread": [], "receipts_sha256": digest_of([]), **changed,
         }  # fmt: skip
         return self.signers[by].sign(claims, typ=READING_TYPE)
 
     def certificate(self, instead: Mapping[str, str] | None = None, **changed: Any) -> bytes:
         given = {service: self.receipt(service) for service in SERVICES} | dict(instead or {})
+        receipts = [receipt for receipt in given.values() if receipt]
+        reading = self.reading(receipts_sha256=digest_of(receipts))
         claims = {
             "request": REQUEST,
             "case": CASE,
@@ -73,10 +75,10 @@ class Ring:
             "due_at": (NOW + timedelta(days=2)).isoformat(),
             "completed_at": (NOW + timedelta(minutes=1)).isoformat(),
             "kept_promise": True,
-            "receipts": [receipt for receipt in given.values() if receipt],
+            "receipts": receipts,
             "paper": [],
             "last_letter": "sent",
-            "independent": {"at": NOW.isoformat(), "found": 0, "reading": self.reading()},
+            "independent": {"at": NOW.isoformat(), "found": 0, "reading": reading},
             "what_remains": [],
             **changed,
         }

@@ -163,11 +163,11 @@ def _certified(context: Context, tx: Tx, request_id: str) -> Request | None:
     if next_move(request, receipts, held=False) is not Move.COMPLETE:
         return None
     tx.gates.touch(tx.session, request.case_id)
-    reading = stores.readings.get(request.id, tx=tx)
-    if reading is None or reading.jws is None or not reading.covers(receipts):
+    reading, digest = stores.readings.get(request.id, tx=tx), readings.digest_that_counts(request, receipts)
+    if reading is None or reading.jws is None or not reading.covers(digest):
         readings.ask(stores, tx, request, receipts)
         return None
-    expected = {"request": request.id, "case": request.case_id, "found": 0}
+    expected = {"request": request.id, "case": request.case_id, "receipts_sha256": digest, "found": 0}
     read_at = datetime.fromisoformat(claims_of(reading.jws, context.public_keys, at=tx.now, expected=expected)["at"])
     final = latest(request, receipts)
     # No certificate is older than what it certifies, though the clock of a service may be ahead of this one's.

@@ -13,11 +13,11 @@ from prometheus_client import Counter, Gauge
 
 from services.consent.context import Context
 from services.consent.model.readings import NEAR, Reading, services_of
-from services.consent.model.requests import Receipt, Request
+from services.consent.model.requests import Receipt, Request, latest
 from services.consent.store import Stores
 from shared.clock import utc_now
 from shared.db.unit_of_work import Tx
-from shared.erasure.readings import MOST_AT_ONCE, READER, BadReading, claims_of
+from shared.erasure.readings import MOST_AT_ONCE, READER, BadReading, claims_of, digest_of
 from shared.errors import Changed, Temporary, Unavailable
 from shared.events import SERVICES
 from shared.ids import new_id
@@ -44,11 +44,10 @@ _READ = Counter("fmn_erasures_read", "Readings of the independent reader that we
 
 def ask(stores: Stores, tx: Tx, request: Request, receipts: Sequence[Receipt]) -> None:
     """Complete the request if it was read since the last receipt came; otherwise have it read."""
-    known = stores.readings.get(request.id, tx=tx)
-    if known is not None and known.covers(receipts):
+    known, digest = stores.readings.get(request.id, tx=tx), digest_that_counts(request, receipts)
+    if known is not None and known.covers(digest):
         stores.steps.add(tx, COMPLETE_STEP, request.id, request.case_id)
         return
-    count = len(receipts)
     if known is None:
         first = Reading(
             id=request.id,
@@ -56,13 +55,18 @@ def ask(stores: Stores, tx: Tx, request: Request, receipts: Sequence[Receipt]) -
             due_at=request.due_at,
             since=tx.now,
             next_at=tx.now,
-            receipts=count,
+            receipts_sha256=digest,
         )
         stores.readings.add(first, tx=tx)
-    elif known.receipts != count:
+    elif known.receipts_sha256 != digest:
         # A pass that is under way began too early: what it finds isn't kept.
-        stores.readings.save(replace(known, receipts=count, found=None, jws=None, next_at=tx.now), tx=tx)
+        stores.readings.save(replace(known, receipts_sha256=digest, found=None, jws=None, next_at=tx.now), tx=tx)
     stores.steps.add(tx, READ_STEP, _ALL, None)
+
+
+def digest_that_counts(request: Request, receipts: Sequence[Receipt]) -> str:
+    """The digest of those receipts that the certificate would have."""
+    return digest_of(receipt.jws for receipt in latest(request, receipts).values())
 
 
 def read_step(context: Context, step: StepRow) -> datetime | None:
@@ -91,7 +95,7 @@ def read_step(context: Context, step: StepRow) -> datetime | None:
 def _pass(context: Context, waiting: Sequence[Reading]) -> tuple[list[tuple[str, dict[str, Any]]], datetime, int]:
     """Each reading with its claims, checked; when it was asked for; and how many milliseconds it took."""
     reading, asked_at, started = new_id(), utc_now(), time.monotonic()
-    body = {"reading": reading, "of": [{"request": one.id, "case": one.case_id} for one in waiting]}
+    body = {"reading": reading, "of": [_claims(one) for one in waiting]}
     answer = context.calls.post(READER, "/readings", body, timeout_seconds=_LONGEST_PASS_SECONDS)
     took_ms = round(1000 * (time.monotonic() - started))
     said = answer.get("readings")
@@ -99,10 +103,14 @@ def _pass(context: Context, waiting: Sequence[Reading]) -> tuple[list[tuple[str,
         log.error("reading.refused", reason="shape")
         raise Temporary("reading-shape")
     checked = [
-        _checked(context.public_keys, str(jws), {"reading": reading, "request": one.id, "case": one.case_id})
+        _checked(context.public_keys, str(jws), {"reading": reading, **_claims(one)})
         for one, jws in zip(waiting, said, strict=True)
     ]
     return checked, asked_at, took_ms
+
+
+def _claims(one: Reading) -> dict[str, Any]:
+    return {"request": one.id, "case": one.case_id, "receipts_sha256": one.receipts_sha256}
 
 
 def _checked(keys: PublicKeys, jws: str, expected: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -4,12 +4,11 @@ is found that shouldn't be.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from services.consent.model.requests import Receipt
 from shared.clock import CLOCKS_DIFFER
 from shared.events import SERVICES
 
@@ -29,8 +28,8 @@ class Reading:
 
     since: when it was first wanted. next_at: when to read next. asked_at: before the last pass began; took_ms: how long
     that took. found: places where the case was found and shouldn't be; None before it was read. jws: the reader's word.
-    waits: the services that something was found in, or that couldn't be read. receipts: how many there were when it was
-    asked for, since times don't tell: a clock may have been wrong.
+    waits: the services that something was found in, or that couldn't be read. receipts_sha256: of those that there were
+    when it was asked for, since times don't tell: a clock may have been wrong.
     """
 
     id: str
@@ -43,12 +42,12 @@ class Reading:
     found: int | None = None
     jws: str | None = None
     waits: tuple[str, ...] = ()
-    receipts: int = 0
+    receipts_sha256: str | None = None
     version: int = 1
 
-    def covers(self, receipts: Sequence[Receipt]) -> bool:
-        """Whether nothing was found, in a pass that began after these receipts had come: all that there are."""
-        return self.found == 0 and self.receipts == len(receipts)
+    def covers(self, receipts_sha256: str) -> bool:
+        """Whether nothing was found, in a pass that began after the receipts with this digest had come."""
+        return self.found == 0 and self.receipts_sha256 == receipts_sha256
 
     def is_due(self, now: datetime) -> bool:
         """Whether to read it now. A next time that is further away than it could be was written by a wrong clock."""

@@ -154,7 +154,7 @@ READING: dict[str, Field] = {
     "found": Optional(Count()),
     "jws": Optional(Signed()),
     "waits": List(one_of(*SERVICES)),
-    "receipts": Count(),
+    "receipts_sha256": Optional(Digest()),
 }
 # Nothing: the ground may be safeguarding, and who placed it and until when may tell the ground.
 HOLD: dict[str, Field] = {}
