@@ -27,7 +27,8 @@ ROOMS = {
 #: The rooms that one service has besides, and which rooms may import them.
 OWN_ROOMS = {
     ("case", "references"): set(),
-    ("document", "upload"): {"store", "context", "actions", "api", "main"},
+    ("document", "upload"): {"store", "context", "actions", "api", "main", "parsing"},
+    ("document", "parsing"): {"context", "actions"},
     ("consent", "statements"): {"actions", "api", "schemas", "model"},
     ("notifier", "letters"): {"context", "actions", "api", "schemas", "transports"},
     ("notifier", "transports"): {"context", "actions", "main"},
@@ -35,6 +36,7 @@ OWN_ROOMS = {
 #: What an own room may import of its service.
 OWN_MAY = {
     ("document", "upload"): {"model", "upload"},
+    ("document", "parsing"): {"upload", "parsing"},
     ("consent", "statements"): {"statements"},
     ("notifier", "letters"): {"model", "letters"},
     ("notifier", "transports"): {"model", "letters", "transports"},

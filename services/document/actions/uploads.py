@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass
 
 from services.document.context import Context
 from services.document.model.documents import Content, Upload, Version
+from services.document.parsing.inspect import inspect
 from services.document.store import Stores
 from services.document.store.files import StoreAway
 from services.document.upload.crypt import EncryptingReader, new_keyset
-from services.document.upload.inspect import inspect
 from services.document.upload.meter import Meter
 from services.document.upload.readable import Readable
 from services.document.upload.spool import Spool

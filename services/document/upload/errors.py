@@ -6,9 +6,7 @@ family's data.
 
 from __future__ import annotations
 
-from enum import Enum
-
-from shared.errors import Invalid, TooLarge, UnreadableFile, UnsupportedMediaType
+from shared.errors import Invalid, TooLarge, UnsupportedMediaType
 
 
 class Incomplete(Invalid):
@@ -44,31 +42,6 @@ class FileTooLarge(TooLarge):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"The file is larger than {limit} bytes, the most that is taken. Nothing was kept.")
-
-
-class UnsupportedType(UnsupportedMediaType):
-    """The content is of no kind that is kept, under any name."""
-
-    def __init__(self) -> None:
-        super().__init__("By its content the file is not a PDF, JPEG, PNG or TIFF. Nothing was kept.")
-
-
-class Reason(Enum):
-    """Why a file of a known kind can't be read."""
-
-    EMPTY = "The file is empty."
-    LOCKED = "The file is encrypted or locked with a password; please send one that opens without."
-    BROKEN = "The file is damaged or not whole, so that part of it would be missing; please send it again."
-    NO_PAGES = "The file has no pages."
-    TOO_MUCH = "The file has more pages, objects or pixels than can be opened safely; please send it in parts."
-
-
-class Unreadable(UnreadableFile):
-    """The file is of a kind that is kept, but can't be opened whole."""
-
-    def __init__(self, reason: Reason) -> None:
-        super().__init__(f"{reason.value} Nothing was kept.")
-        self.reason = reason
 
 
 class Damaged(Exception):

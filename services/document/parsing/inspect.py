@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from threading import BoundedSemaphore
 
-from services.document.upload import pdf, pictures
-from services.document.upload.errors import Reason, Unreadable, UnsupportedType
+from services.document.parsing import pdf, pictures
+from services.document.parsing.errors import Reason, Unreadable, UnsupportedType
 from services.document.upload.spool import Spool
 
 # Opening a file may take some hundred MB for the worst one that is let through, so few are open at once.

@@ -10,9 +10,9 @@ from typing import cast
 
 from PIL import Image
 
-from services.document.upload import tiff
-from services.document.upload.errors import Reason, Unreadable
-from services.document.upload.foreign import reading
+from services.document.parsing import tiff
+from services.document.parsing.errors import Reason, Unreadable
+from services.document.parsing.foreign import reading
 from services.document.upload.readable import CHUNK
 from services.document.upload.spool import Spool
 

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from services.document.upload.errors import Reason, Unreadable
+from services.document.parsing.errors import Reason, Unreadable
 
 # Both can log a file's metadata (a title, an author, a place); nothing they have to say is needed here.
 for _library in ("PIL", "pikepdf"):

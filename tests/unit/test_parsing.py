@@ -16,8 +16,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.document.upload.errors import Reason, Unreadable, UnsupportedType
-from services.document.upload.inspect import Inspection, inspect
+from services.document.parsing.errors import Reason, Unreadable, UnsupportedType
+from services.document.parsing.inspect import Inspection, inspect
 from services.document.upload.spool import Spool
 from shared.errors import Problem
 from tests import samples
@@ -160,11 +160,11 @@ def test_a_pdf_that_unfolds_without_end_is_refused(look: look_at) -> None:
 @pytest.mark.parametrize(
     ("name", "limit", "value"),
     [
-        ("text, old tables", "services.document.upload.pdf.MOST_PAGES", 39),
-        ("text, old tables", "services.document.upload.pdf.MOST_OBJECTS", 40),
-        ("tiff, fax", "services.document.upload.tiff.MOST_PAGES", 4),
-        ("tiff, fax", "services.document.upload.pictures.MOST_PIXELS_IN_ALL", 4 * 200 * 150),
-        ("jpeg", "services.document.upload.pictures.MOST_PIXELS", 320 * 240 - 1),
+        ("text, old tables", "services.document.parsing.pdf.MOST_PAGES", 39),
+        ("text, old tables", "services.document.parsing.pdf.MOST_OBJECTS", 40),
+        ("tiff, fax", "services.document.parsing.tiff.MOST_PAGES", 4),
+        ("tiff, fax", "services.document.parsing.pictures.MOST_PIXELS_IN_ALL", 4 * 200 * 150),
+        ("jpeg", "services.document.parsing.pictures.MOST_PIXELS", 320 * 240 - 1),
     ],
 )
 def test_a_file_of_too_much_is_refused(

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from services.document.upload.errors import Reason, Unreadable
+from services.document.parsing.errors import Reason, Unreadable
 from services.document.upload.spool import Spool
 
 MOST_PAGES = 5_000

@@ -9,8 +9,8 @@ from typing import cast
 import pikepdf
 import pikepdf.settings
 
-from services.document.upload.errors import Reason, Unreadable
-from services.document.upload.foreign import reading
+from services.document.parsing.errors import Reason, Unreadable
+from services.document.parsing.foreign import reading
 from services.document.upload.spool import Spool
 
 MOST_PAGES = 5_000
