@@ -113,8 +113,8 @@ class _WhereOnly(logging.Handler):
         )
 
 
-def configure(*, service: str, process: str) -> None:
-    """Set up logging for this process; called first thing by every process."""
+def configure(*, service: str, process: str, least: int = logging.INFO) -> None:
+    """Set up logging for this process; called first thing by every process. least: the lowest level that is written."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -124,7 +124,7 @@ def configure(*, service: str, process: str) -> None:
             _allowed_only,
             structlog.processors.JSONRenderer(),
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(),
         cache_logger_on_first_use=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -80,7 +81,11 @@ def open_runtime(service: str, process: str) -> Runtime:
     sentence for what is wrong.
     """
     keep_memory_private()
-    configure(service=service, process=process)
+    if process == RESTORE:
+        # One process that works for all services in turn, and says to its operator what it does.
+        configure(service=RESTORE, process=process, least=logging.WARNING)
+    else:
+        configure(service=service, process=process)
     settings = load()
     if settings.service != service:
         raise SettingsError(f"FMN_SERVICE says {settings.service}, but this is the {service} service.")
