@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 
 from services.consent.actions import erasure_receipts, ledger, review_letters, reviews, rights, tasks
 from services.consent.context import Context
@@ -57,6 +58,12 @@ def letter_failed(context: Context, tx: Tx, event: Event) -> None:
 def letter_returned(context: Context, tx: Tx, event: Event) -> None:
     report = review_letters.letter_report(event.data)
     review_letters.record_return(context.stores, tx, context.windows, case_id=event.case, report=report)
+
+
+def letters_unprintable(context: Context, tx: Tx, event: Event) -> None:
+    tx.enter(event.case, frozen_too=True)
+    held = {str(one["notification"]): datetime.fromisoformat(one["held_at"]) for one in event.data["letters"]}
+    tasks.open_unprintable(context.stores, tx, event.case, held)
 
 
 def last_letter_sealed(context: Context, tx: Tx, event: Event) -> None:

@@ -35,6 +35,7 @@ service.on(case.CONTACT_CHANGED, consumer.contact_changed)
 service.on(notification.HANDED_OVER, consumer.letter_handed_over)
 service.on(notification.FAILED, consumer.letter_failed)
 service.on(notification.RETURNED, consumer.letter_returned)
+service.on(notification.UNPRINTABLE, consumer.letters_unprintable)
 service.on(erasure.LETTER_SEALED, consumer.last_letter_sealed)
 service.on(erasure.RECEIPT, consumer.receipt_sent)
 

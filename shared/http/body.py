@@ -30,6 +30,7 @@ _DROP_STALL_SECONDS = 3
 _JSON_SECONDS = 20
 _DEEPEST = 20
 _LARGEST_WHOLE = 2**53
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # Control characters but for line breaks and tabs, NUL among them; and surrogates without their other half.
 _UNTEXT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _UNTEXT_SENTENCE = "Leave out control characters; line breaks and tabs may stay."
@@ -168,12 +169,12 @@ def _read_json() -> dict[str, Any]:
 def parse_object(raw: bytes) -> dict[str, Any]:
     """One JSON object with strict rules, its strings normalised to NFC. Raises Invalid, never with any of it.
 
-    Refused: invalid UTF-8, duplicate names, NaN and infinities, whole numbers past 2^53, lone surrogates, control
-    characters but for line breaks and tabs, nesting past 20.
+    A byte order mark before it is passed over. Refused: invalid UTF-8, duplicate names, NaN and infinities, whole
+    numbers past 2^53, lone surrogates, control characters but for line breaks and tabs, nesting past 20.
     """
     try:
         value = json.loads(
-            raw.decode("utf-8"),
+            raw.removeprefix(_BYTE_ORDER_MARK).decode("utf-8"),
             object_pairs_hook=_unique,
             parse_constant=_no_constant,
             parse_int=_whole,
@@ -226,9 +227,12 @@ def _clean(value: Any, path: tuple[str, ...]) -> Any:
 def clean_text(text: str, *path: str) -> str:
     """The text in NFC, each line break as one character.
 
-    Raises Invalid for control characters and lone surrogates, naming the field by its path: where the text stands.
+    A vertical tab, which is Word's line break inside a paragraph, becomes a line separator: a field of one line makes a
+    space of it, and any other a line break. Raises Invalid for control characters and lone surrogates, naming the field
+    by its path: where the text stands.
     """
-    text = unicodedata.normalize("NFC", text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\v", "\u2028")
+    text = unicodedata.normalize("NFC", text)
     if _UNTEXT.search(text):
         wrong: Any = [_UNTEXT_SENTENCE]
         for name in reversed(path):

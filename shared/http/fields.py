@@ -10,9 +10,12 @@ import marshmallow as ma
 
 from shared.clock import to_millisecond
 from shared.ids import is_id
+from shared.text import has_something_visible, trimmed
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MOMENT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
+# What `clean_text` leaves of a vertical tab is among them.
+_SEPARATORS = re.compile("[\u2028\u2029]")
 
 
 class Body(ma.Schema):
@@ -32,7 +35,10 @@ class IdField(ma.fields.String):
 
 
 class Line(ma.fields.String):
-    """One line of text: 1 to `most` characters, spaces around it taken off, no line breaks."""
+    """One line of text: 1 to `most` characters, at least one of them visible; no line breaks.
+
+    Spaces and invisible characters around it are taken off; a vertical tab in it is a space.
+    """
 
     def __init__(self, *, most: int = 200, **more: Any) -> None:
         metadata = {"minLength": 1, "maxLength": most, **more.pop("metadata", {})}
@@ -40,14 +46,17 @@ class Line(ma.fields.String):
         self.most = most
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        text = str(super()._deserialize(value, attr, data, **kwargs)).strip()
+        text = trimmed(_SEPARATORS.sub(" ", str(super()._deserialize(value, attr, data, **kwargs))))
         if "\n" in text or "\t" in text:
             raise ma.ValidationError("This is one line, without line breaks or tabs.")
         return _sized(text, self.most)
 
 
 class Text(ma.fields.String):
-    """Free text: 1 to `most` characters, line breaks allowed, spaces around it taken off."""
+    """Free text: 1 to `most` characters, at least one of them visible, line breaks allowed.
+
+    Spaces and invisible characters around it are taken off; a vertical tab in it is a line break.
+    """
 
     def __init__(self, *, most: int = 20_000, **more: Any) -> None:
         metadata = {"minLength": 1, "maxLength": most, **more.pop("metadata", {})}
@@ -55,12 +64,15 @@ class Text(ma.fields.String):
         self.most = most
 
     def _deserialize(self, value: Any, attr: str | None, data: Any, **kwargs: Any) -> str:
-        return _sized(str(super()._deserialize(value, attr, data, **kwargs)).strip(), self.most)
+        text = _SEPARATORS.sub("\n", str(super()._deserialize(value, attr, data, **kwargs)))
+        return _sized(trimmed(text), self.most)
 
 
 def _sized(text: str, most: int) -> str:
     if not text:
         raise ma.ValidationError("This may not be empty.")
+    if not has_something_visible(text):
+        raise ma.ValidationError("There is nothing visible in this.")
     if len(text) > most:
         raise ma.ValidationError(f"This may have {most} characters at most.")
     return text

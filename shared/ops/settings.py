@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from environs import Env, EnvError
 
+from shared.emails import BadEmail, bare_address
 from shared.events import SERVICES
 from shared.office import Office
 from shared.uk.working_days import WorkingDays
@@ -76,6 +77,8 @@ class Settings:
     review_reminder_days: int = 14
     clock_max: int = 20
     ledger_head: Path | None = None
+    # Whether the relay offers SMTPUTF8. The case service asks, which refuses what can't be delivered when it is typed.
+    smtp_utf8: bool = False
     # 0: a letter in the printer's folder has left the system.
     printer_hours: int = 72
 
@@ -134,13 +137,14 @@ def _read(env: Env) -> Settings:
         s3_region=env.str("S3_REGION", "us-east-1"),
         smtp_url=env.str("SMTP_URL") if service == "notifier" else env.str("SMTP_URL", None),
         smtp_plain=switch(env, "SMTP_PLAIN", "off"),
+        smtp_utf8=switch(env, "SMTP_UTF8", "off"),
         printer=env.str("PRINTER", None),
         ledger_copy=Path(ledger_copy) if ledger_copy else None,
         elsewhere=_words(env.str("ELSEWHERE", "")),
         calendar=_closures(_words(env.str("OFFICE_CLOSURES", ""))),
         office=_office(env),
         shell_days=_positive(env, "SHELL_DAYS", 7),
-        safeguarding_email=_mailbox(env.str("SAFEGUARDING_EMAIL", "")),
+        safeguarding_email=_mailbox(env, "SAFEGUARDING_EMAIL") if env.str("SAFEGUARDING_EMAIL", "").strip() else None,
         safeguarding_days=_positive(env, "SAFEGUARDING_DAYS", _SIX_YEARS_IN_DAYS),
         upload_limit_bytes=_positive(env, "UPLOAD_LIMIT_BYTES", 100 * 1024 * 1024),
         spool=Path(spool) if spool else None,
@@ -172,7 +176,7 @@ def _office(env: Env) -> Office:
     return Office(
         name=env.str("OFFICE_NAME"),
         phone=env.str("OFFICE_PHONE"),
-        email=env.str("OFFICE_EMAIL"),
+        email=_mailbox(env, "OFFICE_EMAIL"),
         address=tuple(line.strip() for line in env.str("OFFICE_ADDRESS").split("|")),
         controller=env.str("CONTROLLER"),
         dpo_contact=env.str("DPO_CONTACT"),
@@ -186,12 +190,11 @@ def _url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _mailbox(text: str) -> str | None:
-    """One bare address, or None where there is none."""
-    address = text.strip()
-    if address and (address.count("@") != 1 or any(mark in address for mark in " ,;<>")):
-        raise SettingsError("FMN_SAFEGUARDING_EMAIL must be one bare email address.")
-    return address or None
+def _mailbox(env: Env, name: str) -> str:
+    try:
+        return bare_address(env.str(name), takes_utf8=switch(env, "SMTP_UTF8", "off"))
+    except BadEmail as error:
+        raise SettingsError(f"FMN_{name} must be one bare email address. {error.reason}") from error
 
 
 def _words(text: str) -> tuple[str, ...]:

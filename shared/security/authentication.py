@@ -13,6 +13,7 @@ from typing import Any
 
 import jwt
 import requests
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from shared.errors import Unauthorised, Unavailable
 from shared.events import SERVICES
@@ -20,13 +21,13 @@ from shared.fields import Subject
 from shared.ops.logs import log
 from shared.ops.settings import Settings
 from shared.security.roles import ROLES, SERVICE
-from shared.security.signing import ALGORITHM, BadSignature, PublicKeys, Signer, header_of, key_of
+from shared.security.signing import ALGORITHM, BadSignature, PublicKeys, Signer, header_of, is_type, key_of
 
 LOCAL_ISSUER = "urn:fmn:local"
 SERVICE_TYP = "fmn-service"
 SERVICE_TOKEN_LIFE = timedelta(minutes=5)
 LEEWAY_SECONDS = 30
-_TYPES = (None, "JWT", "at+jwt", "application/at+jwt")
+_TYPES = ("JWT", "at+jwt")
 # By kind of key, so that a public key can never be taken for a shared secret.
 _ALGORITHMS = {"OKP": ("EdDSA",), "RSA": ("RS256", "PS256"), "EC": ("ES256",)}
 _REFRESH_SECONDS = 60
@@ -89,6 +90,8 @@ class IssuerKeys:
             if len(raw) > _JWKS_LIMIT_BYTES:
                 raise ValueError("too large")
             entries = json.loads(raw)["keys"]
+            if not isinstance(entries, list):
+                raise TypeError("keys is a list")
             self._keys = dict(filter(None, map(_issuer_key, entries)))
             self._fetched_at = now
         except (requests.RequestException, ValueError, KeyError, TypeError, OSError) as error:
@@ -96,8 +99,10 @@ class IssuerKeys:
             log.warning("issuer-keys-not-fetched", type=type(error).__name__)
 
 
-def _issuer_key(entry: Mapping[str, Any]) -> tuple[str, tuple[Any, tuple[str, ...]]] | None:
-    """A key that may sign tokens, by its kid; None for one of a kind that isn't taken here."""
+def _issuer_key(entry: object) -> tuple[str, tuple[Any, tuple[str, ...]]] | None:
+    """A key that may sign tokens, by its kid; None for what isn't taken here, or is no key: the others still work."""
+    if not isinstance(entry, Mapping):
+        return None
     allowed = _ALGORITHMS.get(str(entry.get("kty")), ())
     if "alg" in entry:
         allowed = tuple(name for name in allowed if name == entry["alg"])
@@ -105,7 +110,7 @@ def _issuer_key(entry: Mapping[str, Any]) -> tuple[str, tuple[Any, tuple[str, ..
         return None
     try:
         key = jwt.PyJWK.from_dict(dict(entry), algorithm=allowed[0]).key
-    except jwt.PyJWTError:
+    except (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, KeyError, AttributeError, OverflowError):
         return None
     return str(entry["kid"]), (key, allowed)
 
@@ -127,14 +132,14 @@ class Authenticator:
             raise Unauthorised(_REFUSED)
         try:
             head = header_of(token)
-            if head.get("typ") == SERVICE_TYP:
+            if is_type(head, SERVICE_TYP):
                 return service_caller(token, self._keys, self._service, now)
             return self._person(token, head, now)
         except (BadSignature, jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
             raise Unauthorised(_REFUSED) from error
 
     def _person(self, token: str, head: Mapping[str, Any], now: datetime) -> Caller:
-        if head.get("typ") not in _TYPES:
+        if head.get("typ") is not None and not is_type(head, *_TYPES):
             raise BadSignature("type")
         if self._issuer_keys is not None and self._issuer is not None:
             found = self._issuer_keys.lookup(str(head.get("kid")))

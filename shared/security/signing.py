@@ -62,14 +62,21 @@ class PublicKey:
 class PublicKeys:
     """The installed public keys, by kid."""
 
-    def __init__(self, entries: Iterable[Mapping[str, Any]]) -> None:
-        self._keys = {key.kid: key for key in map(_public_key, entries)}
+    def __init__(self, entries: Iterable[Any]) -> None:
+        """entries: JWKs. One that is no Ed25519 key of ours is passed over (RFC 7517, 5).
+
+        Raises ValueError for a private key, and for one of a use that isn't known here.
+        """
+        self._keys = {key.kid: key for key in map(_public_key, entries) if key is not None}
 
     @classmethod
     def load(cls, path: Path) -> PublicKeys:
-        """From a JWKS file. Raises ValueError when it isn't one."""
-        keys = json.loads(path.read_text(encoding="utf-8"))["keys"]
-        return cls(keys)
+        """From a JWKS file. Raises ValueError when it isn't one, or no entry of it is a key of ours."""
+        entries = json.loads(path.read_text(encoding="utf-8"))["keys"]
+        keys = cls(entries)
+        if entries and not keys._keys:
+            raise ValueError("no entry is a public key of ours")
+        return keys
 
     def lookup(self, kid: str) -> PublicKey | None:
         return self._keys.get(kid)
@@ -122,7 +129,7 @@ def key_of(
     """
     if header.get("alg") != ALGORITHM:
         raise BadSignature("algorithm")
-    if typ is not None and header.get("typ") != typ:
+    if typ is not None and not is_type(header, typ):
         raise BadSignature("type")
     key = keys.lookup(str(header.get("kid")))
     if key is None:
@@ -134,6 +141,19 @@ def key_of(
     if not key.is_valid(at):
         raise BadSignature("key-validity")
     return key
+
+
+def is_type(header: Mapping[str, Any], *types: str) -> bool:
+    """Whether a header's `typ` is one of these. As a media type it may have any capitals, or `application/` before it.
+
+    RFC 7515, 4.1.9.
+    """
+    found = header.get("typ")
+    return isinstance(found, str) and found.isascii() and _short(found) in map(_short, types)
+
+
+def _short(typ: str) -> str:
+    return typ.lower().removeprefix("application/")
 
 
 def header_of(jws: str) -> dict[str, Any]:
@@ -174,20 +194,28 @@ def make_key(
     return {**public, "d": _text(key.private_bytes_raw())}, public
 
 
-def _public_key(entry: Mapping[str, Any]) -> PublicKey:
+def _public_key(entry: Any) -> PublicKey | None:
+    """The key of this entry; None where it is no Ed25519 key of ours, or a broken one. Raises ValueError."""
+    if not isinstance(entry, Mapping):
+        return None
     if "d" in entry:
         raise ValueError("a private key lies among the public ones: make the secrets anew")
-    if entry.get("kty") != "OKP" or entry.get("crv") != "Ed25519" or entry.get("fmn_use") not in USES:
-        raise ValueError("every public key must be an Ed25519 JWK that names its service and use")
-    return PublicKey(
-        kid=str(entry["kid"]),
-        service=str(entry["fmn_service"]),
-        use=str(entry["fmn_use"]),
-        not_before=datetime.fromtimestamp(int(entry["nbf"]), UTC),
-        expires=datetime.fromtimestamp(int(entry["exp"]), UTC),
-        key=Ed25519PublicKey.from_public_bytes(_bytes(entry["x"])),
-        jwk=entry,
-    )
+    if entry.get("kty") != "OKP" or entry.get("crv") != "Ed25519" or "fmn_use" not in entry:
+        return None
+    if entry["fmn_use"] not in USES:
+        raise ValueError("every public key must be an Ed25519 JWK whose use is known here")
+    try:
+        return PublicKey(
+            kid=str(entry["kid"]),
+            service=str(entry["fmn_service"]),
+            use=str(entry["fmn_use"]),
+            not_before=datetime.fromtimestamp(int(entry["nbf"]), UTC),
+            expires=datetime.fromtimestamp(int(entry["exp"]), UTC),
+            key=Ed25519PublicKey.from_public_bytes(_bytes(entry["x"])),
+            jwk=entry,
+        )
+    except (KeyError, TypeError, ValueError, OverflowError, OSError):
+        return None
 
 
 def _bytes(text: str) -> bytes:

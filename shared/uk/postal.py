@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from shared.text import JOINERS, trimmed
+
 MIN_LINES: Final = 3
 MAX_LINES: Final = 7
 #: Characters in one line. Llanfair PG in full is 58; a longer line does not fit an envelope's window.
@@ -28,10 +30,21 @@ _AREAS: Final = (
 # The letters C I K M O V never stand in the second half of a postcode.
 _POSTCODE: Final = re.compile(rf"(?:(?:{_AREAS})[0-9][0-9A-Z]?|GIR)[0-9][ABD-HJLNP-UW-Z]{{2}}")
 _BFPO: Final = re.compile(r"bfpo\s*(?:c/o\s*)?([0-9]{1,4})", re.IGNORECASE)
+# Countries and islands are compared without spaces, punctuation and capitals; some in Welsh and Manx, too.
 _HOME_COUNTRIES: Final = frozenset(
-    {"england", "scotland", "wales", "cymru", "northern ireland"} | {"united kingdom", "great britain", "uk", "gb"}
+    {"england", "lloegr", "scotland", "yralban", "wales", "cymru", "northernireland", "nireland", "gogleddiwerddon"}
+    | {"unitedkingdom", "theunitedkingdom", "uk", "ydeyrnasunedig", "greatbritain", "gb", "prydainfawr", "britain"}
+    | {"unitedkingdomofgreatbritainandnorthernireland"}
 )
+# Their post is UK post. An island's postcodes are of the areas that it has here.
+_ISLANDS: Final = {
+    **dict.fromkeys(("jersey", "bailiwickofjersey"), ("JE",)),
+    **dict.fromkeys(("guernsey", "bailiwickofguernsey", "alderney", "sark", "herm"), ("GY",)),
+    **dict.fromkeys(("channelislands", "thechannelislands", "ci"), ("GY", "JE")),
+    **dict.fromkeys(("isleofman", "theisleofman", "iom", "ellanvannin"), ("IM",)),
+}
 _NO_FIXED_ABODE: Final = re.compile(r"\bno fixed (?:abode|address)\b", re.IGNORECASE)
+_SEPARATORS: Final = re.compile("[\u2028\u2029]")  # of a vertical tab, the first
 #: Control, invisible, surrogate, private and unassigned characters, and line and paragraph separators.
 _UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -73,7 +86,8 @@ class PostalAddress:
     def parse(cls, lines: Sequence[str]) -> "PostalAddress":
         """The address in these lines, tidied: spacing, trailing commas, empty lines, the postcode's form.
 
-        A closing `England` or `United Kingdom` is dropped. Raises BadAddress with the rule it breaks.
+        A closing `England` or `U.K.` is dropped; a closing `Jersey` goes before the postcode, for its post is UK post.
+        Raises BadAddress with the rule it breaks.
         """
         return cls(lines=_normalised(lines))
 
@@ -92,8 +106,7 @@ def _normalised(lines: Sequence[str]) -> tuple[str, ...]:
     if isinstance(lines, str):
         raise BadAddress("An address is a list of lines.")
     tidy = [line for raw in lines if (line := _tidy_line(raw))]
-    while tidy and tidy[-1].casefold() in _HOME_COUNTRIES:
-        tidy.pop()
+    tidy = _without_country(tidy) if tidy else tidy
     if not tidy:
         raise BadAddress("The address is empty.")
     tidy = [f"BFPO {int(match[1])}" if (match := _BFPO.fullmatch(line)) else line for line in tidy]
@@ -103,12 +116,52 @@ def _normalised(lines: Sequence[str]) -> tuple[str, ...]:
     return tuple(tidy)
 
 
+def _without_country(lines: list[str]) -> list[str]:
+    """The lines up to the postcode: without the UK's countries after it, and with an island's name before it.
+
+    Royal Mail prints an island before the postcode. A name that the postcode contradicts stays, and is refused.
+    """
+    *before, last = lines
+    left, closing = [*before, *_split_after_postcode(last)], list[str]()
+    while left and _is_country(left[-1]):
+        closing = [*(name.strip() for name in left.pop().split(",")), *closing]
+    islands = [name for name in closing if _country_name(name) not in _HOME_COUNTRIES]
+    if not left or not islands:
+        return left
+    *street, postcode = left
+    area = (normalise_postcode(postcode) or "")[:2]
+    if any(area not in _ISLANDS[_country_name(name)] for name in islands):
+        return [*left, *closing]
+    there = {_country_name(line) for line in street}
+    new = [name for name in islands if _country_name(name) not in there]
+    return [*street, *new[: max(0, MAX_LINES - len(left))], postcode]
+
+
+def _split_after_postcode(line: str) -> list[str]:
+    """`NN1 1AA, U.K.` as two lines; any other line as it is."""
+    for gap in re.finditer("[ ,]+", line):
+        code, country = line[: gap.start()], line[gap.end() :]
+        if (normalise_postcode(code) or _BFPO.fullmatch(code)) and _is_country(country):
+            return [code, country]
+    return [line]
+
+
+def _is_country(line: str) -> bool:
+    """Whether it is `England`, `U.K.`, `Jersey`, or several of them with commas between."""
+    return all(name in _HOME_COUNTRIES or name in _ISLANDS for name in map(_country_name, line.split(",")))
+
+
+def _country_name(text: str) -> str:
+    return re.sub(r"[\W_]", "", text).casefold()
+
+
 def _tidy_line(raw: str) -> str:
     """One line in NFC with single spaces and no trailing comma. Raises BadAddress for unprintable text."""
-    if any(unicodedata.category(character) in _UNPRINTABLE for character in raw):
+    line = trimmed(_SEPARATORS.sub(" ", raw))
+    if any(unicodedata.category(one) in _UNPRINTABLE and one not in JOINERS for one in line):
         raise BadAddress("The address has a character in it that can't be printed.")
-    line = re.sub(r"\s+", " ", unicodedata.normalize("NFC", raw)).strip()
-    return re.sub(r" +([,.])", r"\1", line).rstrip(" ,")
+    line = re.sub(r"\s+", " ", unicodedata.normalize("NFC", line))
+    return trimmed(re.sub(r" +([,.])", r"\1", line).rstrip(" ,"))
 
 
 def _check(lines: tuple[str, ...]) -> None:

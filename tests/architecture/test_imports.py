@@ -46,6 +46,7 @@ SERVERS = {"flask", "flask_smorest", "pymongo", "pika", "minio", "requests"}
 PURE = (
     "shared.clock",
     "shared.conversion",
+    "shared.emails",
     "shared.erasure.manifest",
     "shared.errors",
     "shared.events",
@@ -53,6 +54,7 @@ PURE = (
     "shared.ids",
     "shared.known_consents",
     "shared.office",
+    "shared.text",
     "shared.uk",
 )
 

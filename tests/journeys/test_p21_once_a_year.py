@@ -83,3 +83,32 @@ def test_a_run_that_would_end_too_many_files_asks_for_a_name(clock: Clock) -> No
     clock.ahead(days=6)
     for case_id in cases:
         eventually(lambda case_id=case_id: clock.is_frozen(case_id))  # type: ignore[misc]
+
+
+def test_p21_a_review_that_no_font_can_print_has_reached_no_one_until_it_goes(clock: Clock) -> None:
+    system, case_id = clock.system, clock.system.an_open_case()
+    person = system.a_person(case_id, given_name="Selam", email=None)["id"]
+    path = f"/cases/{case_id}/people/{person}"
+
+    def called(name: str) -> None:
+        headers = {"If-Match": system.caseworker.get(path).headers["ETag"]}
+        answer = system.caseworker.call("PATCH", path, json={"given_name": name}, headers=headers)
+        assert answer.status_code == 200, answer.text
+
+    def has(template: str, status: str) -> bool:
+        items = system.caseworker.read("/notifications", case_id=case_id)["items"]
+        return [one["status"] for one in items if one["template"] == template] == [status]
+
+    # Given a name that was corrected to Amharic letters since the case was opened
+    eventually(lambda: has("opening", "delivered"))
+    called("ሰላም")
+    # When a year has passed, the letter is held, the office is to call, and silence doesn't count
+    clock.a_year_passes()
+    eventually(lambda: has("review", "needs_attention"))
+    eventually(lambda: sorted(clock.tasks(case_id)) == ["call", "letter_not_printable"])
+    clock.ahead(days=40)
+    clock.stays_open(case_id)
+    # Until it has gone
+    called("Selam")
+    clock.written_to(case_id)
+    eventually(lambda: clock.tasks(case_id) == [])

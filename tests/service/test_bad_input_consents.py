@@ -103,6 +103,9 @@ _BAD_CONSENTS: dict[str, Callable[[], dict[str, Any]]] = {
     "until the day before": lambda: {"until": ago(days=1)[:10]},
     "with words nobody was shown": lambda: {"statement_version": "-1"},
     "to nothing": lambda: {"purposes": []},
+    "by somebody whose name can't be seen": lambda: {
+        "given_by": {"name": "\u200b\u00ad", "capacity": "parental_responsibility"}
+    },
     "to everything": lambda: {"purposes": [{"purpose": "everything"}]},
     "on evidence of no case": lambda: {"evidence": new_id()},
 }

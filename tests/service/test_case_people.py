@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from deploy.local.stack import Stack
+from services.case.actions.people import add_person
+from services.case.model.people import Person
+from shared.clock import utc_now
+from shared.errors import Invalid
 from tests.helpers import eventually, refused
 from tests.service.case_rig import MOTHER, Rig, logs_of, rig_on
+from tests.system import open_service
 
 pytestmark = pytest.mark.xdist_group("case")
 
@@ -257,6 +264,13 @@ def test_a_person_who_is_deleted_is_in_no_kept_answer(rig: Rig) -> None:
         ("formats", ["braille"]),
         ("formats", "large_print"),
         ("role", "grandmother"),
+        ("email", "zoe@printer.local"),
+        ("email", "zoe@ma\u200brlow.example"),
+        ("email", "zoe@☃.example"),
+        ("address", ["1 High Street", "Marlow", "SL7 1AB", "Jersey"]),
+        ("phone", "18001 0770 0900 482 482 482 482"),
+        ("given_name", "\u200b"),
+        ("family_name", "\u00ad\u200d"),
         ("given_name", " "),
         ("given_name", "x" * 201),
         ("given_name", {"$gt": ""}),
@@ -298,6 +312,11 @@ def test_the_refusal_names_every_field_that_is_wrong(rig: Rig) -> None:
         ("phone", "0044 7700 900482"),
         ("email", "o'neil+send@sub.example.co.uk"),
         ("email", "用户@例子.广告"),
+        ("email", "user@faß.example"),
+        ("phone", "18001 07700 900482"),
+        ("address", ["1 Royal Square", "St Helier", "je23ab", "Jersey", "U.K."]),
+        ("address", ["1 Tynwald Street", "Douglas", "IM1 1AA"]),
+        ("given_name", "ශ්\u200dරී"),
         ("address", ["Flat 1", "22 acacia avenue", "Y Felinheli", "ll56 4aa"]),
         ("address", ["Cpl A. Example", "1 Regiment", "BFPO 61"]),
         ("given_name", "李"),
@@ -308,6 +327,55 @@ def test_what_families_really_have_is_taken(rig: Rig, field: str, value: Any) ->
     person = rig.a_person(rig.a_case(), **{field: value}).json()
 
     assert field == "address" or person[field] == value
+
+
+def test_what_is_invisible_around_what_was_typed_is_not_kept(rig: Rig) -> None:
+    address = ["\ufeff1 High Street\u200b", "\u00ad", "Marlow", "SL7 1AB\u200b", "U.K.\u200b"]
+    typed = {
+        "given_name": "\u200bZoë\u00ad",
+        "email": "\u200bzoe@marlow.example\u200b",
+        "phone": "\u200e07700 900482\u200b",
+    }
+
+    person = rig.a_person(rig.a_case(), **typed, address=address).json()
+
+    assert [person[name] for name in typed] == ["Zoë", "zoe@marlow.example", "07700 900482"]
+    assert person["address"] == ["1 High Street", "Marlow", "SL7 1AB"]
+
+
+def test_an_address_that_the_relay_cannot_write_to_is_refused_when_it_is_typed(rig: Rig) -> None:
+    case_id = rig.a_case()
+    with patch.dict(os.environ, {**rig.provided.env["case"], "FMN_SMTP_UTF8": "off"}):
+        context = open_service("case", "api").context
+
+    def add(email: str) -> Person:
+        given = {"role": "parent", "given_name": "Zoë", "family_name": "O", "email": email}
+        return add_person(
+            context.stores, case_id=case_id, given=given, mail_takes_utf8=context.mail_takes_utf8, now=utc_now()
+        )
+
+    with pytest.raises(Invalid) as refused_:
+        add("zoë@marlow.example")
+    assert set(refused_.value.errors) == {"email"}
+    assert rig.rows("people", case_id) == []
+    assert add("zoe@bücher.example").email == "zoe@bücher.example"
+
+
+def test_json_with_a_byte_order_mark_is_read_and_words_from_word_keep_their_line_breaks(rig: Rig) -> None:
+    case_id = rig.a_case()
+    said = b'\xef\xbb\xbf{"kind": "note", "text": "one\\u000btwo", "at": null}'
+    entry = rig.ask("POST", f"/cases/{case_id}/entries", raw=said)
+    assert (entry.status_code, entry.json()["text"]) == (201, "one\ntwo")
+    person = rig.a_person(case_id, given_name="Zoë\vAnn", address=["1 High\vStreet", "Marlow", "SL7 1AB"]).json()
+    assert (person["given_name"], person["address"][0]) == ("Zoë Ann", "1 High Street")
+
+
+@pytest.mark.parametrize("kind", ["wish", "action", "outcome", "note"])
+def test_an_entry_with_nothing_visible_in_it_is_refused(rig: Rig, kind: str) -> None:
+    case_id = rig.a_case()
+    for nothing in ("\u200b", "\u00ad \n\u2060", "\u3164"):
+        refused(rig.ask("POST", f"/cases/{case_id}/entries", {"kind": kind, "text": nothing}), 400, "invalid")
+    assert rig.rows("entries", case_id) == []
 
 
 def test_hostile_bodies_are_refused_and_the_service_goes_on(rig: Rig) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from deploy.local.stack import Stack
+from services.case.model.search import hashed_anew
+from shared.db.unit_of_work import Tx
 from tests.helpers import refused
 from tests.service.case_rig import MOTHER, Rig, rig_on
+from tests.system import open_with
 
 pytestmark = pytest.mark.xdist_group("case")
 
@@ -143,6 +147,61 @@ def test_what_is_searched_by_follows_the_person(rig: Rig) -> None:
     rig.ask("DELETE", path, match="*")
     assert found(rig, {"phone": "07700 900222"}) == []
     assert rig.rows("search_hashes", case_id, vault=True) == []
+
+
+def test_an_email_is_found_by_its_own_domain_in_either_spelling_and_never_by_another_ones(rig: Rig) -> None:
+    sharp, ascii_only, plain = rig.a_case(), rig.a_case(), rig.a_case()
+    for case_id, email in (
+        (sharp, "mixed@faß.example"),
+        (ascii_only, "mixed@xn--fa-hia.example"),
+        (plain, "mixed@fass.example"),
+    ):
+        rig.a_person(case_id, email=email, phone=None, address=None)
+
+    for spelled in (
+        "mixed@faß.example",
+        "MIXED@FAẞ.EXAMPLE",
+        "mixed@xn--fa-hia.example",
+        "\u200bmixed@faß.example\u00ad",
+    ):
+        assert {one["case_id"] for one in found(rig, {"email": spelled})} == {sharp, ascii_only}
+    assert [one["case_id"] for one in found(rig, {"email": "mixed@fass.example"})] == [plain]
+
+
+@pytest.mark.parametrize(
+    ("email", "before"),
+    [
+        ("older@faß.example", "olderfassexample"),
+        ("third@xn--fa-hia.example", "thirdxnfahiaexample"),
+        ("older@exämple.net", "olderexamplenet"),
+    ],
+)
+def test_what_an_older_version_kept_is_found_without_being_found_by_another_domain(
+    rig: Rig, email: str, before: str
+) -> None:
+    case_id = rig.a_case()
+    person = rig.a_person(case_id, email=email, phone=None, address=None).json()["id"]
+    context = open_with(rig.provided, "case", "api").context
+
+    def keep_as_before(tx: Tx) -> None:
+        tx.enter(case_id)
+        hashes = context.stores.search_hashes.get(person, tx=tx)
+        older = replace(hashes, forms={**hashes.forms, "email": before})
+        search_key = context.stores.keys.search_key(tx, case_id)
+        context.stores.search_hashes.put(hashed_anew(older, search_key=search_key), tx=tx)
+
+    context.stores.unit_of_work.run(keep_as_before)
+
+    assert [one["case_id"] for one in found(rig, {"email": email})] == [case_id]
+    assert found(rig, {"email": email.split("@")[0] + "@fass.example"}) == []
+
+
+def test_a_phone_with_relay_uks_prefix_is_found_as_the_number_that_it_calls(rig: Rig) -> None:
+    case_id = rig.a_case()
+    rig.a_person(case_id, phone="18001 07700 900 778", email=None, address=None)
+
+    for typed in ("07700 900778", "+447700900778", "18001 07700900778", "18002 07700 900 778"):
+        assert [one["case_id"] for one in found(rig, {"phone": typed})] == [case_id]
 
 
 def test_a_search_and_what_it_showed_are_audited(rig: Rig) -> None:

@@ -422,3 +422,24 @@ def _large(rig: Rig, case_id: str) -> dict[str, object]:
     if case_id not in _LARGE:
         _LARGE[case_id] = rig.filed(case_id, _large_pdf())
     return _LARGE[case_id]
+
+
+# What other programs send
+
+
+def test_a_form_in_latin_1_with_a_latin_1_file_name_is_filed(rig: Rig, case_id: str) -> None:
+    title = (
+        '--b\r\nContent-Disposition: form-data; name="title"\r\nContent-Type: text/plain; charset=ISO-8859-1\r\n\r\n'
+    )
+    rest = '--b\r\nContent-Disposition: form-data; name="{}"\r\n\r\n{}\r\n'
+    named = '--b\r\nContent-Disposition: form-data; name="file"; filename="Pl\xe4ne f\xfcr Zo\xeb.pdf"\r\n\r\n'
+    fields = rest.format("kind", "report") + rest.format("source", "family") + title + "Ma\xf1ana\vplan\r\n" + named
+    body = fields.encode("latin-1") + samples.pdf_scan(2) + b"\r\n--b--\r\n"
+    answer = rig.ask("POST", f"/cases/{case_id}/documents", data=body, Content_Type="multipart/form-data; boundary=b")
+    assert (answer.status_code, answer.json().get("title")) == (201, "Mañana plan"), answer.text
+    unknown = body.replace(b"ISO-8859-1", b"rot13")
+    answer = rig.ask(
+        "POST", f"/cases/{case_id}/documents", data=unknown, Content_Type="multipart/form-data; boundary=b"
+    )
+    assert problem(answer) == (400, "invalid")
+    assert list(answer.json()["errors"]) == ["title"]

@@ -212,3 +212,15 @@ def test_an_erasure_without_paper_is_not_late(rig: Rig) -> None:
     receipt = rig.erase(case_id)
     assert receipt["late"] == []
     assert not rig.has_key(f"paper:{case_id}")
+
+
+@pytest.mark.parametrize("nothing", ["\u200b", "\u00ad", "\u2060 \ufeff"])
+def test_p29_nobody_is_a_witness_whose_name_cannot_be_seen(rig: Rig, case_id: str, nothing: str) -> None:
+    paper_id = rig.a_paper(case_id)["id"]
+    for field in ("by", "witnessed_by"):
+        answer = rig.certify(paper_id, **{field: nothing})
+        assert problem(answer) == (400, "invalid")
+        assert list(answer.json()["errors"]) == [field]
+    # Nor is it another name with something invisible about it.
+    assert problem(rig.certify(paper_id, by="Ama Mensah", witnessed_by="Ama\u200b Mensah\u00ad")) == (400, "invalid")
+    assert rig.ask("GET", f"/paper-files/{paper_id}").json()["state"] == "held"

@@ -257,3 +257,10 @@ def test_ids_are_told_by_the_moment_they_were_made_in() -> None:
     before = first_id_at(utc_now())
     made = new_id()
     assert before <= made < first_id_at(utc_now() + timedelta(milliseconds=2))
+
+
+@pytest.mark.parametrize("nothing", ["\u200b", "\u00ad", "\ufeff\u2060", "\u3164"])
+def test_an_organisation_has_a_name_that_can_be_seen(system: System, nothing: str) -> None:
+    assert problem(system.caseworker.post("/organisations", {"name": nothing, "kind": "other"})) == (400, "invalid")
+    made = system.caseworker.made("/organisations", {"name": f"{nothing}Elm Grove School{nothing}", "kind": "school"})
+    assert made["name"] == "Elm Grove School"

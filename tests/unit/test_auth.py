@@ -257,6 +257,82 @@ def test_an_unknown_kid_asks_again_at_most_once_a_minute(issuer: Issuer, monkeyp
     assert keys.lookup("old") is None
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "a word", 7, None, [], True, {}, {"kid": "x"}, {"kid": "x", "kty": "EC"}, {"kid": "x", "kty": "unheard-of"},
+        {"kid": "x", "kty": ["EC"]}, {"kid": "x", "kty": "EC", "crv": "P-256", "x": "!", "y": "!"},
+        {"kid": "x", "kty": 1},
+        {"kid": "x", "kty": "EC", "crv": "P-256", "x": "AA", "y": "AA"},
+        {"kid": "x", "kty": "RSA", "n": "AQ", "e": "AA"},
+        {"kid": "x", "kty": "RSA", "n": 5, "e": None}, {"kid": "x", "kty": "OKP", "crv": "X25519", "x": "AAAA"},
+        {"kid": "x", "kty": "EC", "crv": {"a": 1}, "x": "AA", "y": "AA"},
+        {"kid": "x", "kty": "OKP", "crv": "Ed25519", "x": "é"},
+        {"kid": ["x"], "kty": "EC", "alg": ["ES256"]}, {"kid": "x", "kty": "EC", "use": {}},
+        {"kty": "EC", "crv": "P-256"}, {"kid": "x", "kty": "OKP", "crv": "Ed25519", "x": "é", "fmn_use": "token"},
+    ],
+)  # fmt: skip
+def test_an_entry_that_is_no_key_leaves_the_others_working(issuer: Issuer, broken: Any) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer.keys.append(broken)
+    issuer.add("e", key, jwt.algorithms.ECAlgorithm)
+    issuer.keys.append(broken)
+    outside = settings(oidc_issuer="https://id.example", oidc_jwks_url=issuer.url)
+    assert Authenticator(outside, KEYS).admit(f"Bearer {outside_token(key, 'ES256', 'e')}", NOW).sub == "ann"
+    # So it is with the keys that are installed here.
+    installed = PublicKeys([broken, *PUBLIC, broken])
+    assert Authenticator(settings(), installed).admit(f"Bearer {a_token()}", NOW).sub == "worker-1"
+
+
+def test_what_is_no_list_of_keys_leaves_those_that_are_known(issuer: Issuer, monkeypatch: pytest.MonkeyPatch) -> None:
+    issuer.add("e", ec.generate_private_key(ec.SECP256R1()), jwt.algorithms.ECAlgorithm)
+    keys, at = auth.IssuerKeys(issuer.url), [1000.0]
+    monkeypatch.setattr(auth.time, "monotonic", lambda: at[0])
+    assert keys.lookup("e") is not None
+    for wrong in ({"e": 1}, "e", None, 7):
+        issuer.keys = wrong  # type: ignore[assignment]
+        at[0] += 700
+        assert keys.lookup("e") is not None
+
+
+@pytest.mark.parametrize(
+    "typ",
+    ["JWT", "jwt", "Jwt", "at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+JWT", "application/jwt", None],
+)
+def test_the_type_of_a_token_is_compared_without_regard_to_case(issuer: Issuer, typ: str | None) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    issuer.add("e", key, jwt.algorithms.ECAlgorithm)
+    claims = {"iss": "https://id.example", "sub": "ann", "aud": "forgetmenot", "exp": int(NOW.timestamp()) + 3600}
+    token = jwt.encode(claims, key, "ES256", headers={"kid": "e", "typ": typ})
+    outside = settings(oidc_issuer="https://id.example", oidc_jwks_url=issuer.url)
+    assert Authenticator(outside, KEYS).admit(f"Bearer {token}", NOW).sub == "ann"
+    local = jwt.decode(a_token(), options={"verify_signature": False})
+    assert admit(ISSUER.sign(local, typ=typ or "JWT")).sub == "worker-1"
+
+
+@pytest.mark.parametrize(
+    "typ", ["fmn-receipt", "at+jwt ", "ＪＷＴ", "id+jwt", "application/application/jwt", 7, ["JWT"], {"a": 1}]
+)
+def test_a_token_of_another_type_is_refused(typ: Any) -> None:
+    claims = jwt.decode(a_token(), options={"verify_signature": False})
+    with pytest.raises(Unauthorised):
+        admit(ISSUER.sign(claims, typ=typ))
+
+
+@pytest.mark.parametrize("typ", ["FMN-Service", "application/fmn-service"])
+def test_the_type_of_a_services_token_and_of_a_signature_has_any_capitals(typ: str) -> None:
+    signer = Signer(PRIVATE["consent", "token"])
+    claims = jwt.decode(
+        service_token(signer, caller="consent", called="case", now=NOW), options={"verify_signature": False}
+    )
+    assert admit(signer.sign(claims, typ=typ)).is_service
+    # The type says which rules hold: one is never a person's by another spelling.
+    with pytest.raises(Unauthorised):
+        admit(ISSUER.sign({**claims, "iss": auth.LOCAL_ISSUER, "aud": "forgetmenot", "sub": "worker-1"}, typ=typ))
+    receipt = Signer(PRIVATE["case", "receipt"]).sign({"a": 1}, typ="FMN-RECEIPT")
+    assert verify(receipt, KEYS, use="receipt", typ="fmn-receipt", at=NOW) == {"a": 1}
+
+
 # Signatures
 
 

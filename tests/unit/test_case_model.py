@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from services.case.model.cases import Case, CaseView, moved, new_shell, opened, require_not_closed
 from services.case.model.entries import KINDS, check_at, check_level, check_meeting, check_text
-from services.case.model.people import Person, check_date_of_birth, check_email, checked
+from services.case.model.people import Person, check_date_of_birth, checked
 from services.case.model.search import Criterion, keys_of, name_key, phone_key, text_key
 from shared.errors import Conflict, ConsentRequired, Forbidden, Invalid
 from shared.known_consents import KnownConsents, StandingConsent
@@ -107,37 +107,11 @@ def test_p1_a_day_of_no_life_is_refused(born: date) -> None:
         check_date_of_birth(born, today=TODAY)
 
 
-@pytest.mark.parametrize(
-    "email",
-    [
-        "a@b.example", "zoë+x@bücher.example", "zoe@bu\u0308cher.example", "o'neil@sub.example.co.uk", "用户@例子.广告",
-        "a@1.example", "पता@उदाहरण.भारत",
-    ],
-)  # fmt: skip
-def test_an_email_address_may_be_in_any_script(email: str) -> None:
-    assert check_email(f" {email} ") == email
-
-
-@pytest.mark.parametrize(
-    "email",
-    [
-        "", "@", "a@", "@b.example", "a@b", "a b@c.example", "a@b..example", ".a@b.example", "a.@b.example",
-        "a@@b.example",
-        "a@b.example\r\nBcc: c@d.example", "a@b.example\n", "a\x00@b.example", "a@b.exa\u2028mple", "a\u202e@b.example",
-        "a@-b.example", "a@b-.example", "a@[127.0.0.1]", "a@127.0.0.1", '"a b"@c.example', "a@b.example,c@d.example",
-        "A <a@b.example>", "a;b@c.example", f"{'a' * 65}@b.example", f"a@{'b' * 250}.example", "a\u00a0b@c.example",
-    ],
-)  # fmt: skip
-def test_what_could_break_out_of_a_header_is_no_email_address(email: str) -> None:
-    with pytest.raises(ValueError, match="email address"):
-        check_email(email)
-
-
 def test_every_wrong_field_is_named_and_no_value_repeated() -> None:
     wrong = {"date_of_birth": date(2030, 1, 1), "email": "zoe", "phone": "1", "address": ["Elm"], "family_name": "\t"}
 
     with pytest.raises(Invalid) as caught:
-        checked({**wrong, "given_name": "Zoë"}, today=TODAY)
+        checked({**wrong, "given_name": "Zoë"}, today=TODAY, mail_takes_utf8=True)
 
     assert set(caught.value.errors) == set(wrong)
     assert "Elm" not in str(caught.value.errors) + caught.value.detail
@@ -147,6 +121,7 @@ def test_what_is_given_is_tidied_and_nothing_is_added() -> None:
     tidy = checked(
         {"given_name": " Zoë  Ann ", "formats": ["easy_read", "easy_read"], "email": None, "phone": " 07700 900482 "},
         today=TODAY,
+        mail_takes_utf8=False,
     )
 
     assert tidy == {"given_name": "Zoë Ann", "formats": ("easy_read",), "email": None, "phone": "07700 900482"}
@@ -243,7 +218,6 @@ def test_what_is_not_a_possible_number_is_refused_without_repeating_it(given: st
 
 
 @given(st.text(max_size=60))
-def test_no_text_breaks_the_check_of_a_phone_or_an_email(text: str) -> None:
-    for check in (to_e164, check_email):
-        with suppress(ValueError):
-            assert check(text)
+def test_no_text_breaks_the_check_of_a_phone(text: str) -> None:
+    with suppress(ValueError):
+        assert to_e164(text)

@@ -97,6 +97,19 @@ def test_emoji_accents_and_line_breaks_pass() -> None:
     assert parse_object(b'{"a": 9007199254740992}') == {"a": 2**53}
 
 
+def test_a_byte_order_mark_before_json_is_passed_over() -> None:
+    assert parse_object(b'\xef\xbb\xbf{"a": "\xc3\xa9"}') == {"a": "é"}
+    assert parse_object('{"a": "\ufeffx"}'.encode()) == {"a": "\ufeffx"}
+    for raw in (b"\xef\xbb\xbf", b'\xef\xbb\xbf\xef\xbb\xbf{"a": 1}', '{"a": 1}'.encode("utf-16"), b'\xff\xfe{"a": 1}'):
+        with pytest.raises(Invalid):
+            parse_object(raw)
+
+
+def test_a_vertical_tab_is_read_as_a_line_separator() -> None:
+    assert parse_object(b'{"a": "one\\u000btwo", "b": ["x\\u000b"]}') == {"a": "one\u2028two", "b": ["x\u2028"]}
+    assert clean_text("one\vtwo") == "one\u2028two"
+
+
 @given(st.binary(max_size=300_000), st.booleans(), st.integers(1, 400_000))
 def test_a_body_is_read_to_its_end_and_no_further(raw: bytes, told: bool, size: int) -> None:
     reader = BodyReader(io.BytesIO(raw if not told else raw + b"next"), length=len(raw) if told else None, sock=None)

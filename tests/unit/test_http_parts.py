@@ -201,6 +201,11 @@ def test_settings_are_read_whole_and_show_no_secret() -> None:
     [
         ("FMN_SERVICE", "nobody", "FMN_SERVICE must be one of"),
         ("FMN_OFFICE_NAME", None, "FMN_OFFICE_NAME"),
+        ("FMN_OFFICE_EMAIL", "Office <office@sendias.example>", "FMN_OFFICE_EMAIL must be one bare email address"),
+        ("FMN_OFFICE_EMAIL", "office@☃.example", "FMN_OFFICE_EMAIL must be one bare email address"),
+        ("FMN_SAFEGUARDING_EMAIL", "lead@sendias.example, other@x.example", "FMN_SAFEGUARDING_EMAIL must be one"),
+        ("FMN_SAFEGUARDING_EMAIL", "zoë@sendias.example", "mail relay can't write to"),
+        ("FMN_SMTP_UTF8", "yes", "FMN_SMTP_UTF8 must be on or off"),
         ("FMN_SHELL_DAYS", "0", "FMN_SHELL_DAYS must be 1 or more"),
         ("FMN_SHELL_DAYS", "many", "FMN_SHELL_DAYS"),
         ("FMN_TIME_TRAVEL", "yes", "FMN_TIME_TRAVEL must be on or off"),

@@ -65,6 +65,53 @@ def test_a_bfpo_address_ends_in_its_number_or_postcode(lines: list[str], printed
 
 
 @pytest.mark.parametrize(
+    "country",
+    ["U.K.", "UK", "u. k.", "United Kingdom", "United  Kingdom.", "GREAT BRITAIN", "G.B.", "England", "Cymru",
+     "N. Ireland", "England, U.K.", "Scotland,United Kingdom", "The United Kingdom"],
+)  # fmt: skip
+def test_a_country_of_the_uk_after_the_postcode_is_dropped(country: str) -> None:
+    expected = ("1 High Street", "Northampton", "NN1 1AA")
+    assert PostalAddress.parse(["1 High Street", "Northampton", "NN1 1AA", country]).lines == expected
+    assert PostalAddress.parse(["1 High Street", "Northampton", f"nn11aa, {country}"]).lines == expected
+    assert PostalAddress.parse(["1 High Street", "Northampton", f"NN1 1AA {country}"]).lines == expected
+    assert PostalAddress.parse(["1 High Street", "Northampton", "NN1 1AA", "England", country]).lines == expected
+    assert PostalAddress.parse(["Cpl A", "1 Regt", "BFPO 57", country]).lines == ("Cpl A", "1 Regt", "BFPO 57")
+
+
+@pytest.mark.parametrize(
+    ("island", "postcode"),
+    [("Jersey", "JE2 3AB"), ("GUERNSEY", "GY1 1AA"), ("Isle of Man", "IM1 1AA"), ("I.O.M.", "IM1 1AA"),
+     ("Sark", "GY10 1SF"), ("Alderney", "GY9 3UF"),
+     ("Channel Islands", "JE2 3AB"), ("C.I.", "GY1 1AA"), ("The Isle of Man", "IM9 5AA")],
+)  # fmt: skip
+def test_the_islands_are_uk_post_and_their_name_stands_before_the_postcode(island: str, postcode: str) -> None:
+    expected = ("1 High Street", "Town", island, postcode)
+    for lines in (
+        ["1 High Street", "Town", island, postcode],
+        ["1 High Street", "Town", postcode, island],
+        ["1 High Street", "Town", postcode, island, "U.K."],
+        ["1 High Street", "Town", f"{postcode}, {island}"],
+        ["1 High Street", "Town", island, postcode, island.upper()],
+    ):
+        address = PostalAddress.parse(lines)
+        assert (address.lines, address.postcode) == (expected, postcode)
+    assert PostalAddress.parse(["1 High Street", "Town", postcode]).lines == ("1 High Street", "Town", postcode)
+    full = ["a1", "b", "c", "d", "e", "f", postcode]
+    assert PostalAddress.parse([*full, island]).lines == tuple(full)
+    with pytest.raises(BadAddress, match="last line must be a UK postcode"):
+        PostalAddress.parse(["1 High Street", "Town", "NN1 1AA", island])
+
+
+def test_what_is_invisible_around_a_line_is_trimmed_and_a_line_of_nothing_else_is_dropped() -> None:
+    lines = ["\ufeff1 High Street\u200b", "\u200b", "\u00ad", "\u3164", "\u200eMarlow,\u200b", "\u200bSL7 1AB\u00ad "]
+    assert PostalAddress.parse(lines).lines == ("1 High Street", "Marlow", "SL7 1AB")
+    assert PostalAddress.parse(["1 می\u200cخواهم House", "x\u2028y", "SL7 1AB"]).lines[:2] == (
+        "1 می\u200cخواهم House",
+        "x y",
+    )
+
+
+@pytest.mark.parametrize(
     ("lines", "words"),
     [
         ([], "empty"),
@@ -113,7 +160,9 @@ def test_lines_that_are_not_normal_cannot_pass_round_the_parser() -> None:
 
 
 _lines = st.lists(st.text(max_size=70), max_size=9)
-_endings = st.sampled_from([[], ["nn1 1aa"], ["SW1A1AA", "England"], ["BFPO 12"], ["bf10ax", "bfpo 3"]])
+_endings = st.sampled_from(
+    [[], ["nn1 1aa"], ["SW1A1AA", "England"], ["BFPO 12"], ["bf10ax", "bfpo 3"], ["je23ab", "Jersey, C.I.", "U.K."]]
+)
 
 
 @given(lines=_lines, ending=_endings)

@@ -149,6 +149,17 @@ def test_an_address_with_accents_goes_by_smtputf8_and_a_domain_in_ascii() -> Non
     assert "zoë@" in box.kept[0].content.decode("utf-8")
 
 
+@pytest.mark.parametrize("to", ["user@faß.example", "user@FAẞ.Example", "user@xn--fa-hia.example"])
+def test_mail_goes_to_the_domain_that_was_meant_and_not_to_one_that_idna_2003_makes_of_it(to: str) -> None:
+    box = _Mailbox()
+    with a_server(box, enable_SMTPUTF8=False) as url:
+        send(url, to=to)
+        send(url, to="user@fass.example")
+    assert [envelope.rcpt_tos for envelope in box.kept] == [["user@xn--fa-hia.example"], ["user@fass.example"]]
+    assert b"user@xn--fa-hia.example" in box.kept[0].content.split(b"\r\n\r\n")[0]
+    assert parse_relay("smtp://mail.faß.example", plain_allowed=True).host == "mail.xn--fa-hia.example"
+
+
 def test_a_relay_without_smtputf8_refuses_an_address_with_accents() -> None:
     box = _Mailbox()
     with a_server(box, enable_SMTPUTF8=False) as url, pytest.raises(Refused):

@@ -174,6 +174,57 @@ def test_a_transfer_encoding_is_refused_rather_than_kept() -> None:
         read_all(a_body([("file", b"eA==")], extra="\r\nContent-Transfer-Encoding: base64"))
 
 
+def a_titled_body(title: bytes, content_type: str) -> bytes:
+    part = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="title"\r\nContent-Type: {content_type}\r\n\r\n'
+    return part.encode("latin-1") + title + b"\r\n" + a_body([("file", b"1")])
+
+
+@pytest.mark.parametrize(
+    ("content_type", "codec"),
+    [
+        ("text/plain; charset=ISO-8859-1", "latin-1"),
+        ('text/plain; charset="iso-8859-1"', "latin-1"),
+        ("text/plain;charset=latin1", "latin-1"),
+        ("text/plain; charset=windows-1252", "cp1252"),
+        ("text/plain; charset=ISO-8859-15", "iso8859-15"),
+        ("text/plain; charset=utf-16", "utf-16"),
+        ("text/plain; charset=UTF-8", "utf-8"),
+        ("text/plain; charset=utf-8", "utf-8-sig"),
+        ("text/plain", "utf-8"),
+        ("text/plain; format=flowed; charset=MacRoman", "mac-roman"),
+    ],
+)
+def test_a_part_is_read_in_the_charset_that_it_names(content_type: str, codec: str) -> None:
+    body = a_titled_body("Zoë’s plan".replace("’", "'").encode(codec), content_type)
+    assert read_all(body)[1] == {"title": "Zoë's plan"}
+
+
+@pytest.mark.parametrize(
+    ("charset", "title"),
+    [
+        ("klingon", b"x"), ("base64", b"eA=="), ("rot13", b"k"), ("hex", b"78"), ("idna", b"xn--fa-hia"),
+        ("punycode", b"fa-hia"), ("unicode-escape", b"\\x41"),
+        ("zlib", b"x"), ("undefined", b"x"), ("../../etc", b"x"), ("utf-8", b"\xe9"),
+        ("us-ascii", b"\xe9"), ("utf-16", b"x"), ("x" * 300, b"x"), ("é", b"x"),
+    ],
+)  # fmt: skip
+def test_a_charset_that_is_none_or_that_the_text_is_not_in_is_told_by_its_field(charset: str, title: bytes) -> None:
+    with pytest.raises(BadField) as refused:
+        read_all(a_titled_body(title, f'text/plain; charset="{charset}"'))
+    assert list(refused.value.errors) == ["title"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [b"pl\xe4n.pdf", b"\xff\xfe\x00.pdf", "план.pdf".encode("koi8-r"), "計画.pdf".encode("shift_jis"), b'a"b.pdf',
+     b"a;b=c.pdf", b"a\\b.pdf", b"%22.pdf", b"", b"x" * 2000,
+     "Zoë.pdf".encode(), b"\x0b\x1b.pdf", b"C:\\Zo\xeb\\plan.pdf"],
+)  # fmt: skip
+def test_a_file_name_in_any_charset_is_no_reason_to_refuse(name: bytes) -> None:
+    body = a_body([("kind", b"report"), ("file", b"scan"), ("title", b"t")], filename="NAME").replace(b"NAME", name)
+    assert read_all(body) == (b"scan", {"kind": "report", "title": "t"})
+
+
 def test_no_error_repeats_what_was_sent() -> None:
     secret = SECRET.encode()
     bodies = [

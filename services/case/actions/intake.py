@@ -59,15 +59,17 @@ def checked_intake(
     people: Sequence[Mapping[str, Any]],
     wishes: Sequence[Mapping[str, Any]],
     by: str,
+    mail_takes_utf8: bool,
     at: datetime,
 ) -> Intake:
     """The people and wishes as they would be kept. They are given as their own routes take them, each with an `id`.
 
-    at: when it was asked for. Raises Invalid naming each field that can't be kept, as `people.0.email`.
+    mail_takes_utf8: see `checked`. at: when it was asked for. Raises Invalid naming each field that can't be kept, as
+    `people.0.email`.
     """
     errors: dict[str, list[str]] = {}
     intake = Intake(
-        people=_checked("people", people, lambda one: _person(case_id, one, at), errors),
+        people=_checked("people", people, lambda one: _person(case_id, one, mail_takes_utf8, at), errors),
         wishes=_checked("wishes", wishes, lambda one: _wish(case_id, one, by, at), errors),
     )
     if errors:
@@ -154,8 +156,9 @@ def complete_intake(
     stores.unit_of_work.run(act)
 
 
-def _person(case_id: str, given: Mapping[str, Any], at: datetime) -> Person:
-    fields = checked({name: value for name, value in given.items() if name != "id"}, today=at.astimezone(LONDON).date())
+def _person(case_id: str, given: Mapping[str, Any], mail_takes_utf8: bool, at: datetime) -> Person:
+    said = {name: value for name, value in given.items() if name != "id"}
+    fields = checked(said, today=at.astimezone(LONDON).date(), mail_takes_utf8=mail_takes_utf8)
     person = with_given(Person(id=given["id"], case_id=case_id, **fields), None, now=at)
     check_kept_apart(person)
     return person

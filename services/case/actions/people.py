@@ -24,8 +24,10 @@ from shared.ids import new_id
 UNKNOWN_SENTENCE: Final = "No such person is known here."
 
 
-def add_person(stores: Stores, *, case_id: str, given: Mapping[str, Any], now: datetime) -> Person:
-    """Keep a person of the case. given: fields of `Person`.
+def add_person(
+    stores: Stores, *, case_id: str, given: Mapping[str, Any], mail_takes_utf8: bool, now: datetime
+) -> Person:
+    """Keep a person of the case. given: fields of `Person`. mail_takes_utf8: see `checked`.
 
     Raises Invalid for what can't be kept, ConsentRequired before consent (P4), Conflict when the case is full.
     """
@@ -33,7 +35,7 @@ def add_person(stores: Stores, *, case_id: str, given: Mapping[str, Any], now: d
 
     def act(tx: Tx) -> Person:
         case = enter_agreed_case(stores, case_id=case_id, now=now, tx=tx)
-        fields = checked(given, today=now.astimezone(LONDON).date())
+        fields = checked(given, today=now.astimezone(LONDON).date(), mail_takes_utf8=mail_takes_utf8)
         others = stores.people.of_case(case_id, tx=tx)
         room_for_one_more(others)
         new = with_given(Person(id=person_id, case_id=case_id, **fields), None, now=now)
@@ -49,14 +51,22 @@ def add_person(stores: Stores, *, case_id: str, given: Mapping[str, Any], now: d
 
 
 def change_person(
-    stores: Stores, *, case_id: str, person_id: str, given: Mapping[str, Any], if_match: IfMatch, now: datetime
+    stores: Stores,
+    *,
+    case_id: str,
+    person_id: str,
+    given: Mapping[str, Any],
+    mail_takes_utf8: bool,
+    if_match: IfMatch,
+    now: datetime,
 ) -> Person:
     """Change what is given, and no more; None empties an optional field. Raises as `add_person`, NotFound, Changed."""
 
     def act(tx: Tx) -> Person:
         case = enter_agreed_case(stores, case_id=case_id, now=now, tx=tx)
         person = person_to_change(stores, case_id, person_id, if_match=if_match, tx=tx)
-        after = replace(person, **checked(given, today=now.astimezone(LONDON).date()))
+        today = now.astimezone(LONDON).date()
+        after = replace(person, **checked(given, today=today, mail_takes_utf8=mail_takes_utf8))
         after = with_given(after, person, now=now)
         check_kept_apart(after)
         if after == person:

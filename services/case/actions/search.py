@@ -12,8 +12,11 @@ from services.case.model.references import read_reference
 from services.case.model.search import (
     Criterion,
     Found,
+    email_key,
+    has_email,
     name_key,
     nothing_to_compare,
+    older_email_keys,
     phone_key,
     text_key,
 )
@@ -39,7 +42,7 @@ def find_cases(stores: Stores, *, given: Mapping[str, Any], now: datetime) -> li
         case {"postcode": postcode}:
             criterion, key = Criterion.POSTCODE, text_key(postcode)
         case {"email": email}:
-            criterion, key = Criterion.EMAIL, text_key(email)
+            return _by_email(stores, email, now)
         case _:
             criterion, key = Criterion.PHONE, phone_key(given["phone"])
             if key is None:
@@ -48,6 +51,17 @@ def find_cases(stores: Stores, *, given: Mapping[str, Any], now: datetime) -> li
         raise nothing_to_compare(criterion.value)
     case_ids = cases_by_hash(stores, criterion, key)
     return _found(stores, stores.cases.find({"_id": {"$in": list(case_ids)}}), criterion.value, now)
+
+
+def _by_email(stores: Stores, email: str, now: datetime) -> list[Found]:
+    """Also by what older versions hashed it by, which two domains may share: so the people's own addresses decide."""
+    key = email_key(email)
+    if key is None:
+        raise nothing_to_compare(Criterion.EMAIL.value)
+    case_ids = cases_by_hash(stores, Criterion.EMAIL, key, *older_email_keys(email))
+    people = people_by_case(stores.people, list(case_ids))
+    theirs = [case_id for case_id in case_ids if has_email(people[case_id], key)]
+    return _found(stores, stores.cases.find({"_id": {"$in": theirs}}), Criterion.EMAIL.value, now)
 
 
 def rehash(context: Context) -> Rehash:

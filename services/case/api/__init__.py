@@ -20,7 +20,7 @@ def blueprints(context: Context) -> list[Blueprint]:
     return [
         case_routes(context),
         intake_routes(context),
-        people_routes(context.stores),
+        people_routes(context),
         safe_contact_routes(context.stores),
         entry_routes(context.stores),
         contact_routes(context),

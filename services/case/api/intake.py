@@ -30,7 +30,7 @@ def intake_routes(context: Context) -> Blueprint:
         """Check people and wishes, make the shell of that id, and show the case as it will be."""
         require_room()
         try:
-            intake = _intake(body, case_id)
+            intake = _intake(context, body, case_id)
         except Invalid as wrong:
             # It is for the consent service's caller; a refusal of ours the consent service would put in its own words.
             return ok({"errors": wrong.errors}).response()
@@ -46,14 +46,19 @@ def intake_routes(context: Context) -> Blueprint:
     @blp.response(204)
     def take_intake(body: Mapping[str, Any], case_id: str) -> Response:
         """Keep the people and wishes; nothing where they have come before."""
-        intake, standing = _intake(body, case_id), standing_in(body["standing"])
+        intake, standing = _intake(context, body, case_id), standing_in(body["standing"])
         actions.complete_intake(stores, intake, case_id=case_id, standing=standing, seq=body["seq"])
         return Response(status=204)
 
     return blp
 
 
-def _intake(body: Mapping[str, Any], case_id: str) -> actions.Intake:
+def _intake(context: Context, body: Mapping[str, Any], case_id: str) -> actions.Intake:
     return actions.checked_intake(
-        case_id=case_id, people=body["people"], wishes=body["wishes"], by=body["by"], at=body["at"]
+        case_id=case_id,
+        people=body["people"],
+        wishes=body["wishes"],
+        by=body["by"],
+        mail_takes_utf8=context.mail_takes_utf8,
+        at=body["at"],
     )

@@ -10,8 +10,8 @@ from flask import Response
 from services.case import schemas
 from services.case.actions import people as actions
 from services.case.actions.access import read_one, read_page
+from services.case.context import Context
 from services.case.model.people import Person
-from services.case.store import Stores
 from shared.clock import utc_now
 from shared.http import (
     Blueprint,
@@ -31,7 +31,8 @@ from shared.security.roles import CASE_READERS, CASEWORK, CASEWORK_IN_PERSON
 _SHOW = schemas.PersonOut()
 
 
-def people_routes(stores: Stores) -> Blueprint:
+def people_routes(context: Context) -> Blueprint:
+    stores, mail_takes_utf8 = context.stores, context.mail_takes_utf8
     blp = Blueprint("people", description="Who a case is about, once the family has agreed to it.")
 
     @blp.route("/cases/<case_id>/people", methods=["POST"])
@@ -41,7 +42,7 @@ def people_routes(stores: Stores) -> Blueprint:
     @idempotent(_made)
     def add_person(body: Mapping[str, Any], case_id: str) -> Person:
         """Add a person; 409 consent-required before consent."""
-        return actions.add_person(stores, case_id=case_id, given=body, now=utc_now())
+        return actions.add_person(stores, case_id=case_id, given=body, mail_takes_utf8=mail_takes_utf8, now=utc_now())
 
     @blp.route("/cases/<case_id>/people")
     @allow(*CASE_READERS)
@@ -77,6 +78,7 @@ def people_routes(stores: Stores) -> Blueprint:
             case_id=case_id,
             person_id=person_id,
             given=body,
+            mail_takes_utf8=mail_takes_utf8,
             if_match=check_if_match,
             now=utc_now(),
         )

@@ -6,6 +6,7 @@ like) become the plain ones that people type for them. Letters of other scripts 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from typing import Final
 
@@ -19,6 +20,17 @@ _PLAIN: Final = str.maketrans(
         "ʉ": "u", "ɵ": "o",
     }
 )  # fmt: skip
+
+
+# ß, final sigma and the joiners: IDNA 2003 mapped them to other letters or to nothing. Domains that differ only in one
+# of them may be two people's.
+_OF_DOMAINS: Final = re.compile("([\u00df\u03c2\u200c\u200d])")
+
+
+def fold_domain(domain: str) -> str:
+    """A domain in its own small letters (IDNA 2008) as `fold`, but `faß.example` isn't `fass.example`."""
+    parts = _OF_DOMAINS.split(domain)
+    return "".join(part if number % 2 else fold(part) for number, part in enumerate(parts))
 
 
 def fold(text: str) -> str:

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
 
 from services.case.model.safe_contact import SafeContact
+from shared.emails import check_email
 from shared.errors import Conflict, Invalid
+from shared.text import has_something_visible, trimmed
 from shared.uk.phones import BadPhone, to_e164
 from shared.uk.postal import BadAddress, PostalAddress
 
 PREFERRED_CHANNELS: Final = ("letter", "email", "phone")
 FORMATS: Final = ("large_print", "easy_read")
 MAX_NAME_CHARACTERS: Final = 200
-#: RFC 5321: a path of 256 with its brackets; 64 before the @.
-MAX_EMAIL_CHARACTERS: Final = 254
-_MAX_LOCAL_CHARACTERS: Final = 64
 #: No one has lived longer, so an older date of birth is a typing error.
 MAX_AGE_YEARS: Final = 130
 #: People of one case: each change emits all of them.
 MAX_PEOPLE: Final = 100
 NOT_ASKED: Final = SafeContact()
-
-# Quoted local parts and address literals are refused: no real mailbox needs them, and they can carry an injection.
-_LOCAL: Final = re.compile(r"[^\s@\"(),:;<>\[\\\].]+(?:\.[^\s@\"(),:;<>\[\\\].]+)*")
-_MAX_LABEL_CHARACTERS: Final = 63
-_UNPRINTABLE: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Zs"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +51,17 @@ def contact_of(person: Person) -> tuple[object, ...]:
     return person.role, person.address, person.email, person.phone, person.safe_contact, person.kept_apart
 
 
-def checked(given: Mapping[str, Any], *, today: date) -> dict[str, Any]:
+def checked(given: Mapping[str, Any], *, today: date, mail_takes_utf8: bool) -> dict[str, Any]:
     """What was given about a person, tidied: fields of `Person`, no more than were given.
 
-    today: London's date. Raises Invalid naming every field that can't be kept, and why; never its value.
+    today: London's date. mail_takes_utf8: whether the office's relay takes any letters before an @. Raises Invalid that
+    names every field that can't be kept, and why; never its value.
     """
     kept: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
     for name, value in given.items():
         try:
-            kept[name] = _tidied(name, value, today)
+            kept[name] = _tidied(name, value, today, mail_takes_utf8)
         except ValueError as error:
             errors[name] = [str(error)]
     if errors:
@@ -100,42 +93,8 @@ def check_date_of_birth(born: date, *, today: date) -> date:
     return born
 
 
-def check_email(text: str) -> str:
-    """An address that one message can be sent to, trimmed. Raises ValueError.
-
-    Letters of any script are welcome; anything that could break out of a message's header isn't.
-    """
-    email = text.strip(" ")
-    if len(email) > MAX_EMAIL_CHARACTERS:
-        raise ValueError(f"An email address has at most {MAX_EMAIL_CHARACTERS} characters.")
-    if any(unicodedata.category(character) in _UNPRINTABLE for character in email):
-        raise ValueError("An email address has no spaces and no invisible characters.")
-    local, _, domain = email.rpartition("@")
-    labels = domain.split(".")
-    fits = (
-        _LOCAL.fullmatch(local) is not None
-        and len(local) <= _MAX_LOCAL_CHARACTERS
-        and len(labels) > 1
-        and all(_is_label(label) for label in labels)
-        and not labels[-1].isdigit()
-    )
-    if not fits:
-        raise ValueError("This isn't an email address: it needs a name, an @ and a domain such as example.org.")
-    return email
-
-
-def _is_label(text: str) -> bool:
-    """One part of a domain: letters of any script with their marks, digits, and hyphens inside."""
-    return (
-        0 < len(text) <= _MAX_LABEL_CHARACTERS
-        and all(character == "-" or unicodedata.category(character)[0] in "LMN" for character in text)
-        and unicodedata.category(text[0])[0] in "LN"
-        and text[-1] != "-"
-    )
-
-
-def _tidied(name: str, value: Any, today: date) -> Any:
-    """One field's value as it is kept. Raises ValueError with a sentence; BadAddress and BadPhone are such."""
+def _tidied(name: str, value: Any, today: date, mail_takes_utf8: bool) -> Any:
+    """One field's value as it is kept. Raises ValueError with a sentence; BadAddress and its like are such."""
     if name in ("given_name", "family_name"):
         return _name(value)
     if name == "formats":
@@ -150,7 +109,7 @@ def _tidied(name: str, value: Any, today: date) -> Any:
         case "address":
             return _address(value)
         case "email":
-            return check_email(value)
+            return check_email(value, takes_utf8=mail_takes_utf8)
         case "phone":
             return _phone(value)
     return value
@@ -158,7 +117,7 @@ def _tidied(name: str, value: Any, today: date) -> Any:
 
 def _name(text: str) -> str:
     tidy = " ".join(text.split())
-    if not tidy:
+    if not has_something_visible(tidy):
         raise ValueError("A name can't be blank.")
     return tidy
 
@@ -176,4 +135,4 @@ def _phone(text: str) -> str:
         to_e164(text)
     except BadPhone as error:
         raise ValueError(error.reason) from error
-    return text.strip()
+    return trimmed(text)

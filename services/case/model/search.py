@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from typing import Final
 
-from services.case.model.folding import fold
+from services.case.model.folding import fold, fold_domain
 from services.case.model.people import Person
+from shared.emails import BadEmail, mailbox_of
 from shared.errors import Invalid
+from shared.text import trimmed
 from shared.uk.phones import BadPhone, to_e164
 
 #: Cases in one answer; a caller who finds more searches by something more exact.
 MAX_FOUND: Final = 50
+# A domain is judged by itself: before the @ a caller may have typed spaces, or forgotten a dot.
+_ANY_LOCAL: Final = "x"
 
 
 class Criterion(StrEnum):
@@ -45,8 +49,34 @@ def name_key(family_name: str, born: date) -> str | None:
 
 
 def text_key(text: str) -> str | None:
-    """A postcode or an email address folded; None where nothing is left to compare."""
+    """A postcode folded; None where nothing is left to compare."""
     return fold(text) or None
+
+
+def email_key(text: str) -> str | None:
+    """An email address folded, its domain by IDNA 2008; None where nothing is left to compare."""
+    local, at, domain = text.rpartition("@")
+    try:
+        domain = mailbox_of(f"{_ANY_LOCAL}@{trimmed(domain)}").unicode_domain
+    except BadEmail:
+        domain = domain.lower()
+    return (fold(local) + fold_domain(domain) if at else fold(text)) or None
+
+
+def older_email_keys(text: str) -> tuple[str, ...]:
+    """What version 0.2 and earlier may have hashed this address by; nothing where that was `email_key`, too."""
+    local, _, domain = text.rpartition("@")
+    try:
+        mailbox = mailbox_of(f"{_ANY_LOCAL}@{trimmed(domain)}")
+    except BadEmail:
+        return ()
+    spelled = (fold(f"{local}@{one}") for one in (mailbox.domain, mailbox.unicode_domain))
+    return tuple(key for key in dict.fromkeys(spelled) if key and key != email_key(text))
+
+
+def has_email(people: Iterable[Person], key: str) -> bool:
+    """Whether one of these people has the email address of that key: an older hash says it of another domain, too."""
+    return any(person.email is not None and email_key(person.email) == key for person in people)
 
 
 def phone_key(text: str) -> str | None:
@@ -63,7 +93,7 @@ def keys_of(person: Person) -> dict[Criterion, str]:
         Criterion.FAMILY_NAME: name_key(person.family_name, person.date_of_birth) if person.date_of_birth else None,
         # The last line of an address is its postcode, or a BFPO number.
         Criterion.POSTCODE: text_key(person.address[-1]) if person.address else None,
-        Criterion.EMAIL: text_key(person.email) if person.email else None,
+        Criterion.EMAIL: email_key(person.email) if person.email else None,
         Criterion.PHONE: phone_key(person.phone) if person.phone else None,
     }
     return {criterion: key for criterion, key in keys.items() if key is not None}

@@ -8,8 +8,9 @@ import marshmallow as ma
 
 from services.case.model.cases import CHANNELS, LEVELS, SETTABLE
 from services.case.model.entries import KINDS, MAX_PAPERS, MAX_TEXT_CHARACTERS
-from services.case.model.people import FORMATS, MAX_EMAIL_CHARACTERS, MAX_NAME_CHARACTERS, PREFERRED_CHANNELS
+from services.case.model.people import FORMATS, MAX_NAME_CHARACTERS, PREFERRED_CHANNELS
 from services.case.model.safe_contact import POST, STOPS, YES_NO
+from shared.emails import MAX_CHARACTERS as MAX_EMAIL_CHARACTERS
 from shared.events.case import ROLES, STATES
 from shared.http import Body, Choice, DayField, FlagField, IdField, Line, Moment, PageArgs, Text
 from shared.uk.phones import MAX_CHARACTERS as MAX_PHONE_CHARACTERS

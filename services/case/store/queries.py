@@ -66,14 +66,16 @@ def people_by_case(people: Repository[Person], case_ids: Sequence[str]) -> dict[
     return by_case
 
 
-def cases_by_hash(stores: Stores, criterion: Criterion, form: str) -> set[str]:
-    """The cases of at most MAX_FOUND people who are found by that normal form.
+def cases_by_hash(stores: Stores, criterion: Criterion, *forms: str) -> set[str]:
+    """The cases of at most MAX_FOUND people who are found by one of these normal forms.
 
     Each bucket of the key tree has a search key of its own, so it is asked under all of them at once.
     """
 
     def read(session: ClientSession) -> set[str]:
-        hashes = [hash_of(criterion, form, search_key=key) for key in stores.keys.search_keys(session)]
+        hashes = [
+            hash_of(criterion, form, search_key=key) for key in stores.keys.search_keys(session) for form in forms
+        ]
         where = {criterion.value: {"$in": hashes}}
         found = stores.search_hashes.rows.find(where, {"case_id": 1}, session=session).limit(MAX_FOUND)
         return {str(row["case_id"]) for row in found}

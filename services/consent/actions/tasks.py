@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from services.consent.actions.clock_time import clock_time
@@ -96,6 +96,25 @@ def open_calls(stores: Stores, tx: Tx, case_id: str, people: Sequence[Mapping[st
             stores.tasks.save(again, tx=tx)
     for gone in queries.people_of(stores, case_id, tx=tx).ids - {p["person"] for p in people}:
         settle_task(stores, tx, case_id=case_id, kind=Kind.CALL, subject_id=gone)
+
+
+def open_unprintable(stores: Stores, tx: Tx, case_id: str, held: Mapping[str, datetime]) -> None:
+    """Each letter that no font can print has an open task, and one that can be, or isn't to go any more, has none.
+
+    held: since when, by the letter's id. A task that was done isn't opened again while the same letter stays held.
+    """
+    for letter, since in held.items():
+        about: dict[str, Any] = {"case_id": case_id, "kind": Kind.LETTER_NOT_PRINTABLE, "subject_id": letter}
+        before, due_on = task_about(stores, tx, **about), london_day(tx.now + TO_DO_WITHIN)
+        if before is None:
+            open_task(stores, tx, due_on=due_on, **about)
+        elif before.done_at is not None and before.done_at < since:
+            again = replace(before, due_on=due_on, state=State.OPEN, opened_at=tx.now, done_at=None, done_by=None)
+            stores.tasks.save(again, tx=tx)
+    of_letters = {"case_id": case_id, "kind": Kind.LETTER_NOT_PRINTABLE.value, "state": State.OPEN.value}
+    for task in stores.tasks.find(of_letters, tx=tx):
+        if task.subject_id not in held:
+            settle_task(stores, tx, case_id=case_id, kind=task.kind, subject_id=task.subject_id)
 
 
 def finish_task(stores: Stores, *, task_id: str, sub: str) -> Task:

@@ -24,6 +24,8 @@ class Kind(StrEnum):
     ASK_BY_PHONE = "ask_by_phone"
     #: This person can't be written to about their review, or refused every way to be reached: call them.
     CALL = "call"
+    #: No font has a character of this letter: correct the name or address, agree on email, or write by hand.
+    LETTER_NOT_PRINTABLE = "letter_not_printable"
 
 
 class State(StrEnum):

@@ -5,6 +5,7 @@ Flask's own form parser writes parts over 500 kB to a temporary file in the clea
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,8 @@ FILE = "file"
 _BOUNDARY = re.compile(r"[0-9A-Za-z'()+_,./:=? -]{1,70}")  # RFC 2046, 5.1.1
 _PADDING = 4 * CHUNK  # bytes before the first part or after the last one
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+# Codecs of Python's that write text as other text: no charset is named so.
+_NO_CHARSETS = frozenset({"idna", "punycode", "raw-unicode-escape", "undefined", "unicode-escape"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +107,9 @@ def read_form(stream: Readable, content_type: str, *, allowed: Collection[str], 
     boundary = options.get("boundary", "")
     if media_type != "multipart/form-data" or not _BOUNDARY.fullmatch(boundary):
         raise NotAForm
-    parts = _events(stream, PushMultipartParser(boundary, max_segment_count=limits.parts))
+    # In Latin-1 every byte is a character. A file's name may be in any charset: no part of it is kept.
+    parser = PushMultipartParser(boundary, max_segment_count=limits.parts, header_charset="latin-1")
+    parts = _events(stream, parser)
     fields = _Fields(allowed, limits.field_bytes)
     if not fields.read_up_to_file(parts):
         raise BadField(FILE, "The form has no file in it.")
@@ -128,7 +133,7 @@ class _Fields:
             name = self._admit(event)
             if name == FILE:
                 return True
-            self.values[name] = self._text(name, parts)
+            self.values[name] = self._text(name, event.charset, parts)
         return False
 
     def _admit(self, part: MultipartSegment) -> str:
@@ -142,11 +147,11 @@ class _Fields:
         self._met.add(name)
         if part.header("Content-Transfer-Encoding", "binary").lower() not in ("binary", "7bit", "8bit"):
             raise BadField(name, "A part is sent as it is, without a transfer encoding (RFC 7578, 4.7).")
-        if name != FILE and (part.charset or "utf-8").lower() not in ("utf-8", "utf8", "us-ascii"):
-            raise BadField(name, "Text is sent in UTF-8.")
         return name
 
-    def _text(self, name: str, parts: Iterator[MultipartSegment | bytes | None]) -> str:
+    def _text(self, name: str, charset: str | None, parts: Iterator[MultipartSegment | bytes | None]) -> str:
+        """What the part says, in the charset that it names (RFC 7578, 4.4), which is UTF-8 by default."""
+        encoding = _encoding(name, charset)
         content = bytearray()
         for event in parts:
             if event is None:
@@ -156,9 +161,23 @@ class _Fields:
             if len(content) > self._limit:
                 raise BadField(name, f"A field is at most {self._limit} bytes long.")
         try:
-            return content.decode()
-        except UnicodeDecodeError:
-            raise BadField(name, "Text is sent in UTF-8.") from None
+            return content.decode(encoding)
+        except ValueError:
+            raise BadField(
+                name, "This isn't text in the charset that it names, or in UTF-8 where it names none."
+            ) from None
+
+
+def _encoding(name: str, charset: str | None) -> str:
+    """The codec of a part's charset. Raises BadField for one that no text is sent in."""
+    try:
+        found = codecs.lookup((charset or "utf-8").strip())
+    except (LookupError, ValueError):
+        found = None
+    if found is None or found.name in _NO_CHARSETS or not found._is_text_encoding:
+        raise BadField(name, "This charset isn't known here. Send the text in UTF-8.")
+    # A byte order mark says how to read what follows, and is no part of it.
+    return "utf-8-sig" if found.name == "utf-8" else found.name
 
 
 def _events(stream: Readable, parser: PushMultipartParser) -> Iterator[MultipartSegment | bytes | None]:

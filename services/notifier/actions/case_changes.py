@@ -11,7 +11,15 @@ from services.notifier.actions import last_letter_delivery
 from services.notifier.actions.sending import SEND_STEP, change_status, is_of_before_restore, queue
 from services.notifier.letters import latest_version
 from services.notifier.model.last_letters import LetterState, Outcome
-from services.notifier.model.notifications import REVIVABLE, Notification, Reason, Status, intent
+from services.notifier.model.notifications import (
+    REVIVABLE,
+    Notification,
+    Reason,
+    Status,
+    intent,
+    is_unprintable,
+    may_go,
+)
 from services.notifier.model.recipients import KnownCase, KnownPerson, due_an_opening_letter
 from services.notifier.store import Stores
 from shared.db.gates import OPEN
@@ -36,6 +44,9 @@ def record_people(stores: Stores, tx: Tx, *, case_id: str, people: Sequence[Know
     if gone and stores.notifications.exists({"case_id": case_id, "person_id": {"$in": sorted(gone)}}, tx=tx):
         # What was written to them is destroyed once it has gone, but the operation log has it still.
         tx.renew_key(case_id)
+    # A name or an address may have been changed to one that can be printed.
+    for held in filter(is_unprintable, _waiting(stores, tx, case_id)):
+        stores.steps.add(tx, SEND_STEP, held.id, case_id)
     _save(stores, tx, replace(before, people=tuple(people)), said_at)
 
 
@@ -91,7 +102,8 @@ def _save(stores: Stores, tx: Tx, case: KnownCase, said_at: datetime) -> None:
 
 
 def _waiting(stores: Stores, tx: Tx, case_id: str) -> list[Notification]:
-    return stores.notifications.find({"case_id": case_id, "status": Status.CREATED}, tx=tx)
+    statuses = {"case_id": case_id, "status": {"$in": [Status.CREATED, Status.NEEDS_ATTENTION]}}
+    return [one for one in stores.notifications.find(statuses, tx=tx) if may_go(one)]
 
 
 def _retry_waiting(stores: Stores, tx: Tx, case_id: str) -> None:

@@ -19,10 +19,12 @@ from shared.db.unit_of_work import Tx
 def hold_unfinished(context: Context) -> int:
     """Let a person decide about every notification that hadn't been handed over for certain; how many.
 
-    One that doesn't open isn't sent anyway, and is passed over.
+    A letter that no font could print may have been mended since, and sent. One that doesn't open isn't sent anyway, and
+    is passed over.
     """
     stores = context.stores
-    unfinished = {"status": {"$in": [Status.CREATED, Status.SENDING]}}
+    unprintable = {"status": Status.NEEDS_ATTENTION, "reason": Reason.SCRIPT_NOT_PRINTABLE}
+    unfinished = {"$or": [{"status": {"$in": [Status.CREATED, Status.SENDING]}}, unprintable]}
     ids = [str(row["_id"]) for row in stores.notifications.rows.find(unfinished, {"_id": 1})]
     for id in ids:
 

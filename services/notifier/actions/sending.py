@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from services.notifier.actions import external
 from services.notifier.actions.review_events import emit_review_outcome
+from services.notifier.actions.unprintable import emit_unprintable
 from services.notifier.actions.writing import NOT_WRITABLE, email_to, letter_to, values_for
 from services.notifier.context import Context
-from services.notifier.letters import Email
+from services.notifier.letters import Email, NotPrintable
 from services.notifier.model.notifications import (
     GONE,
     NOTHING_KEPT,
@@ -24,6 +25,7 @@ from services.notifier.model.notifications import (
     Notification,
     Reason,
     Status,
+    may_go,
 )
 from services.notifier.model.recipients import Person, people_of
 from services.notifier.store import Stores
@@ -80,8 +82,10 @@ def change_status(
         if known is not None and found.person_id not in {one.person for one in known.people}:
             # They were deleted from the case while it waited.
             tx.renew_key(found.case_id)
-        return stores.notifications.save(replace(after, personal=NOTHING_KEPT), tx=tx)
-    return stores.notifications.save(after, tx=tx)
+        after = replace(after, personal=NOTHING_KEPT)
+    saved = stores.notifications.save(after, tx=tx)
+    emit_unprintable(stores, tx, before=found, after=saved)
+    return saved
 
 
 def send(context: Context, step: StepRow) -> datetime | None:
@@ -93,7 +97,7 @@ def send(context: Context, step: StepRow) -> datetime | None:
     if found.status is Status.SENDING:
         _settle_after_crash(context, found)
         return None
-    if found.status is not Status.CREATED or stores.unit_of_work.gates.state(found.case_id) != OPEN:
+    if not may_go(found) or stores.unit_of_work.gates.state(found.case_id) != OPEN:
         # Frozen: what waits goes on when the case is released. Closed: it is about to be erased.
         return None
     try:
@@ -144,6 +148,9 @@ def _prepare(context: Context, found: Notification, now: datetime) -> tuple[Noti
         return None
     try:
         content = _written(context, found, case=case, person=person, channel=channel, now=now)
+    except NotPrintable:
+        _stop(context.stores, found, Status.NEEDS_ATTENTION, Reason.SCRIPT_NOT_PRINTABLE)
+        return None
     except NOT_WRITABLE as error:
         log.error("notification.not_written", record_id=found.id, case_id=found.case_id, **where(error))
         _stop(context.stores, found, Status.FAILED, Reason.NOT_WRITABLE)
@@ -175,7 +182,7 @@ def _begin(stores: Stores, found: Notification, channel: Channel, content: Conte
     def act(tx: Tx) -> Notification | None:
         tx.enter(found.case_id)
         latest = stores.notifications.get(found.id, tx=tx)
-        if latest is None or latest.status is not Status.CREATED:
+        if latest is None or not may_go(latest):
             return None
         begun = replace(
             latest,
@@ -186,7 +193,9 @@ def _begin(stores: Stores, found: Notification, channel: Channel, content: Conte
             sending_at=tx.now,
             personal=content,
         )
-        return stores.notifications.save(begun, tx=tx)
+        saved = stores.notifications.save(begun, tx=tx)
+        emit_unprintable(stores, tx, before=latest, after=saved)
+        return saved
 
     return stores.unit_of_work.run(act)
 
@@ -244,7 +253,7 @@ def _stop(stores: Stores, found: Notification, status: Status, reason: Reason) -
     def act(tx: Tx) -> None:
         tx.enter(found.case_id)
         latest = stores.notifications.get(found.id, tx=tx)
-        if latest is not None and latest.status is Status.CREATED:
+        if latest is not None and may_go(latest) and (latest.status, latest.reason) != (status, reason):
             change_status(stores, tx, latest, status, reason)
 
     stores.unit_of_work.run(act)

@@ -10,6 +10,7 @@ from services.notifier.letters import (
     TEMPLATES,
     BadValue,
     MissingValue,
+    NotPrintable,
     Office,
     Recipient,
     UnknownValue,
@@ -20,6 +21,7 @@ from services.notifier.letters import (
 from services.notifier.letters.templates import find_template
 from shared.errors import Invalid, NotFound
 
+_NOT_MADE: Final = "The preview can't be made as it stands. Nothing was stored."
 _SAMPLE_NAME: Final = "Sam Sample"
 _SAMPLE_ADDRESS: Final = ("1 Example Street", "Anytown", "SW1A 1AA")
 _SAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
@@ -52,7 +54,11 @@ def preview_letter(
     version = _version(name)
     recipient = Recipient(name=_SAMPLE_NAME, address=_SAMPLE_ADDRESS)
     values = _values(name, version, given)
-    return render_letter(name, version, values, office=office, recipient=recipient, formats=formats, now=now)
+    try:
+        return render_letter(name, version, values, office=office, recipient=recipient, formats=formats, now=now)
+    except NotPrintable as error:
+        errors = {"values": ["No font of a letter has a character that is in one of these."]}
+        raise Invalid(_NOT_MADE, errors=errors) from error
 
 
 def preview_email(name: str, given: Mapping[str, Any], *, office: Office, now: datetime) -> str:
@@ -70,11 +76,12 @@ def _version(name: str) -> int:
 
 def _values(name: str, version: int, given: Mapping[str, Any]) -> dict[str, Any]:
     values = {**_SAMPLES.get(name, {}), **given}
-    said = "The preview can't be made as it stands. Nothing was stored."
     try:
         find_template(name, version).words(values)
     except UnknownValue as error:
-        raise Invalid(said, errors={"values": ["The template has no place for one of these."]}) from error
+        raise Invalid(_NOT_MADE, errors={"values": ["The template has no place for one of these."]}) from error
     except (BadValue, MissingValue) as error:
-        raise Invalid(said, errors={f"values.{error.field}": ["This isn't what the template asks for."]}) from error
+        raise Invalid(
+            _NOT_MADE, errors={f"values.{error.field}": ["This isn't what the template asks for."]}
+        ) from error
     return values

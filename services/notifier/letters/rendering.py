@@ -2,7 +2,7 @@
 
 import json
 import unicodedata
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache, partial
@@ -16,6 +16,7 @@ from services.notifier.letters.templates import (
     FORMATS,
     ORDINARY_POINTS,
     ROOT,
+    NotPrintable,
     RenderingFailed,
     UnknownFormat,
     find_template,
@@ -27,10 +28,12 @@ from services.notifier.letters.words import (
     breakable,
     clean,
     day_in_words,
+    has_unknown,
     london_day,
 )
 from shared.office import Office
 
+_FAILED: Final = "The letter couldn't be typeset; nothing was made."
 _STANDARDS: Final[list[Any]] = ["a-2b", "ua-1"]
 # Only what is built into the typesetter: the same letter on every machine, and no font to install.
 _FONTS: Final = typst.Fonts(include_system_fonts=False, include_embedded_fonts=True)
@@ -66,8 +69,8 @@ def render_letter(
     """The letter as one PDF/A-2b and PDF/UA-1 file; the same input gives the same bytes.
 
     `now` (with a zone) dates it. The largest of `formats` is used. plain: the sheet that faces the envelope has the
-    address and nothing else on it. A character that no font has is printed as a blank square. Raises UnknownTemplate,
-    UnknownFormat, MissingValue, UnknownValue, BadValue, RenderingFailed.
+    address and nothing else on it. Raises NotPrintable where no font has a character of the name, the address or a
+    value; UnknownTemplate, UnknownFormat, MissingValue, UnknownValue, BadValue, RenderingFailed.
     """
     found = find_template(template, version)
     points = points_of(formats)
@@ -82,7 +85,17 @@ def render_letter(
         "plain": plain,
         "points": points,
     }
-    return typeset(f"{found.folder}/letter.typ", letter, day)
+    if any(has_unknown(text) for text in _texts([recipient.name, *recipient.address, values])):
+        raise NotPrintable
+    main = f"{found.folder}/letter.typ"
+    # The office's own words are no reason to hold a letter: what no font has is a blank square in them.
+    for office_said in (letter["office"], _in_every_text(letter["office"], partial(_blanked, _has_no_glyph))):
+        made = _compiled(main, {**letter, "office": office_said}, day, unprintable=_is_nothing)
+        if made is not None:
+            return made
+    if _compiled(main, letter, day, unprintable=_is_not_latin) is None:
+        raise RenderingFailed(_FAILED)
+    raise NotPrintable
 
 
 def points_of(formats: Collection[str]) -> float:
@@ -99,23 +112,29 @@ def typeset(main: str, letter: Mapping[str, Any], day: date) -> bytes:
     """
     # What no font can show is an error in these standards, so each retry takes a coarser view of what to blank.
     for unprintable in (_is_nothing, _has_no_glyph, _is_not_latin):
-        fit = _in_every_text(letter, partial(_printable, unprintable))
-        try:
-            made = typst.compile(
-                str(ROOT / main),
-                root=str(ROOT),
-                font_paths=_FONTS,
-                ignore_system_fonts=True,
-                sys_inputs={"letter": json.dumps(fit)},
-                format="pdf",
-                pdf_standards=_STANDARDS,
-                timestamp=datetime(day.year, day.month, day.day, tzinfo=UTC),
-            )
-        except typst.TypstError:
-            continue
-        if isinstance(made, bytes):
+        made = _compiled(main, letter, day, unprintable=unprintable)
+        if made is not None:
             return made
-    raise RenderingFailed("The letter couldn't be typeset; nothing was made.") from None
+    raise RenderingFailed(_FAILED)
+
+
+def _compiled(main: str, letter: Mapping[str, Any], day: date, *, unprintable: Callable[[str], bool]) -> bytes | None:
+    """One file under ROOT as a PDF, with a blank square for what is unprintable. None where the typesetter refuses."""
+    fit = _in_every_text(letter, lambda text: breakable(_blanked(unprintable, text)))
+    try:
+        made = typst.compile(
+            str(ROOT / main),
+            root=str(ROOT),
+            font_paths=_FONTS,
+            ignore_system_fonts=True,
+            sys_inputs={"letter": json.dumps(fit)},
+            format="pdf",
+            pdf_standards=_STANDARDS,
+            timestamp=datetime(day.year, day.month, day.day, tzinfo=UTC),
+        )
+    except typst.TypstError:
+        return None
+    return made if isinstance(made, bytes) else None
 
 
 def render_email(
@@ -162,10 +181,21 @@ def _in_every_text(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
-def _printable(unprintable: Callable[[str], bool], text: str) -> str:
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a structure."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts(list(value.values()))
+    elif isinstance(value, (list, tuple)):
+        for one in value:
+            yield from _texts(one)
+
+
+def _blanked(unprintable: Callable[[str], bool], text: str) -> str:
     if text.isascii():
-        return breakable(text)
-    return breakable("".join(BLANK if not one.isascii() and unprintable(one) else one for one in text))
+        return text
+    return "".join(BLANK if not one.isascii() and unprintable(one) else one for one in text)
 
 
 def _is_nothing(_: str) -> bool:

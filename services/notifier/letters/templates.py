@@ -55,6 +55,10 @@ class RenderingFailed(RuntimeError):
     """The typesetter couldn't make the document. Its own words are kept out: they quote the letter."""
 
 
+class NotPrintable(RuntimeError):
+    """A name, an address or a value has a character that no font of a letter has. It isn't repeated."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Template:
     """One version of a template: its folder under ROOT and its fields by kind (see words.KINDS)."""

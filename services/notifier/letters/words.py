@@ -8,8 +8,10 @@ from datetime import date, datetime
 from typing import Any, Final
 
 from shared.clock import LONDON
+from shared.text import has_something_visible
 
 _JOINERS: Final = frozenset("\u200c\u200d")  # Persian, Urdu and Indian names need them
+_UNKNOWN: Final = frozenset({"Cs", "Co", "Cn"})
 #: Stands for a character that can't be printed.
 BLANK: Final = "\u25a1"
 #: Characters; a line of the letter holds about 95.
@@ -56,11 +58,16 @@ def clean(text: str) -> str:
             continue  # a right-to-left override would turn the rest of the line round
         if category in {"Cc", "Zl", "Zp"}:
             kept.append(" ")
-        elif category in {"Cs", "Co", "Cn"}:
+        elif category in _UNKNOWN:
             kept.append(BLANK)
         else:
             kept.append(character)
     return " ".join("".join(kept).split())
+
+
+def has_unknown(text: str) -> bool:
+    """Whether it has a character that `clean` puts a blank for: a private or an unassigned one, or half of one."""
+    return any(unicodedata.category(character) in _UNKNOWN for character in text)
 
 
 def breakable(text: str) -> str:
@@ -84,7 +91,8 @@ def london_day(moment: datetime) -> date:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise UnfitValue
-    return clean(value)
+    text = clean(value)
+    return text if has_something_visible(text) else ""
 
 
 def _day(value: Any) -> str:

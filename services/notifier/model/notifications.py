@@ -41,6 +41,8 @@ class Reason(StrEnum):
     CAME_BACK = "came_back"
     CONTACT_STOPPED = "contact_stopped"
     ANSWERED = "answered"
+    #: No font of a letter has a character in it: in the name, the address or a value.
+    SCRIPT_NOT_PRINTABLE = "script_not_printable"
     #: A backup was restored, so it isn't known whether it went.
     RESTORED = "restored"
 
@@ -112,6 +114,16 @@ def review_values(case: Mapping[str, Any], found: Notification, *, now: datetime
     """What a review's letter says: the reference, and the day before which to answer."""
     handed_over = now if found.answer_from is None else max(now, found.answer_from)
     return {"reference": case["reference"], "answer_before": handed_over + timedelta(days=found.answer_days or 0)}
+
+
+def is_unprintable(found: Notification) -> bool:
+    """Whether it is held because it can't be printed. It goes once it can, or once it may go by email."""
+    return found.status is Status.NEEDS_ATTENTION and found.reason is Reason.SCRIPT_NOT_PRINTABLE
+
+
+def may_go(found: Notification) -> bool:
+    """Whether it waits to be sent. Each try checks everything anew."""
+    return found.status is Status.CREATED or is_unprintable(found)
 
 
 def may_cancel(status: Status) -> bool:

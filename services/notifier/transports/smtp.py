@@ -5,7 +5,6 @@ byte: before the final dot the mail certainly hasn't gone, after it that can't b
 """
 
 import contextlib
-import re
 import smtplib
 import ssl
 import unicodedata
@@ -20,14 +19,12 @@ from urllib.parse import unquote, urlsplit
 
 from services.notifier.letters import Email
 from services.notifier.transports.errors import Refused, TryAgain, Unknown
+from shared.emails import BadEmail, mailbox_of
 
 #: For each answer but the last one.
 ANSWER_SECONDS: Final = 20.0
 #: RFC 5321 asks for a long wait after the final dot: giving up early is what makes mail go twice.
 LAST_ANSWER_SECONDS: Final = 120.0
-# Atoms with dots between, letters of any script among them (RFC 6531); quoted local parts aren't taken.
-_LOCAL_PART: Final = re.compile(r"""[^\s"(),.:;<>@\[\\\]]+(?:\.[^\s"(),.:;<>@\[\\\]]+)*""")
-_DOMAIN: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*")
 _PORTS: Final = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 
 
@@ -54,12 +51,17 @@ def parse_relay(smtp_url: str, *, plain_allowed: bool) -> Relay:
     if security == "plain" and parts.username:
         raise ValueError("A password never goes over a plain connection: use smtp+starttls:// or smtps://.")
     return Relay(
-        host=parts.hostname,
+        host=_ascii_host(parts.hostname),
         port=parts.port or _PORTS[parts.scheme],
         security=security,
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
     )
+
+
+def _ascii_host(host: str) -> str:
+    """A host's name in ASCII (IDNA 2008); the machine's own resolver would do it by IDNA 2003. Raises ValueError."""
+    return host if host.isascii() else mailbox_of(f"postmaster@{host}").domain
 
 
 def send_email(
@@ -102,17 +104,12 @@ def send_email(
 
 
 def _address(text: str) -> Address:
-    """One bare address, its domain in ASCII. Raises Refused, without repeating it."""
-    local, _, domain = text.rpartition("@")
-    if any(unicodedata.category(one)[0] in "CZ" for one in text) or not _LOCAL_PART.fullmatch(local):
-        raise Refused("That isn't an email address.")
+    """One bare address, its domain in ASCII (IDNA 2008). Raises Refused, without repeating it."""
     try:
-        domain = domain.encode("idna").decode("ascii")
-    except UnicodeError:
-        domain = ""
-    if not _DOMAIN.fullmatch(domain) or len(local.encode()) > 64:
-        raise Refused("That isn't an email address.")
-    return Address(username=local, domain=domain)
+        mailbox = mailbox_of(text)
+    except BadEmail:
+        raise Refused("That isn't an email address.") from None
+    return Address(username=mailbox.local, domain=mailbox.domain)
 
 
 def _message(
