@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import random
+import struct
 import zipfile
+import zlib
 
 import pikepdf
 from PIL import Image
@@ -114,6 +116,90 @@ def pdf_bomb(size: int) -> bytes:
     document = pikepdf.new()
     document.add_blank_page().Contents = pikepdf.Stream(document, bytes(size))
     return _saved(document, compress_streams=True)
+
+
+def pdf_raw(*objects: bytes, root: int = 1) -> bytes:
+    """A PDF of just these objects, from number 1 on, with a table that is right."""
+    out, places = b"%PDF-1.7\n", []
+    for number, body in enumerate(objects, 1):
+        places.append(len(out))
+        out += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % place for place in places)
+    size = len(objects) + 1
+    trailer = b"trailer\n<< /Root %d 0 R /Size %d >>\nstartxref\n%d\n%%%%EOF\n" % (root, size, len(out))
+    return out + b"xref\n0 %d\n0000000000 65535 f \n" % size + table + trailer
+
+
+def pdfs_without_end() -> dict[str, bytes]:
+    """PDFs whose objects refer to one another in circles, each by what goes round."""
+    catalog, page = b"<< /Type /Catalog /Pages 2 0 R >>", b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] %s >>"
+    pages = b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>"
+    return {
+        "pages that are their own parents": pdf_raw(catalog, b"<< /Type /Pages /Count 1 /Kids [2 0 R] >>"),
+        "a circle of pages": pdf_raw(
+            catalog, pages, b"<< /Type /Pages /Count 1 /Kids [2 0 R] /Parent 2 0 R >>",
+        ),
+        "contents within themselves": pdf_raw(catalog, pages, page % b"/Contents 4 0 R", b"[4 0 R 4 0 R]"),
+        "a length that is its own": pdf_raw(
+            catalog, pages, page % b"/Contents 4 0 R", b"<< /Length 4 0 R >>\nstream\nq\nendstream"
+        ),
+        "a reference to itself": pdf_raw(catalog, pages, b"3 0 R"),
+    }  # fmt: skip
+
+
+def pdf_of_forms(depth: int, width: int = 10) -> bytes:
+    """A small PDF whose page draws `width` forms, each of which draws as many, so deep: `width` to the power of it."""
+    names = b" ".join(b"/F%d Do" % number for number in range(width))
+
+    def form(number: int) -> bytes:
+        inside = b"0 0 1 1 re f" if number == depth else names
+        below = b" ".join(b"/F%d %d 0 R" % (place, 5 + number) for place in range(width))
+        resources = b"" if number == depth else b"/Resources << /XObject << %s >> >>" % below
+        head = b"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] %s /Length %d >>" % (resources, len(inside))
+        return head + b"\nstream\n" + inside + b"\nendstream"
+
+    return pdf_raw(
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Count 1 /Kids [3 0 R] >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9 9] /Contents 4 0 R /Resources << /XObject << %s >> >> >>"
+        % b" ".join(b"/F%d 5 0 R" % place for place in range(width)),
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(names), names),
+        *(form(number) for number in range(1, depth + 1)),
+    )
+
+
+def jpeg_of_scans(scans: int, side: int = 2_000) -> bytes:
+    """A progressive JPEG that refines itself so many times over."""
+    out = io.BytesIO()
+    Image.new("L", (side, side), 128).save(out, "JPEG", progressive=True)
+    data = out.getvalue()
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * scans + data[-2:]
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that says it is so large."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (chunk(b"IHDR", head), chunk(b"IDAT", zlib.compress(bytes(1000))), chunk(b"IEND", b""))
+    )
+
+
+def docx_of_zips(depth: int = 3) -> bytes:
+    """What calls itself a Word document, and is a ZIP in a ZIP: each unfolds to ten megabytes of the next."""
+    inside = bytes(10_000_000)
+    for _ in range(depth):
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("[Content_Types].xml", "<Types/>")
+            archive.writestr("word/document.xml", "<w:document/>")
+            archive.writestr("word/embeddings/inside.zip", inside)
+        inside = out.getvalue()
+    return inside
 
 
 def zip_archive() -> bytes:

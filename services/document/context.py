@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.document.sandbox.sandbox import Sandbox
 from services.document.store import Stores
 from services.document.store.files import connect
 from services.document.store.watch import Watch
@@ -19,11 +20,13 @@ from shared.service.runtime import Runtime
 class Context:
     """The stores, the uploads of this process (`watch`), and the ways to other services.
 
+    sandbox: reads strangers' files apart; its processes start with the first file, or when it is told to.
     require_known: makes sure that a case is known here. upload_limit: bytes of one file.
     """
 
     stores: Stores
     watch: Watch
+    sandbox: Sandbox
     erasure: ErasureParticipant
     calls: Calls
     require_known: Callable[[str], None]
@@ -34,6 +37,10 @@ class Context:
         """Raises what the object store's client raises unless the store answers."""
         self.stores.files.check()
 
+    def check_sandbox(self) -> str:
+        """How the processes that read files are confined. Raises NotConfined."""
+        return self.sandbox.confinement()
+
 
 def open_context(runtime: Runtime) -> Context:
     settings = runtime.settings
@@ -43,6 +50,7 @@ def open_context(runtime: Runtime) -> Context:
     return Context(
         stores=stores,
         watch=Watch(stores.receiving),
+        sandbox=Sandbox(),
         erasure=runtime.erasure,
         calls=runtime.calls,
         require_known=runtime.require_known,

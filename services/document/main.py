@@ -11,12 +11,14 @@ from services.document import consumer
 from services.document.actions import documents, erasure, papers, sweep
 from services.document.api import blueprints
 from services.document.context import Context, open_context
+from services.document.sandbox.errors import NotConfined
 from shared.events import consent
 from shared.service.service import Service
 
 service: Final = Service[Context]("document", open_context)
 service.routes(blueprints)
 service.needs("objects", Context.check_objects, away=MinioException)
+service.needs("sandbox", Context.check_sandbox, away=NotConfined)
 
 service.on(consent.GIVEN, consumer.consents_changed)
 service.on(consent.WITHDRAWN, consumer.consents_changed)

@@ -48,6 +48,7 @@ class DocumentOut(ma.Schema):
     size = ma.fields.Integer(metadata={"description": "bytes"})
     sha256 = ma.fields.String()
     pages = ma.fields.Integer()
+    previewable = ma.fields.Boolean()
     state = Choice("accepted", "quarantined")
     source = ma.fields.String()
     title = ma.fields.String(allow_none=True)
@@ -65,6 +66,13 @@ class ContentQuery(ma.Schema):
         unknown = ma.RAISE
 
     version = ma.fields.Integer(load_default=None, validate=ma.validate.Range(min=1, max=2**31))
+
+
+class PreviewQuery(ContentQuery):
+    page = ma.fields.Integer(load_default=1, validate=ma.validate.Range(min=1, max=2**31))
+    width = ma.fields.Integer(
+        load_default=800, validate=ma.validate.Range(min=16, max=2_000), metadata={"description": "pixels"}
+    )
 
 
 class PaperFileIn(Body):
@@ -143,4 +151,5 @@ __all__ = [
     "PaperFileIn",
     "PaperFileOut",
     "PaperFilePage",
+    "PreviewQuery",
 ]

@@ -45,14 +45,16 @@ def add_pages(app: Flask, api: Api, kernel: Kernel, checks: Mapping[str, Callabl
         return {"status": "alive"}
 
     def readyz() -> tuple[dict[str, Any], int, dict[str, str]]:
-        away = [server for server, check in checks.items() if not _answers(server, check)]
+        answers = {server: _answer(server, check) for server, check in checks.items()}
+        away = [server for server, answer in answers.items() if answer is False]
         kernel.metrics.ready.set(0 if away else 1)
         if away:
             reason = f"Not ready: {', '.join(away)} can't be reached."
             said = {"status": "not-ready", "reason": reason, "away": away, "disks": kernel.disks.shown}
             return said, 503, {"Retry-After": "2"}
         # Also while a disk is nearly full: only what is inward is refused then, and the rest must reach us.
-        return {"status": "ready", "disks": kernel.disks.shown}, 200, {}
+        shown = {server: answer for server, answer in answers.items() if isinstance(answer, str)}
+        return {"status": "ready", "disks": kernel.disks.shown, **shown}, 200, {}
 
     def metrics() -> Response:
         return Response(kernel.metrics.text(), content_type=CONTENT_TYPE)
@@ -77,15 +79,15 @@ def add_pages(app: Flask, api: Api, kernel: Kernel, checks: Mapping[str, Callabl
     app.add_url_rule("/docs/<asset>", view_func=docs_asset)
 
 
-def _answers(server: str, check: Callable[[], object]) -> bool:
+def _answer(server: str, check: Callable[[], object]) -> object:
+    """What the check gives (a text is shown), or False when it raises."""
     try:
         # A server that hangs is as away as one that refuses; this bounds what is asked of MongoDB.
         with pymongo.timeout(_CHECK_SECONDS):
-            check()
+            return check() or True
     except Exception as error:  # noqa: BLE001 (after any error of a client library that server isn't ready)
         log.warning("server-away", server=server, **where(error))
         return False
-    return True
 
 
 def as_3_0(spec: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -27,20 +28,27 @@ ROOMS = {
 #: The rooms that one service has besides, and which rooms may import them.
 OWN_ROOMS = {
     ("case", "references"): set(),
-    ("document", "upload"): {"store", "context", "actions", "api", "main", "parsing"},
-    ("document", "parsing"): {"context", "actions"},
+    ("document", "upload"): {"store", "context", "actions", "api", "main", "sandbox"},
+    ("document", "parsing"): {"upload", "sandbox", "actions"},
+    ("document", "sandbox"): {"context", "actions", "main"},
     ("consent", "statements"): {"actions", "api", "schemas", "model"},
     ("notifier", "letters"): {"context", "actions", "api", "schemas", "transports"},
     ("notifier", "transports"): {"context", "actions", "main"},
 }
 #: What an own room may import of its service.
 OWN_MAY = {
+    # Of parsing, the modules that say what a file is like, and none that opens one (PLAIN_PARSING).
     ("document", "upload"): {"model", "upload"},
-    ("document", "parsing"): {"upload", "parsing"},
+    ("document", "parsing"): {"parsing"},
+    ("document", "sandbox"): {"upload", "parsing", "sandbox"},
     ("consent", "statements"): {"statements"},
     ("notifier", "letters"): {"model", "letters"},
     ("notifier", "transports"): {"model", "letters", "transports"},
 }
+#: What a child process that reads strangers' files may import besides the standard library and its own room.
+PARSERS = {"PIL", "cryptography", "pikepdf", "pypdfium2", "pyseccomp", "shared.errors"}
+#: What others may import of that room: words and plain values. All else opens files, or runs in the child alone.
+PLAIN_PARSING = {"errors", "inspection", "source", "wire"}
 SERVERS = {"flask", "flask_smorest", "pymongo", "pika", "minio", "requests"}
 #: What a model may import besides the standard library: the kernel's parts that know no server.
 PURE = (
@@ -161,6 +169,34 @@ def test_a_model_imports_the_standard_library_and_the_kernels_pure_parts_alone()
 def test_model_and_actions_know_no_server(room: str) -> None:
     wrong = [
         shown(p, m) for p, _, own in in_services() if own == room for m in imports(p) if m.split(".")[0] in SERVERS
+    ]
+    assert wrong == []
+
+
+def test_what_reads_strangers_files_imports_parsing_libraries_and_the_errors_alone() -> None:
+    room = "services.document.parsing"
+    wrong = [
+        shown(path, module)
+        for path, service, own in in_services()
+        if (service, own) == ("document", "parsing")
+        for module in imports(path)
+        if module.split(".")[0] not in {*sys.stdlib_module_names, *PARSERS, "_typeshed"}
+        and not f"{module}.".startswith(("shared.errors.", f"{room}."))
+        and module != "services.document"
+    ]
+    assert wrong == []
+
+
+def test_no_process_with_keys_imports_what_opens_strangers_files() -> None:
+    room = "services.document.parsing."
+    wrong = [
+        shown(path, module)
+        for folder in ("shared", "services")
+        for path in sources(folder)
+        if not module_of(path).startswith(room.rstrip("."))
+        for module in imports(path)
+        if module.split(".")[0] in PARSERS - {"cryptography", "shared.errors"}
+        or (module.startswith(room) and module.split(".")[3] not in PLAIN_PARSING)
     ]
     assert wrong == []
 

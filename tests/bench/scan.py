@@ -46,7 +46,7 @@ class Sender:
 
     def __init__(self, url: str, token: str) -> None:
         self._url = url
-        self._http = urllib3.PoolManager(maxsize=16, timeout=urllib3.Timeout(120), retries=False)
+        self._http = urllib3.PoolManager(maxsize=50, timeout=urllib3.Timeout(120), retries=False)
         self._headers = {"Authorization": f"Bearer {token}"}
 
     def upload(self, case_id: str, form: Form, key: str) -> str:
@@ -75,6 +75,13 @@ class Sender:
         )
         assert answer.status == 200, answer.status
         return received(answer)
+
+    def preview(self, document_id: str) -> int:
+        """Have the first page shown; how many bytes the picture has."""
+        url = f"{self._url}/v1/documents/{document_id}/preview"
+        answer = self._http.request("GET", url, headers=self._headers)
+        assert answer.status == 200, (answer.status, answer.data[:500])
+        return len(answer.data)
 
     def remove(self, document_id: str) -> None:
         url = f"{self._url}/v1/documents/{document_id}"

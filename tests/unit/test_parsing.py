@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.document.parsing.errors import Reason, Unreadable, UnsupportedType
-from services.document.parsing.inspect import Inspection, inspect
+from services.document.parsing.inspect import inspect
+from services.document.parsing.inspection import Inspection
 from services.document.upload.spool import Spool
 from shared.errors import Problem
 from tests import samples

@@ -69,6 +69,11 @@ class Incoming(Protocol):
         """Wake a read that waits for the caller."""
         ...
 
+    @property
+    def caller(self) -> int | None:
+        """The descriptor of the caller's connection."""
+        ...
+
 
 def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Document:
     """Take a document in (P11): accepted, or quarantined when it comes from others without consent.
@@ -85,14 +90,14 @@ def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Docu
         stores.receiving.begin(upload, tx=tx)
 
     stores.unit_of_work.run(begin)
-    with in_progress(context, upload, incoming.stop_reading) as progress:
+    with in_progress(context, upload, incoming.stop_reading, caller=incoming.caller) as progress:
         form = incoming.open()
         if (early := incoming.early_details(form.fields)) is not None:
             # Asked before the file comes, so that a consent service that is away costs the caller nothing.
             _may_obtain(context, case_id, early.source, early.kind)
         with stored(context, progress, form.file) as file:
             fields = form.finish()
-            content = content_of(file)
+            content = content_of(context, progress, file)
             details = incoming.details(fields)
             may_obtain = _may_obtain(context, case_id, details.source, details.kind)
             if not may_obtain:
@@ -124,6 +129,7 @@ def add_version(
     check: Callable[[Document], None],
     body: Callable[[], Readable],
     stop_reading: Callable[[], None],
+    caller: int | None,
 ) -> Document:
     """Add these bytes as the document's newest version; older ones stay.
 
@@ -146,8 +152,11 @@ def add_version(
         return upload
 
     upload = stores.unit_of_work.run(begin)
-    with in_progress(context, upload, stop_reading) as progress, stored(context, progress, body()) as file:
-        content = content_of(file)
+    with (
+        in_progress(context, upload, stop_reading, caller=caller) as progress,
+        stored(context, progress, body()) as file,
+    ):
+        content = content_of(context, progress, file)
         _require_obtainable(context, before)
         context.watch.remove(upload.id)
 

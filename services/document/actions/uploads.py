@@ -14,7 +14,6 @@ from dataclasses import asdict, dataclass
 
 from services.document.context import Context
 from services.document.model.documents import Content, Upload, Version
-from services.document.parsing.inspect import inspect
 from services.document.store import Stores
 from services.document.store.files import StoreAway
 from services.document.upload.crypt import EncryptingReader, new_keyset
@@ -48,10 +47,14 @@ class Stored:
 
 
 class InProgress:
-    """One upload while it lasts. `stop` may be called by another thread."""
+    """One upload while it lasts. `stop` may be called by another thread.
 
-    def __init__(self, upload: Upload, stop_reading: Callable[[], None]) -> None:
+    caller: the descriptor of the caller's connection, where there is one.
+    """
+
+    def __init__(self, upload: Upload, stop_reading: Callable[[], None], caller: int | None) -> None:
         self.upload = upload
+        self.caller = caller
         self._stop_reading = stop_reading
         self._stopped = threading.Event()
 
@@ -80,12 +83,14 @@ class _UntilStopped:
 
 
 @contextmanager
-def in_progress(context: Context, upload: Upload, stop_reading: Callable[[], None]) -> Iterator[InProgress]:
+def in_progress(
+    context: Context, upload: Upload, stop_reading: Callable[[], None], *, caller: int | None
+) -> Iterator[InProgress]:
     """Keep the heartbeat of the upload's row going; purge its object if the body of the `with` fails, however it fails.
 
     stop_reading: wakes a read that waits for the caller. Raises Erased when an erasure stopped it, else Stopped.
     """
-    progress = InProgress(upload, stop_reading)
+    progress = InProgress(upload, stop_reading, caller)
     context.watch.add(upload.id, progress.stop)
     try:
         yield progress
@@ -113,9 +118,9 @@ def stored(context: Context, progress: InProgress, source: Readable) -> Iterator
         yield Stored(keyset=keyset, size=meter.size, sha256=meter.sha256, spool=spool)
 
 
-def content_of(file: Stored) -> Content:
-    """What the file is, found in its bytes. Raises UnsupportedType, Unreadable."""
-    inspection = inspect(file.spool)
+def content_of(context: Context, progress: InProgress, file: Stored) -> Content:
+    """What the file is, found in its bytes by a process apart. Raises as `Sandbox.inspect`."""
+    inspection = context.sandbox.inspect(file.spool, caller=progress.caller)
     return Content(media_type=inspection.media_type, size=file.size, sha256=file.sha256, pages=inspection.pages)
 
 

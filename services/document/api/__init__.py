@@ -12,4 +12,5 @@ def blueprints(context: Context) -> list[Blueprint]:
     """The routes; the process that serves them takes files in, which needs memory and a spool."""
     return_large_blocks()
     context.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    context.sandbox.start()
     return [document_routes(context), content_routes(context), paper_routes(context)]

@@ -9,9 +9,10 @@ from flask import Response, request
 
 from services.document import schemas
 from services.document.actions import documents as actions
+from services.document.actions import previews
 from services.document.api.described import described
 from services.document.api.documents import shown
-from services.document.api.incoming import stop_reading, whole_body
+from services.document.api.incoming import caller_of, stop_reading, whole_body
 from services.document.context import Context
 from services.document.model.documents import ByteRange, Document, Version, byte_range
 from services.document.store import Stores
@@ -63,6 +64,19 @@ def content_routes(context: Context) -> Blueprint:
         version = actions.version_to_read(stores, document, number=query["version"])
         return _sent(stores, version, _etag(document, version))
 
+    @blp.route("/documents/<document_id>/preview")
+    @allow(*CASE_READERS)
+    @blp.arguments(schemas.PreviewQuery, location="query")
+    @described(blp, responses={"200": {"content": {"image/png": {}}}})
+    def preview_content(query: Mapping[str, Any], document_id: str) -> Response:
+        """A page as a picture, made for this answer and kept nowhere."""
+        document = actions.require_document(stores, document_id)
+        audit_case(document.case_id)
+        version = actions.version_to_read(stores, document, number=query["version"])
+        caller = caller_of(request.environ.get("gunicorn.socket"))
+        picture = previews.preview(context, version, page=query["page"], width=query["width"], caller=caller)
+        return Response(picture, content_type="image/png")
+
     @blp.route("/documents/<document_id>/content", methods=["PUT"])
     @allow(*CASEWORK, inward=Inward.YES)
     @described(blp, requestBody={"required": True, "content": {"application/octet-stream": {}}})
@@ -81,6 +95,7 @@ def content_routes(context: Context) -> Blueprint:
             check=lambda found: check_if_match(found.version),
             body=body,
             stop_reading=lambda: stop_reading(connection),
+            caller=caller_of(connection),
         )
         return ok(shown(document), etag=document.version).response()
 

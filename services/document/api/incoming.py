@@ -54,6 +54,10 @@ class IncomingForm:
     def stop_reading(self) -> None:
         stop_reading(self._socket)
 
+    @property
+    def caller(self) -> int | None:
+        return caller_of(self._socket)
+
     def read_without_keeping(self) -> bytes:
         """What identifies this upload: for one whose key already has an answer."""
         form = self.open()
@@ -76,6 +80,11 @@ def stop_reading(connection: socket.socket | None) -> None:
     if connection is not None:
         with suppress(OSError):
             connection.shutdown(socket.SHUT_RD)
+
+
+def caller_of(connection: socket.socket | None) -> int | None:
+    """The connection's descriptor, by which one sees that the caller has gone."""
+    return None if connection is None or connection.fileno() < 0 else connection.fileno()
 
 
 def _load(fields: Mapping[str, str], *, partial: bool) -> dict[str, Any]:

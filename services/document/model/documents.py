@@ -14,6 +14,8 @@ FAMILY = "family"
 ACCEPTED, QUARANTINED, REMOVING = "accepted", "quarantined", "removing"
 STATES = (ACCEPTED, QUARANTINED, REMOVING)
 LIVE, ABORTED = "live", "aborted"
+#: Kinds of file that have pages to be shown as pictures.
+PREVIEWED = frozenset({"application/pdf", "image/jpeg", "image/png", "image/tiff"})
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII | re.IGNORECASE)
 _LONGEST_RANGE = 60  # characters: two places in a file, with room to spare
@@ -28,6 +30,11 @@ class Content:
     size: int
     sha256: str
     pages: int
+
+    @property
+    def previewable(self) -> bool:
+        """Whether a page of it can be shown as a picture."""
+        return self.media_type in PREVIEWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +70,11 @@ class Document(Content):
     paper_file_id: str | None
     number: int
     created_at: datetime
+
+    @property
+    def previewable(self) -> bool:
+        """Whether a page of its newest version can be shown as a picture: of none that is kept closed."""
+        return self.state == ACCEPTED and self.media_type in PREVIEWED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,7 +11,7 @@ import pikepdf.settings
 
 from services.document.parsing.errors import Reason, Unreadable
 from services.document.parsing.foreign import reading
-from services.document.upload.spool import Spool
+from services.document.parsing.source import Source
 
 MOST_PAGES = 5_000
 MOST_OBJECTS = 500_000
@@ -31,7 +31,7 @@ pikepdf.settings.set_qpdf_limits(
 )
 
 
-def count_pages(spool: Spool) -> int:
+def count_pages(spool: Source) -> int:
     """How many pages the PDF has, once every object of it was found where its own table says. Raises Unreadable."""
     with reading():
         _check_end(spool)
@@ -43,7 +43,7 @@ def count_pages(spool: Spool) -> int:
             return _check_pages(document)
 
 
-def _opened(spool: Spool) -> pikepdf.Pdf:
+def _opened(spool: Source) -> pikepdf.Pdf:
     spool.seek(0)
     try:
         return pikepdf.open(
@@ -57,7 +57,7 @@ def _opened(spool: Spool) -> pikepdf.Pdf:
         raise Unreadable(Reason.LOCKED) from None
 
 
-def _check_end(spool: Spool) -> None:
+def _check_end(spool: Source) -> None:
     """The end mark is there, whole, with nothing but blanks behind it.
 
     qpdf does without the mark, and takes an earlier one when a file was cut within what was appended to it.

@@ -13,10 +13,10 @@ from PIL import Image
 from services.document.parsing import tiff
 from services.document.parsing.errors import Reason, Unreadable
 from services.document.parsing.foreign import reading
-from services.document.upload.readable import CHUNK
-from services.document.upload.spool import Spool
+from services.document.parsing.source import CHUNK, Source
 
 MOST_PIXELS = 80_000_000  # of one page: A3 at 600 dots per inch has 70 million
+MOST_SCANS = 200  # of one JPEG: each is decoded over the whole picture, and no encoder makes more than some dozens
 MOST_PIXELS_IN_ALL = 2_000_000_000  # of all pages of a TIFF: 229 of A4 at 300 dots per inch
 
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # in scan data; FF 00 is a data byte, D0–D7 restart it
@@ -26,7 +26,7 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
-def check_jpeg(spool: Spool) -> int:
+def check_jpeg(spool: Source) -> int:
     """1, once the whole picture was decoded to its end mark. Raises Unreadable.
 
     What phones add behind the end mark (a second view, a film) is kept with the file, and not looked at.
@@ -41,7 +41,7 @@ def check_jpeg(spool: Spool) -> int:
     return 1
 
 
-def check_png(spool: Spool) -> int:
+def check_png(spool: Source) -> int:
     """1, once the whole picture was decoded and every chunk's checksum held. Raises Unreadable."""
     with reading():
         _check_png_chunks(spool)
@@ -51,7 +51,7 @@ def check_png(spool: Spool) -> int:
     return 1
 
 
-def count_tiff_pages(spool: Spool) -> int:
+def count_tiff_pages(spool: Source) -> int:
     """How many pages the TIFF has, once each was decoded. Raises Unreadable.
 
     libtiff wants the file in one piece: of all kinds this is the one that is held in memory whole, once.
@@ -71,7 +71,7 @@ def count_tiff_pages(spool: Spool) -> int:
     return pages
 
 
-def _opened(file: Spool | io.BytesIO, kind: str) -> Image.Image:
+def _opened(file: Source | io.BytesIO, kind: str) -> Image.Image:
     file.seek(0)
     try:
         return Image.open(cast(io.BytesIO, file), formats=(kind,))
@@ -84,9 +84,9 @@ def _check_size(picture: Image.Image) -> None:
         raise Unreadable(Reason.TOO_MUCH)
 
 
-def _check_jpeg_end(spool: Spool) -> None:
+def _check_jpeg_end(spool: Source) -> None:
     """Walk the markers (ITU-T T.81, B.1.1) to the end of the image. A thumbnail's own end mark doesn't count."""
-    place = 2  # behind the start mark
+    place, scans = 2, 0  # behind the start mark
     while True:
         spool.seek(place)
         mark = spool.read(4)
@@ -100,9 +100,12 @@ def _check_jpeg_end(spool: Spool) -> None:
         place += 2 + int.from_bytes(mark[2:], "big")
         if mark[1] == 0xDA:  # a scan: its data has no length, and goes up to the next marker
             place = _next_marker(spool, place)
+            scans += 1
+            if scans > MOST_SCANS:
+                raise Unreadable(Reason.TOO_MUCH)
 
 
-def _next_marker(spool: Spool, place: int) -> int:
+def _next_marker(spool: Source, place: int) -> int:
     while True:
         spool.seek(place)
         data = spool.read(CHUNK)
@@ -113,7 +116,7 @@ def _next_marker(spool: Spool, place: int) -> int:
         place += len(data) - 1  # a marker may lie across two chunks
 
 
-def _check_png_chunks(spool: Spool) -> None:
+def _check_png_chunks(spool: Source) -> None:
     """Every chunk is there, its checksum right, up to the closing IEND (PNG, 5.3)."""
     place = 8  # behind the signature
     while True:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from services.document.parsing.errors import Reason, Unreadable
-from services.document.upload.spool import Spool
+from services.document.parsing.source import Source
 
 MOST_PAGES = 5_000
 _MOST_PIECES = 1_000_000  # strips and tiles of all pages together
@@ -29,13 +29,13 @@ class _Entry:
     place: int
 
 
-def count_directories(spool: Spool) -> int:
+def count_directories(spool: Source) -> int:
     """How many pages the TIFF's chain of directories has, each whole and inside the file. Raises Unreadable."""
     return _Walk(spool).count()
 
 
 class _Walk:
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Source) -> None:
         self._spool = spool
         head = self._bytes(0, 4)
         self._order = "<" if head[:2] == b"II" else ">"

@@ -12,8 +12,8 @@ from tests.bench.results import Result
 
 # The order of the table; a row that isn't named here comes last.
 _ORDER = (
-    "scans", "memory", "idle", "casework", "outbox", "consuming", "end_to_end", "others", "erasing", "many_erasures",
-    "clock", "letters",
+    "scans", "previews", "memory", "idle", "casework", "outbox", "consuming", "end_to_end", "others", "erasing",
+    "many_erasures", "clock", "letters",
 )  # fmt: skip
 
 
