@@ -69,6 +69,25 @@ def find_rabbitmq(packages: Path, say: Say) -> RabbitInstallation:
     )
 
 
+def unpack_program(packages: Path, package: str, depends: str, say: Say) -> Path | None:
+    """Return the folder under which a package and its dependencies are unpacked; they are downloaded the first time.
+
+    depends: a pattern that the names of those dependencies begin with; what is installed isn't downloaded. None where
+    the machine's sources don't offer the package. Raises UnsupportedMachine without apt, and StackError.
+    """
+    root = packages / package
+    with _locked(packages):
+        if not (root / "complete").exists():
+            apt = _Apt(packages, say)
+            if not apt.available([package]):
+                return None
+            say(f"unpacking the distribution's package {package} (once)")
+            needed = [name for name in apt.dependencies([package], depends) if not _installed(name)]
+            apt.unpack([package, *needed], root)
+            (root / "complete").touch()
+    return root
+
+
 def require_libraries(packages: Path, programs: Sequence[Path], say: Say) -> None:
     """Make each program's shared libraries available; download those that the machine lacks."""
     if missing_libraries(packages, programs):

@@ -8,6 +8,7 @@ from datetime import datetime
 from services.consent.actions import erasure_receipts, ledger, review_letters, reviews, rights, tasks
 from services.consent.context import Context
 from services.consent.model.people import CasePerson
+from services.consent.model.tasks import Kind
 from services.consent.store import queries
 from shared.db.unit_of_work import Tx
 from shared.events import Event
@@ -63,7 +64,13 @@ def letter_returned(context: Context, tx: Tx, event: Event) -> None:
 def letters_unprintable(context: Context, tx: Tx, event: Event) -> None:
     tx.enter(event.case, frozen_too=True)
     held = {str(one["notification"]): datetime.fromisoformat(one["held_at"]) for one in event.data["letters"]}
-    tasks.open_unprintable(context.stores, tx, event.case, held)
+    tasks.keep_open(context.stores, tx, event.case, Kind.LETTER_NOT_PRINTABLE, held)
+
+
+def quarantine_changed(context: Context, tx: Tx, event: Event) -> None:
+    tx.enter(event.case, frozen_too=True)
+    since = {str(one["document"]): datetime.fromisoformat(one["since"]) for one in event.data["documents"]}
+    tasks.keep_open(context.stores, tx, event.case, Kind.QUARANTINED_DOCUMENT, since)
 
 
 def last_letter_sealed(context: Context, tx: Tx, event: Event) -> None:

@@ -21,7 +21,7 @@ from services.consent.actions import (
 from services.consent.api import blueprints
 from services.consent.api.statement import jwks
 from services.consent.context import Context, open_context
-from shared.events import case, erasure, notification
+from shared.events import case, document, erasure, notification
 from shared.http import JWKS_PATH
 from shared.service.service import Service
 
@@ -32,6 +32,7 @@ service.page(JWKS_PATH, jwks)
 service.on(case.PEOPLE, consumer.people_changed)
 service.on(case.STOPPED, consumer.contact_stopped)
 service.on(case.CONTACT_CHANGED, consumer.contact_changed)
+service.on(document.QUARANTINE, consumer.quarantine_changed)
 service.on(notification.HANDED_OVER, consumer.letter_handed_over)
 service.on(notification.FAILED, consumer.letter_failed)
 service.on(notification.RETURNED, consumer.letter_returned)

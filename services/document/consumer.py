@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.document.actions import quarantine
 from services.document.context import Context
 from shared.db.unit_of_work import Tx
 from shared.events import Event
@@ -9,7 +10,8 @@ from shared.known_consents import KnownConsents, standing_in
 
 
 def consents_changed(context: Context, tx: Tx, event: Event) -> None:
-    """Keep what stands of the case's consents now; also while the case is frozen."""
+    """Keep what stands of the case's consents now; also while the case is frozen. It may lift a quarantine (P11)."""
     tx.enter(event.case, frozen_too=True)
     known = KnownConsents(case_id=event.case, standing=standing_in(event.data["standing"]), version=event.seq)
     context.stores.projections.put(known, tx=tx)
+    quarantine.consents_changed(context.stores, event.case, tx=tx)

@@ -6,7 +6,8 @@ from typing import Any
 
 import marshmallow as ma
 
-from services.document.model.documents import FAMILY, KINDS
+from services.document.model import quarantine
+from services.document.model.documents import FAMILY, KINDS, REASONS
 from services.document.model.papers import METHODS, STATES
 from shared.http import Body, Choice, IdField, Line, Moment, PageArgs, Text
 from shared.ids import is_id
@@ -39,7 +40,28 @@ class DocumentForm(DocumentFields):
     file = ma.fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
 
 
+class QuarantineEntryOut(ma.Schema):
+    """`by` is a member of staff's `sub`; null where it came about by itself."""
+
+    what = Choice(*quarantine.WHATS)
+    reason = Choice(*REASONS)
+    version = ma.fields.Integer(attribute="number", metadata={"description": "the newest version at that time"})
+    at = Moment()
+    by = ma.fields.String(allow_none=True)
+    words = ma.fields.String(
+        allow_none=True, metadata={"description": "why a manager released it, or the name of the malware's signature"}
+    )
+
+
+class ReturnedOut(ma.Schema):
+    to = ma.fields.String()
+    by = ma.fields.String()
+    at = Moment()
+
+
 class DocumentOut(ma.Schema):
+    """Of one that was returned there is no content any more: size, hash and pages are those that it had."""
+
     id = ma.fields.String()
     case_id = ma.fields.String()
     version = ma.fields.Integer(attribute="number")
@@ -49,16 +71,35 @@ class DocumentOut(ma.Schema):
     sha256 = ma.fields.String()
     pages = ma.fields.Integer()
     previewable = ma.fields.Boolean()
-    state = Choice("accepted", "quarantined")
+    state = Choice("accepted", "quarantined", "returned")
+    reason = Choice(*REASONS, attribute="closed_for", allow_none=True)
     source = ma.fields.String()
     title = ma.fields.String(allow_none=True)
     paper_file_id = ma.fields.String(allow_none=True)
     created_at = Moment()
+    history = ma.fields.List(
+        ma.fields.Nested(QuarantineEntryOut), metadata={"description": "of its quarantine, oldest first"}
+    )
+    returned = ma.fields.Nested(ReturnedOut, allow_none=True)
 
 
 class DocumentPage(ma.Schema):
     items = ma.fields.List(ma.fields.Nested(DocumentOut))
     next = ma.fields.String(allow_none=True)
+
+
+class DocumentsQuery(PageArgs):
+    state = Choice("quarantined", "returned", required=True)
+    reason = Choice(*REASONS, load_default=None, metadata={"description": "of those in quarantine"})
+
+
+class ReleaseIn(Body):
+    reason = Text(most=2_000, required=True)
+
+
+class ReturnIn(Body):
+    to = Line(most=200, required=True)
+    by = Line(most=200, required=True)
 
 
 class ContentQuery(ma.Schema):
@@ -146,10 +187,13 @@ __all__ = [
     "DocumentForm",
     "DocumentOut",
     "DocumentPage",
+    "DocumentsQuery",
     "MovementIn",
     "PageArgs",
     "PaperFileIn",
     "PaperFileOut",
     "PaperFilePage",
     "PreviewQuery",
+    "ReleaseIn",
+    "ReturnIn",
 ]

@@ -1,6 +1,6 @@
 """Events, one module per publisher. `shared.events.base` says what an event is."""
 
-from shared.events import case, consent, erasure, notification
+from shared.events import case, consent, document, erasure, notification
 from shared.events.base import SERVICES, Event, EventType, UnknownType, all_types, is_ours, read, write
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "all_types",
     "case",
     "consent",
+    "document",
     "erasure",
     "is_ours",
     "notification",

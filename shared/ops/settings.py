@@ -81,6 +81,7 @@ class Settings:
     smtp_utf8: bool = False
     # 0: a letter in the printer's folder has left the system.
     printer_hours: int = 72
+    clamd: str | None = None
 
     @property
     def bucket(self) -> str:
@@ -169,6 +170,7 @@ def _read(env: Env) -> Settings:
         clock_max=_positive(env, "CLOCK_MAX", 20),
         ledger_head=Path(ledger_head) if ledger_head else None,
         printer_hours=_at_least(env, "PRINTER_HOURS", 72, least=0),
+        clamd=env.str("CLAMD", None) or None,
     )
 
 

@@ -55,6 +55,8 @@ GOES_ON = {
     "DELETE /cases/<case_id>/people/<person_id>",
     "DELETE /documents/<document_id>",
     "POST /paper-files/<paper_file_id>/movements",
+    "POST /documents/<document_id>/release",
+    "POST /documents/<document_id>/return",
     "POST /paper-files/<paper_file_id>/disposal",
     "POST /notifications/<notification_id>/cancellation",
     "POST /notifications/<notification_id>/returned",

@@ -41,24 +41,27 @@ _RIGS: dict[int, Rig] = {}
 def rig_on(stack: Stack, worker_id: str) -> Rig:
     """The one rig of this test process; its services end with the group of tests that shares them."""
     if id(stack) not in _RIGS:
-        provided = stack.provision(f"doc{worker_id}")
-        env = {"FMN_UPLOAD_LIMIT_BYTES": str(LIMIT)}
-        processes = stack.start_services(provided, ["document", "case-api", "consent-api"], env)
-        rig = _RIGS[id(stack)] = Rig(
-            stack=stack,
-            provided=provided,
-            processes=processes,
-            management=Management.of(stack.places, stack.ports),
-            speaker=Speaker(provided),
-        )
+        rig = _RIGS[id(stack)] = started(stack, f"doc{worker_id}")
 
         def end() -> None:
             del _RIGS[id(stack)]
-            rig.speaker.stop()
-            kill(rig.processes.values())
+            rig.stop()
 
         at_end_of_group(end)
     return _RIGS[id(stack)]
+
+
+def started(stack: Stack, prefix: str, **settings: str) -> Rig:
+    """A rig under a prefix of its own, with these settings besides; the caller stops it."""
+    provided = stack.provision(prefix)
+    env = {"FMN_UPLOAD_LIMIT_BYTES": str(LIMIT), **settings}
+    return Rig(
+        stack=stack,
+        provided=provided,
+        processes=stack.start_services(provided, ["document", "case-api", "consent-api"], env),
+        management=Management.of(stack.places, stack.ports),
+        speaker=Speaker(provided),
+    )
 
 
 def form(*parts: tuple[str, str | bytes]) -> bytes:
@@ -79,6 +82,10 @@ class Rig:
     management: Management
     speaker: Speaker
     _heard: list[dict[str, Any]] = field(default_factory=list)
+
+    def stop(self) -> None:
+        self.speaker.stop()
+        kill(self.processes.values())
 
     # Asking
 
@@ -217,10 +224,7 @@ class Rig:
 
     def receipts(self, request: str) -> list[dict[str, Any]]:
         """The claims of the receipts for this request, as the consent service's queue got them."""
-        path = f"/api/queues/{quote(self.provided.prefix)}/fmn.consent/get"
-        body = {"count": 1000, "ackmode": "ack_requeue_false", "encoding": "base64"}
-        for message in self.management.call("POST", path, body):
-            self._heard.append(json.loads(base64.b64decode(message["payload"])))
+        self._hear()
         mine = [event for event in self._heard if event["data"].get("request") == request]
         mine.sort(key=lambda event: int(event["seq"]))
         return [
@@ -228,6 +232,18 @@ class Rig:
             for event in mine
             if event["type"].startswith("erasure.receipt.")
         ]
+
+    def heard(self, event_type: str, case_id: str) -> list[dict[str, Any]]:
+        """The events of this type about the case, as the consent service's queue got them, in their order."""
+        self._hear()
+        mine = [e for e in self._heard if e["type"] == event_type and e["data"]["case"] == case_id]
+        return sorted(mine, key=lambda event: int(event["seq"]))
+
+    def _hear(self) -> None:
+        path = f"/api/queues/{quote(self.provided.prefix)}/fmn.consent/get"
+        body = {"count": 1000, "ackmode": "ack_requeue_false", "encoding": "base64"}
+        for message in self.management.call("POST", path, body):
+            self._heard.append(json.loads(base64.b64decode(message["payload"])))
 
     # Inside
 

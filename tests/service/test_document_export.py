@@ -75,8 +75,12 @@ def test_p23_a_family_is_given_every_version_of_its_files(rig: Rig, monkeypatch:
         "size": len(second),
         "sha256": documents[0]["sha256"],
         "pages": 1,
+        "reason": None,
+        "history": [],
+        "returned": None,
     }
-    assert documents[1]["source"] == foreign
+    assert (documents[1]["source"], documents[1]["reason"]) == (foreign, "no_consent")
+    assert [(one["what"], one["by"]) for one in documents[1]["history"]] == [("quarantined", None)]
     of_version = {"document_id", "number", "at", "media_type", "size", "sha256", "pages"}
     assert [set(item.fields) for item in found["versions"]] == [of_version] * 3
     assert found["versions"][0].fields["sha256"] == made["sha256"]

@@ -18,7 +18,7 @@ from shared.uk.working_days import london_day
 
 #: How long the office has to call a person whom nothing else reaches.
 TO_CALL_WITHIN = timedelta(days=7)
-#: How long the office has for what a review opens.
+#: How long the office has for what a review, or a document in quarantine, opens.
 TO_DO_WITHIN = timedelta(days=7)
 _ABOUT_A_REVIEW = (Kind.RETURNED_POST, Kind.ASK_BY_PHONE, Kind.CALL)
 NO_TASK = "There is no such task here."
@@ -98,23 +98,24 @@ def open_calls(stores: Stores, tx: Tx, case_id: str, people: Sequence[Mapping[st
         settle_task(stores, tx, case_id=case_id, kind=Kind.CALL, subject_id=gone)
 
 
-def open_unprintable(stores: Stores, tx: Tx, case_id: str, held: Mapping[str, datetime]) -> None:
-    """Each letter that no font can print has an open task, and one that can be, or isn't to go any more, has none.
+def keep_open(stores: Stores, tx: Tx, case_id: str, kind: Kind, since: Mapping[str, datetime]) -> None:
+    """Each of these subjects has an open task of this kind, and no other subject of the case has.
 
-    held: since when, by the letter's id. A task that was done isn't opened again while the same letter stays held.
+    since: when each came to need it, by its id. A task that a person has done is opened again only if its subject came
+    to need it after that.
     """
-    for letter, since in held.items():
-        about: dict[str, Any] = {"case_id": case_id, "kind": Kind.LETTER_NOT_PRINTABLE, "subject_id": letter}
-        before, due_on = task_about(stores, tx, **about), london_day(tx.now + TO_DO_WITHIN)
+    for subject, at in since.items():
+        about: dict[str, Any] = {"case_id": case_id, "kind": kind, "subject_id": subject}
+        before, due_on = task_about(stores, tx, **about), london_day(at + TO_DO_WITHIN)
         if before is None:
             open_task(stores, tx, due_on=due_on, **about)
-        elif before.done_at is not None and before.done_at < since:
+        elif before.done_at is not None and (before.done_by is None or before.done_at < at):
             again = replace(before, due_on=due_on, state=State.OPEN, opened_at=tx.now, done_at=None, done_by=None)
             stores.tasks.save(again, tx=tx)
-    of_letters = {"case_id": case_id, "kind": Kind.LETTER_NOT_PRINTABLE.value, "state": State.OPEN.value}
-    for task in stores.tasks.find(of_letters, tx=tx):
-        if task.subject_id not in held:
-            settle_task(stores, tx, case_id=case_id, kind=task.kind, subject_id=task.subject_id)
+    where = {"case_id": case_id, "kind": kind.value, "state": State.OPEN.value}
+    for task in stores.tasks.find(where, tx=tx):
+        if task.subject_id not in since:
+            settle_task(stores, tx, case_id=case_id, kind=kind, subject_id=task.subject_id)
 
 
 def finish_task(stores: Stores, *, task_id: str, sub: str) -> Task:

@@ -26,6 +26,8 @@ class Kind(StrEnum):
     CALL = "call"
     #: No font has a character of this letter: correct the name or address, agree on email, or write by hand.
     LETTER_NOT_PRINTABLE = "letter_not_printable"
+    #: This document is in quarantine: ask for consent, release it, return it, or delete it.
+    QUARANTINED_DOCUMENT = "quarantined_document"
 
 
 class State(StrEnum):
@@ -35,7 +37,7 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """One thing to do. subject_id: the person, consent, review or letter it is about, where it is about one.
+    """One thing to do. subject_id: the person, consent, review, letter or document it is about, where it is about one.
 
     done_by: the `sub` of the member of staff who did it; None also where it settled itself.
     """

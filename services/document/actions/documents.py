@@ -7,9 +7,12 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
-from services.document.actions.uploads import complete, content_of, in_progress, require_casework, stored
+from services.document.actions.obtaining import may_obtain, name_source, require_obtainable
+from services.document.actions.quarantine_news import tell_quarantine
+from services.document.actions.uploads import complete, content_of, in_progress, malware_in, require_casework, stored
 from services.document.context import Context
-from services.document.model.documents import ACCEPTED, FAMILY, QUARANTINED, Document, Upload, Version
+from services.document.model.documents import ACCEPTED, REMOVING, Document, Upload, Version
+from services.document.model.quarantine import require_readable, screened
 from services.document.store import Stores
 from services.document.store.documents import delete_removed, mark_removing
 from services.document.store.files import NoObject, OpenFile
@@ -17,21 +20,14 @@ from services.document.upload.form import Form
 from services.document.upload.readable import Readable
 from shared.db.gates import CLOSED, ERASED_SENTENCE
 from shared.db.unit_of_work import Tx
-from shared.errors import ConsentRequired, Erased, Invalid, NotFound, Unavailable
+from shared.errors import Erased, Invalid, NotFound, Unavailable
 from shared.ids import new_id
 from shared.messaging.steps import StepRow
 from shared.ops.logs import log
 
 REMOVE_STEP = "remove_document"
-_NO_DOCUMENT = "There is no such document, or no longer. Nothing was changed."
+NO_DOCUMENT = "There is no such document, or no longer. Nothing was changed."
 _NO_VERSION = "This document has no such version."
-_QUARANTINED = (
-    "This document came from others than the family, without their consent to have it, and is kept closed. "
-    "It can be opened once it was asked for with consent."
-)
-_NO_CONSENT = "The family hasn't agreed to have this kind of document from this party. Nothing was kept."
-_UNKNOWN_SOURCE = "The document's source isn't known here. Nothing was kept."
-_NO_SUCH_SOURCE = "This is neither `family` nor an organisation that was entered."
 _OTHER_PAPER = "This is not a paper file of this case."
 _MISSING = "The file isn't where it should be; the operator has been told. Try again later."
 
@@ -76,7 +72,7 @@ class Incoming(Protocol):
 
 
 def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Document:
-    """Take a document in (P11): accepted, or quarantined when it comes from others without consent.
+    """Take a document in (P11): accepted, or quarantined when it comes from others without consent or has malware.
 
     Gate and consent are settled before the body is read. Raises Erased, Frozen, NotFound, ConsentRequired, Invalid,
     Unavailable, the errors of `upload`; then nothing is kept.
@@ -94,14 +90,15 @@ def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Docu
         form = incoming.open()
         if (early := incoming.early_details(form.fields)) is not None:
             # Asked before the file comes, so that a consent service that is away costs the caller nothing.
-            _may_obtain(context, case_id, early.source, early.kind)
+            may_obtain(context, case_id, early.source, early.kind)
         with stored(context, progress, form.file) as file:
             fields = form.finish()
             content = content_of(context, progress, file)
             details = incoming.details(fields)
-            may_obtain = _may_obtain(context, case_id, details.source, details.kind)
-            if not may_obtain:
-                _name_source(context, case_id, details.source)
+            malware = malware_in(context, progress, file)
+            may_have = may_obtain(context, case_id, details.source, details.kind)
+            if not may_have:
+                name_source(context, case_id, details.source)
             incoming.claim(fields, file.sha256)
             context.watch.remove(upload.id)
 
@@ -111,13 +108,17 @@ def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Docu
                 document = Document(
                     id=upload.document_id,
                     case_id=case_id,
-                    state=ACCEPTED if may_obtain else QUARANTINED,
+                    state=ACCEPTED,
                     number=upload.number,
                     created_at=tx.now,
                     **asdict(details),
                     **asdict(content),
                 )
-                return stores.documents.add(document, tx=tx)
+                document = screened(document, signature=malware, may_obtain=may_have, at=tx.now)
+                document = stores.documents.add(document, tx=tx)
+                if document.closed_for is not None:
+                    tell_quarantine(stores, document, tx=tx)
+                return document
 
             return stores.unit_of_work.run(write)
 
@@ -137,7 +138,7 @@ def add_version(
     """
     stores = context.stores
     before = require_document(stores, document_id)
-    _require_obtainable(context, before)
+    require_obtainable(context, before)
 
     def begin(tx: Tx) -> Upload:
         with _erased_as_not_found():
@@ -156,8 +157,8 @@ def add_version(
         in_progress(context, upload, stop_reading, caller=caller) as progress,
         stored(context, progress, body()) as file,
     ):
-        content = content_of(context, progress, file)
-        _require_obtainable(context, before)
+        content, malware = content_of(context, progress, file), malware_in(context, progress, file)
+        require_obtainable(context, before)
         context.watch.remove(upload.id)
 
         def write(tx: Tx) -> Document:
@@ -165,7 +166,11 @@ def add_version(
                 complete(stores, upload, file, content, tx=tx)
             found = _found(stores, document_id, tx=tx)
             check(found)
-            return stores.documents.save(replace(found, number=upload.number, **asdict(content)), tx=tx)
+            after = replace(found, number=upload.number, **asdict(content))
+            after = stores.documents.save(screened(after, signature=malware, may_obtain=True, at=tx.now), tx=tx)
+            if (found.closed_for, after.closed_for) != (None, None):
+                tell_quarantine(stores, after, tx=tx)
+            return after
 
         return stores.unit_of_work.run(write)
 
@@ -174,7 +179,7 @@ def require_document(stores: Stores, document_id: str) -> Document:
     """The document. Raises NotFound, also when its case is erased: nothing remembers it."""
     document = _found(stores, document_id)
     if stores.unit_of_work.gates.state(document.case_id) == CLOSED:
-        raise NotFound(_NO_DOCUMENT)
+        raise NotFound(NO_DOCUMENT)
     return document
 
 
@@ -186,10 +191,10 @@ def list_documents(stores: Stores, *, case_id: str, after: str | None, limit: in
 
 
 def version_to_read(stores: Stores, document: Document, *, number: int | None) -> Version:
-    """The version asked for, the newest by default. Raises NotFound, ConsentRequired (quarantined)."""
-    if document.state == QUARANTINED:
-        raise ConsentRequired(_QUARANTINED)
-    version = stores.versions.first({"document_id": document.id, "number": number or document.number})
+    """The version asked for, the newest by default. Raises NotFound; ConsentRequired, Conflict (in quarantine)."""
+    number = number or document.number
+    require_readable(document, number)
+    version = stores.versions.first({"document_id": document.id, "number": number})
     if version is None:
         raise NotFound(_NO_VERSION)
     return version
@@ -201,7 +206,7 @@ def open_version(stores: Stores, version: Version) -> OpenFile:
         return stores.files.open(version)
     except NoObject:
         if not report_missing(stores, version.case_id, version.document_id, version.number):
-            raise NotFound(_NO_DOCUMENT) from None
+            raise NotFound(NO_DOCUMENT) from None
         raise Unavailable(_MISSING) from None
 
 
@@ -228,44 +233,19 @@ def remove_document(stores: Stores, *, document_id: str, check: Callable[[Docume
         check(found)
         mark_removing(stores.documents, stores.versions, found, tx=tx)
         stores.steps.add(tx, REMOVE_STEP, document_id, case_id)
+        if found.closed_for is not None:
+            tell_quarantine(stores, replace(found, state=REMOVING), tx=tx)
 
     stores.unit_of_work.run(act)
 
 
 def finish_removal(context: Context, step: StepRow) -> None:
-    """Purge the objects of a document that is being removed, then delete its row. Raises Temporary, Unavailable."""
+    """Purge the objects of a document that is being removed, or was returned; then delete the row of one removed.
+
+    Raises Temporary, also when something is still there when it is read back; Unavailable.
+    """
     context.stores.files.purge_under(f"{step.case_id}/{step.key}/")
     delete_removed(context.stores.documents, step.key)
-
-
-def _may_obtain(context: Context, case_id: str, party: str, kind: str) -> bool:
-    """Whether the family agreed, as of now, to have documents of this kind from this party; from itself always.
-
-    Raises Unavailable while the consent service is away: then the answer is no. Raises Invalid for an unknown party.
-    """
-    if party == FAMILY:
-        return True
-    query = {"case_id": case_id, "purpose": "obtain_documents", "party": party, "document_kind": kind}
-    decision = context.calls.get("consent", "/decisions", query=query)
-    if decision.get("reason") == "no-such-organisation":
-        raise Invalid(_UNKNOWN_SOURCE, errors={"source": [_NO_SUCH_SOURCE]})
-    return decision.get("allowed") is True
-
-
-def _name_source(context: Context, case_id: str, organisation: str) -> None:
-    """Have the organisation kept for as long as the case lasts: no consent names it. Raises Invalid, Unavailable."""
-    try:
-        context.calls.post("consent", f"/organisations/{organisation}/namings", {"case_id": case_id})
-    except NotFound:
-        raise Invalid(_UNKNOWN_SOURCE, errors={"source": [_NO_SUCH_SOURCE]}) from None
-
-
-def _require_obtainable(context: Context, document: Document) -> None:
-    """A new version of another party's document is a document from that party. Raises ConsentRequired."""
-    if document.state == QUARANTINED:
-        raise ConsentRequired(_QUARANTINED)
-    if not _may_obtain(context, document.case_id, document.source, document.kind):
-        raise ConsentRequired(_NO_CONSENT)
 
 
 def _check_paper(stores: Stores, case_id: str, paper_file_id: str | None, *, tx: Tx) -> None:
@@ -276,7 +256,7 @@ def _check_paper(stores: Stores, case_id: str, paper_file_id: str | None, *, tx:
 def _found(stores: Stores, document_id: str, *, tx: Tx | None = None) -> Document:
     document = stores.documents.get(document_id, tx=tx)
     if document is None:
-        raise NotFound(_NO_DOCUMENT)
+        raise NotFound(NO_DOCUMENT)
     return document
 
 
@@ -286,4 +266,4 @@ def _erased_as_not_found() -> Iterator[None]:
     try:
         yield
     except Erased:
-        raise NotFound(_NO_DOCUMENT) from None
+        raise NotFound(NO_DOCUMENT) from None

@@ -18,7 +18,7 @@ from services.document.store import Stores
 from services.document.store.files import StoreAway
 from services.document.upload.crypt import EncryptingReader, new_keyset
 from services.document.upload.meter import Meter
-from services.document.upload.readable import Readable
+from services.document.upload.readable import CHUNK, Readable
 from services.document.upload.spool import Spool
 from shared.db.gates import CLOSED, ERASED_SENTENCE
 from shared.db.unit_of_work import Tx
@@ -122,6 +122,28 @@ def content_of(context: Context, progress: InProgress, file: Stored) -> Content:
     """What the file is, found in its bytes by a process apart. Raises as `Sandbox.inspect`."""
     inspection = context.sandbox.inspect(file.spool, caller=progress.caller)
     return Content(media_type=inspection.media_type, size=file.size, sha256=file.sha256, pages=inspection.pages)
+
+
+def malware_in(context: Context, progress: InProgress, file: Stored) -> str | None:
+    """The name of the malware that the scanner finds in it; None for a clean file, or without a scanner (FMN_CLAMD).
+
+    Raises ScannerAway, OverScannersLimit, Stopped.
+    """
+    if context.scanner is None:
+        return None
+
+    def pieces() -> Iterator[bytes]:
+        file.spool.seek(0)
+        while piece := file.spool.read(CHUNK):
+            if progress.is_stopped:
+                raise Stopped
+            yield piece
+
+    signature = context.scanner.signature_in(pieces())
+    if signature is not None:
+        upload = progress.upload
+        log.warning("malware.found", case_id=upload.case_id, record_id=upload.document_id, reason=signature)
+    return signature
 
 
 def complete(stores: Stores, upload: Upload, file: Stored, content: Content, *, tx: Tx) -> None:

@@ -3,6 +3,7 @@
 from services.document.api.content import content_routes
 from services.document.api.documents import document_routes
 from services.document.api.papers import paper_routes
+from services.document.api.quarantine import quarantine_routes
 from services.document.context import Context
 from services.document.upload.allocator import return_large_blocks
 from shared.http import Blueprint
@@ -13,4 +14,9 @@ def blueprints(context: Context) -> list[Blueprint]:
     return_large_blocks()
     context.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     context.sandbox.start()
-    return [document_routes(context), content_routes(context), paper_routes(context)]
+    return [
+        document_routes(context),
+        content_routes(context),
+        quarantine_routes(context),
+        paper_routes(context),
+    ]

@@ -11,8 +11,11 @@ from shared.errors import RangeNotSatisfiable
 
 KINDS = ("ehc_plan", "early_help", "meeting_notes", "report", "letter", "form", "other")
 FAMILY = "family"
-ACCEPTED, QUARANTINED, REMOVING = "accepted", "quarantined", "removing"
-STATES = (ACCEPTED, QUARANTINED, REMOVING)
+ACCEPTED, QUARANTINED, RETURNED, REMOVING = "accepted", "quarantined", "returned", "removing"
+STATES = (ACCEPTED, QUARANTINED, RETURNED, REMOVING)
+#: Why a document is in quarantine.
+NO_CONSENT, MALWARE = "no_consent", "malware"
+REASONS = (NO_CONSENT, MALWARE)
 LIVE, ABORTED = "live", "aborted"
 #: Kinds of file that have pages to be shown as pictures.
 PREVIEWED = frozenset({"application/pdf", "image/jpeg", "image/png", "image/tiff"})
@@ -54,10 +57,37 @@ class Version(Content):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuarantineEntry:
+    """One line of a document's history in quarantine.
+
+    what: `quarantined`, `lifted` (by itself), `released` (by a manager) or `returned`. reason: why it was closed.
+    number: the document's newest version at that time. by: the `sub` of the member of staff, None where it came about
+    by itself. words: the manager's reason, or the name of the scanner's signature.
+    """
+
+    what: str
+    reason: str
+    number: int
+    at: datetime
+    by: str | None = None
+    words: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """To whom a document was given back, by whom, and when."""
+
+    to: str
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Document(Content):
     """One document, and the content of its newest version. `source` is `family` or an organisation's id.
 
-    version: counts its changes; number: its newest version.
+    version: counts its changes; number: its newest version. reason: why it is in quarantine (see `closed_for`).
+    infected: the numbers of the versions in which malware was found. Of one that was returned, no content is left.
     """
 
     id: str
@@ -70,6 +100,20 @@ class Document(Content):
     paper_file_id: str | None
     number: int
     created_at: datetime
+    reason: str | None = None
+    infected: tuple[int, ...] = ()
+    history: tuple[QuarantineEntry, ...] = ()
+    returned: Returned | None = None
+
+    @property
+    def closed_for(self) -> str | None:
+        """Why it is in quarantine; None where it isn't. What older versions stored says nothing: it lacked consent."""
+        return (self.reason or NO_CONSENT) if self.state == QUARANTINED else None
+
+    @property
+    def quarantined_at(self) -> datetime:
+        """When it last came into quarantine."""
+        return next((one.at for one in reversed(self.history) if one.what == QUARANTINED), self.created_at)
 
     @property
     def previewable(self) -> bool:

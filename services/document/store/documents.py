@@ -16,8 +16,18 @@ def mark_removing(
     documents: Repository[Document], versions: Repository[Version], document: Document, *, tx: Tx
 ) -> None:
     """Its sealed part and what opens its objects go at once: from now on no one can read it. Raises Changed."""
-    documents.strip(replace(document, state=REMOVING), tx=tx)
+    documents.strip(replace(document, state=REMOVING, reason=None), tx=tx)
     versions.rows.delete_many({"document_id": document.id}, session=tx.session)
+
+
+def forget_content(
+    documents: Repository[Document], versions: Repository[Version], document: Document, *, tx: Tx
+) -> Document:
+    """Save a document that was returned, and destroy what opens its objects: no one can read it. Raises Changed."""
+    versions.rows.delete_many({"document_id": document.id}, session=tx.session)
+    # What was sealed of it, keysets too, is in the operation log still.
+    tx.renew_key(document.case_id)
+    return documents.save(document, tx=tx)
 
 
 def delete_removed(documents: Repository[Document], document_id: str) -> None:
@@ -41,8 +51,16 @@ def all_versions(versions: Repository[Version]) -> Iterator[tuple[str, str, int]
         yield str(row["case_id"]), str(row["document_id"]), int(row["number"])
 
 
-def exported_files(versions: Repository[Version], files: Files, case_id: str) -> Iterator[Exported]:
-    """Every version of the case's documents, oldest first; each is opened, and decrypted, as it is read."""
+def exported_files(
+    documents: Repository[Document], versions: Repository[Version], files: Files, case_id: str
+) -> Iterator[Exported]:
+    """Every version of the case's documents, oldest first; each is opened, and decrypted, as it is read.
+
+    Versions with malware are left out: a family isn't handed that. The document's history says that there was one.
+    """
+    infected = {(document.id, number) for document in documents.of_case(case_id) for number in document.infected}
     for version in versions.of_case(case_id):
+        if (version.document_id, version.number) in infected:
+            continue
         fields = {"document_id": version.document_id, "number": version.number, "media_type": version.media_type}
         yield Exported(id=version.id, fields=fields, content=partial(files.open, version))

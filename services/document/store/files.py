@@ -21,7 +21,7 @@ from services.document.upload.crypt import DecryptingReader
 from services.document.upload.readable import Readable
 from shared.db import Register
 from shared.db.objects import ObjectStore
-from shared.errors import Unavailable
+from shared.errors import Temporary, Unavailable
 from shared.ops.settings import Settings
 
 _AWAY = "The store of files is away or slow. Nothing was kept; try again shortly."
@@ -105,11 +105,18 @@ class Files:
             self.objects.purge(key)
 
     def purge_under(self, prefix: str) -> None:
-        """Delete every object whose key begins so (with a slash at its end)."""
+        """Delete every object whose key begins so (with a slash at its end), and read back that nothing is left.
+
+        Raises StoreAway, or Temporary when something is.
+        """
         with _told():
             keys = set(self.objects.keys(prefix))
         for key in sorted(keys):
             self.purge(key)
+        with _told():
+            left = any(True for _ in self.objects.keys(prefix))
+        if left:
+            raise Temporary("object-store-kept-some")
 
     def exists(self, key: str) -> bool:
         with _told():

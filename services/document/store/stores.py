@@ -8,7 +8,7 @@ from typing import Self
 
 from minio import Minio
 
-from services.document.model.documents import KINDS, STATES, Document, Version
+from services.document.model.documents import KINDS, REASONS, STATES, Document, Version
 from services.document.model.papers import HELD, METHODS, OUT, PaperFile, PaperToCertify
 from services.document.model.papers import STATES as PAPER_STATES
 from services.document.store.documents import exported_files
@@ -62,9 +62,12 @@ class Stores:
                     "number": Count(),
                     "paper_file_id": Optional(Id()),
                     "created_at": Time(),
+                    "reason": Optional(one_of(*REASONS)),
                 },
                 disposal=Disposal.ERASE,
-                indexes=(("paper_file_id",),),
+                indexes=(("paper_file_id",), ("state", "_id")),
+                absent_if_none=("reason",),
+                not_exported=("infected",),
             ),
             versions=register.repository(
                 "versions",
@@ -110,5 +113,5 @@ class Stores:
             receiving=Receiving(register),
         )
         files.objects.unfinished_keys = stores.receiving.keys_of
-        files.objects.files = partial(exported_files, stores.versions, files)
+        files.objects.files = partial(exported_files, stores.documents, stores.versions, files)
         return stores
