@@ -8,7 +8,7 @@ from typing import Final
 from minio.error import MinioException
 
 from services.document import consumer
-from services.document.actions import documents, erasure, papers, quarantine, quarantine_news, sweep
+from services.document.actions import documents, erasure, moves, papers, quarantine, quarantine_news, sweep
 from services.document.api import blueprints
 from services.document.context import Context, open_context
 from services.document.sandbox.errors import NotConfined
@@ -28,6 +28,7 @@ service.on(consent.EXPIRED, consumer.consents_changed)
 
 service.step(documents.REMOVE_STEP, documents.finish_removal)
 service.step(quarantine_news.LIFT_STEP, quarantine.lift_step)
+service.step(moves.PURGE_STEP, moves.purge_moved)
 service.step(papers.SETTLE_STEP, erasure.settle_papers)
 
 service.every(5, sweep.purge_dead_uploads)

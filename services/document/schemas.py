@@ -59,6 +59,24 @@ class ReturnedOut(ma.Schema):
     at = Moment()
 
 
+class DocumentPatch(Body):
+    """What changes of a document; null takes its title away."""
+
+    title = Line(most=200, allow_none=True)
+    kind = Choice(*KINDS)
+
+
+class MoveIn(Body):
+    case_id = IdField(required=True, metadata={"description": "where it goes"})
+    reason = Text(most=2_000, required=True, metadata={"description": "kept with the document; name no other family"})
+
+
+class MoveOut(ma.Schema):
+    reason = ma.fields.String()
+    by = ma.fields.String(metadata={"description": "the `sub` of who moved it"})
+    at = Moment()
+
+
 class DocumentOut(ma.Schema):
     """Of one that was returned there is no content any more: size, hash and pages are those that it had."""
 
@@ -81,6 +99,19 @@ class DocumentOut(ma.Schema):
         ma.fields.Nested(QuarantineEntryOut), metadata={"description": "of its quarantine, oldest first"}
     )
     returned = ma.fields.Nested(ReturnedOut, allow_none=True)
+    moves = ma.fields.List(
+        ma.fields.Nested(MoveOut), metadata={"description": "each time it came from another case, oldest first"}
+    )
+
+
+class FiledOut(DocumentOut):
+    """A document that was just filed."""
+
+    same_as = ma.fields.String(
+        metadata={
+            "description": "there where the case had these bytes already: its oldest document that has or had them"
+        }
+    )
 
 
 class DocumentPage(ma.Schema):
@@ -120,6 +151,29 @@ class PaperFileIn(Body):
     location = Line(most=200, required=True)
     description = Text(most=2_000, required=True)
     pages = ma.fields.Integer(strict=True, load_default=None, validate=ma.validate.Range(min=1, max=_MOST_PAGES))
+
+
+class PaperFilePatch(Body):
+    """What changes of a paper file."""
+
+    location = Line(most=200)
+    description = Text(most=2_000)
+
+
+class PaperFileQuery(PageArgs):
+    location = Line(most=200, load_default=None, metadata={"description": "part of it, whatever capitals and spaces"})
+    state = Choice(*STATES, load_default=None)
+    label = Line(most=40, load_default=None, metadata={"description": "the whole of it, such as P-0007"})
+
+
+class CabinetMoveIn(Body):
+    old = Line(most=200, required=True, data_key="from")
+    new = Line(most=200, required=True, data_key="to")
+
+
+class CabinetMoveOut(ma.Schema):
+    id = ma.fields.String()
+    moved = ma.fields.Integer(metadata={"description": "how many paper files"})
 
 
 class MovementIn(Body):
@@ -181,18 +235,25 @@ class PaperFilePage(ma.Schema):
 
 __all__ = [
     "FIELDS",
+    "CabinetMoveIn",
+    "CabinetMoveOut",
     "ContentQuery",
     "DisposalIn",
     "DocumentFields",
     "DocumentForm",
     "DocumentOut",
     "DocumentPage",
+    "DocumentPatch",
     "DocumentsQuery",
+    "FiledOut",
+    "MoveIn",
     "MovementIn",
     "PageArgs",
     "PaperFileIn",
     "PaperFileOut",
     "PaperFilePage",
+    "PaperFilePatch",
+    "PaperFileQuery",
     "PreviewQuery",
     "ReleaseIn",
     "ReturnIn",

@@ -4,12 +4,14 @@ A service's api.py needs what is exported here, and nothing from the modules beh
 """
 
 from shared.http.app import make_app
+from shared.http.audit_trail import audit_record_in
 from shared.http.body import BodyReader, body_reader, json_body
 from shared.http.claims import AlreadyMade, Anew
 from shared.http.fields import Body, Choice, DayField, FlagField, IdField, Line, Moment, Text
 from shared.http.idempotent import claim_upload, forget_answer, forgetting_answers, id_of_act, idempotent
 from shared.http.kernel import (
     KernelStores,
+    audit_also,
     audit_as_safeguarding,
     audit_case,
     audit_record,
@@ -42,9 +44,11 @@ __all__ = [
     "PageArgs",
     "Text",
     "allow",
+    "audit_also",
     "audit_as_safeguarding",
     "audit_case",
     "audit_record",
+    "audit_record_in",
     "body_reader",
     "check_if_match",
     "claim_upload",

@@ -16,7 +16,7 @@ from shared.clock import utc_now
 from shared.db import Register
 from shared.db.unit_of_work import traceparent
 from shared.errors import Forbidden, Invalid, NotFound, Unavailable
-from shared.http.audit_trail import audit_routes, audit_row
+from shared.http.audit_trail import audit_routes, audit_row, audit_rows
 from shared.http.body import DropsUnreadBodies
 from shared.http.idempotent import idempotency_key
 from shared.http.kernel import Kernel, KernelStores, install
@@ -201,7 +201,8 @@ def _audited(kernel: Kernel, access_rule: AccessRule, answer: Response) -> Respo
                 kernel.metrics.audit_late.inc()
             return answer
         try:
-            audit.write(row)
+            for each in audit_rows(row):
+                audit.write(each)
         except (PyMongoError, Unavailable) as error:
             log.error("audit-not-written", **where(error))
             answer.close()

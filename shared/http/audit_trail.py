@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
+from http import HTTPStatus
 from typing import Any
 
 import marshmallow as ma
@@ -42,6 +43,22 @@ def audit_row(access_rule: AccessRule, status: int) -> dict[str, Any]:
     }
 
 
+def audit_rows(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The row of a request, and the same about the second case where it is about two (`audit_also`)."""
+    yield row
+    other = None if g.get("traceless", False) else g.get("other_case_id")
+    if other not in (None, row["case_id"]):
+        yield {**row, "case_id": other}
+
+
+def audit_record_in(tx: Tx, *, case_id: str, record_id: str) -> None:
+    """Write an audit row of a request that changes many records, in the transaction that changes this one of them."""
+    access_rule = access_rule_of(current_app.view_functions[str(request.endpoint)])
+    if access_rule is not None:
+        row = audit_row(access_rule, HTTPStatus.OK)
+        current_kernel().stores.audit.write_in(tx, row | {"case_id": case_id, "record_id": record_id})
+
+
 def audit_in(tx: Tx, answer: JsonResponse) -> None:
     """Write the audit row of a successful request in its own transaction, so that it waits for the disk once.
 
@@ -54,7 +71,8 @@ def audit_in(tx: Tx, answer: JsonResponse) -> None:
     row = audit_row(access_rule, answer.status)
     made = answer.body.get("id")
     row |= {"case_id": answer.case_id or row["case_id"], "record_id": made if is_id(made) else row["record_id"]}
-    current_kernel().stores.audit.write_in(tx, row)
+    for each in audit_rows(row):
+        current_kernel().stores.audit.write_in(tx, each)
     tx.after_commit.append(partial(setattr, g, "audited_status", answer.status))
 
 

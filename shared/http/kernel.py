@@ -69,6 +69,12 @@ def audit_case(case_id: str) -> None:
         g.case_id = case_id
 
 
+def audit_also(case_id: str) -> None:
+    """Name a second case that this request is about: it has an audit row of its own."""
+    if is_id(case_id):
+        g.other_case_id = case_id
+
+
 def audit_record(record_id: str) -> None:
     """Name the record that this request is about, where its path doesn't."""
     if is_id(record_id):

@@ -49,7 +49,8 @@ def opened(parts: Iterable[Part], servers: Path, names: str) -> list[File]:
     for part in parts:
         keyset = (part.opened or {}).get("keyset")
         if isinstance(keyset, bytes):
-            key = object_key(str(part.case_id), str(part.row.get("document_id")), part.row.get("number", 0)).encode()
+            place = part.row.get("place") or part.row.get("number", 0)
+            key = object_key(str(part.case_id), str(part.row.get("document_id")), place).encode()
             for content in stored:
                 if (plain := _decrypted(content, keyset, key)) is not None:
                     digest = hashlib.sha256(plain).hexdigest()

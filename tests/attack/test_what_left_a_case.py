@@ -1,6 +1,6 @@
-"""A thief after something has left a case that lives on: people (one had a letter), a scan, a hold and a stop.
+"""A thief after something has left a case that lives on: people (one had a letter), two scans, a hold and a stop.
 
-Each is deleted by its route.
+Each is deleted by its route, but for one scan: that is moved to another case.
 
 The thief (`thief.py`) has everything on the disks at the moment when nothing waits any more. It opens the rest of the
 case. What was deleted opens to it with the roots that were destroyed: so it isn't blind.
@@ -25,6 +25,7 @@ from shared.erasure.case_keys import RESEAL_STEP
 from shared.erasure.named_keys import ROTATE_STEP
 from shared.events import SERVICES
 from shared.ids import new_id
+from tests import samples
 from tests.attack import story
 from tests.attack.story import Told
 from tests.attack.thief import Spoils, steal
@@ -39,6 +40,7 @@ class Left:
     """stays: the family whose case it is. gone: what was said of it by those who are deleted, and their words.
 
     spoils: with the roots of then; older: with those of before too. answers: what the services say of the case.
+    moved: the title of the scan that is in another case now, and that case.
     """
 
     stays: Told
@@ -46,6 +48,7 @@ class Left:
     words: Mapping[str, str]
     spoils: Spoils
     older: Spoils
+    moved: tuple[str, str]
     answers: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -74,9 +77,13 @@ def left(stack: Stack, worker_id: str) -> Left:
     held = gone.made(system.data_protection, "/holds", hold)
     stop = {"reason": "court_order", "words": words["the stop"]}
     assert worker.call("PUT", f"{case}/stop-all", json=stop).status_code == 200
+    other, title = system.an_open_case(), f"A plan that was misfiled {new_id()}"
+    misfiled = filed(worker, stays.case_id, title)
     settled(system, provided, key=1)
     before = roots_of(provided)
-    # When all that is deleted
+    # When all that is deleted, and a scan moved to another case
+    answer = worker.post(f"/documents/{misfiled}/move", {"case_id": other, "reason": "Another family's"})
+    assert answer.status_code == 200, answer.text
     for person in worker.read(case)["people"]:
         if person["given_name"] in (aunt["given_name"], cousin["given_name"]):
             deleted(worker, f"{case}/people/{person['id']}")
@@ -99,7 +106,8 @@ def left(stack: Stack, worker_id: str) -> Left:
         return steal(stack.places, stack.ports, provided.prefix, both, also=roots)
 
     spoils, older = stolen(roots_of(provided)), stolen(before)
-    return Left(stays=stays, gone=gone, words=words, spoils=spoils, older=older, answers=answers)
+    moved = (title, other)
+    return Left(stays=stays, gone=gone, words=words, spoils=spoils, older=older, moved=moved, answers=answers)
 
 
 def people_of(gone: Told) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -126,6 +134,15 @@ def words_of(gone: Told) -> dict[str, str]:
         "the hold": f"The claim that {family.surname} v. Council began",
         "the stop": f"{gone.asker} may not be told where they live",
     }
+
+
+def filed(caller: Caller, case_id: str, title: str) -> str:
+    """Another scan of the case, under a key whose answer is kept; its id."""
+    fields = {"kind": "ehc_plan", "source": "family", "title": title}
+    files, headers = {"file": ("scan.png", samples.png(), "image/png")}, {"Idempotency-Key": new_id()}
+    answer = caller.call("POST", f"/cases/{case_id}/documents", data=fields, files=files, headers=headers)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
 
 
 def deleted(caller: Caller, path: str) -> None:
@@ -168,7 +185,15 @@ def test_the_rest_of_the_case_is_there(left: Left) -> None:
 def test_nothing_of_what_was_deleted_opens(left: Left) -> None:
     found = left.spoils.mentioning(left.words.values())
     assert [(part.where, part.place, part.key) for part in found] == []
-    assert len(left.spoils.files) == 1
+    assert sorted(str(file.case_id) for file in left.spoils.files) == sorted([left.stays.case_id, left.moved[1]])
+
+
+def test_what_was_moved_opens_in_its_new_case_alone(left: Left) -> None:
+    title, other = left.moved
+    found = left.spoils.mentioning([title])
+    assert {(part.case_id, owner_of(part.key)) for part in found} == {(other, other)}
+    before = {owner_of(part.key) for part in left.older.mentioning([title])}
+    assert before == {left.stays.case_id, other}
 
 
 def test_no_hash_and_no_digest_of_theirs_falls_to_a_dictionary_with_the_right_answer(left: Left) -> None:

@@ -27,6 +27,9 @@ INWARD = {
     "POST /cases/<case_id>/entries",
     "POST /cases/<case_id>/documents",
     "PUT /documents/<document_id>/content",
+    "PATCH /documents/<document_id>",
+    # It makes a second copy, before the first one is purged.
+    "POST /documents/<document_id>/move",
     "POST /cases/<case_id>/paper-files",
     "POST /organisations",
     "POST /intake",
@@ -54,6 +57,8 @@ GOES_ON = {
     "POST /organisations/<organisation_id>/namings",
     "DELETE /cases/<case_id>/people/<person_id>",
     "DELETE /documents/<document_id>",
+    "PATCH /paper-files/<paper_file_id>",
+    "POST /paper-files/moves",
     "POST /paper-files/<paper_file_id>/movements",
     "POST /documents/<document_id>/release",
     "POST /documents/<document_id>/return",

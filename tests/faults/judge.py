@@ -192,7 +192,7 @@ class Judge:
         bucket = f"{self._inside.names}-document"
         there = Counter(str(o.object_name) for o in store.list_objects(bucket, recursive=True, include_version=True))
         versions = self._inside.rows("document", "versions")
-        recorded = {f"{row['case_id']}/{row['document_id']}/{row['number']}" for row in versions}
+        recorded = {f"{row['case_id']}/{row['document_id']}/{row.get('place') or row['number']}" for row in versions}
         for key in sorted(set(there) - recorded):
             yield self._number(key.partition("/")[0]), f"an object without a record: {key}"
         for key in sorted(recorded - set(there)):

@@ -35,20 +35,21 @@ from tests.helpers import Speaker, at_end_of_group, eventually, kill
 Answer = requests.Response
 LIMIT = 24 * 1024 * 1024  # bytes of one file, so that a file over it is quickly sent
 _BOUNDARY = "a-boundary-of-tests"
-_RIGS: dict[int, Rig] = {}
+_RIGS: dict[tuple[int, str], Rig] = {}
 
 
-def rig_on(stack: Stack, worker_id: str) -> Rig:
-    """The one rig of this test process; its services end with the group of tests that shares them."""
-    if id(stack) not in _RIGS:
-        rig = _RIGS[id(stack)] = started(stack, f"doc{worker_id}")
+def rig_on(stack: Stack, worker_id: str, names: str = "doc") -> Rig:
+    """The one rig of these names in this test process; its services end with the group of tests that shares them."""
+    key = (id(stack), names)
+    if key not in _RIGS:
+        rig = _RIGS[key] = started(stack, f"{names}{worker_id}")
 
         def end() -> None:
-            del _RIGS[id(stack)]
+            del _RIGS[key]
             rig.stop()
 
         at_end_of_group(end)
-    return _RIGS[id(stack)]
+    return _RIGS[key]
 
 
 def started(stack: Stack, prefix: str, **settings: str) -> Rig:
@@ -130,7 +131,8 @@ class Rig:
     def filed(self, case_id: str, content: bytes | None = None, **fields: str) -> dict[str, Any]:
         answer = self.file(case_id, samples.pdf_scan(2) if content is None else content, **fields)
         assert answer.status_code == 201, answer.text
-        return dict(answer.json())
+        # As it is shown from then on: the first answer alone says where else the bytes are.
+        return {name: value for name, value in answer.json().items() if name != "same_as"}
 
     def opened_upload(self, case_id: str, first: bytes, *, length: int | None = None) -> socket.socket:
         """A connection on which an upload has begun with these bytes of its body; chunked unless a length is told."""

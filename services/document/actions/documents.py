@@ -11,7 +11,7 @@ from services.document.actions.obtaining import may_obtain, name_source, require
 from services.document.actions.quarantine_news import tell_quarantine
 from services.document.actions.uploads import complete, content_of, in_progress, malware_in, require_casework, stored
 from services.document.context import Context
-from services.document.model.documents import ACCEPTED, REMOVING, Document, Upload, Version
+from services.document.model.documents import ACCEPTED, REMOVING, Document, Upload, Version, oldest_with
 from services.document.model.quarantine import require_readable, screened
 from services.document.store import Stores
 from services.document.store.documents import delete_removed, mark_removing
@@ -20,7 +20,7 @@ from services.document.upload.form import Form
 from services.document.upload.readable import Readable
 from shared.db.gates import CLOSED, ERASED_SENTENCE
 from shared.db.unit_of_work import Tx
-from shared.errors import Erased, Invalid, NotFound, Unavailable
+from shared.errors import CHANGED_SENTENCE, Changed, Erased, Invalid, NotFound, Unavailable
 from shared.ids import new_id
 from shared.messaging.steps import StepRow
 from shared.ops.logs import log
@@ -29,7 +29,16 @@ REMOVE_STEP = "remove_document"
 NO_DOCUMENT = "There is no such document, or no longer. Nothing was changed."
 _NO_VERSION = "This document has no such version."
 _OTHER_PAPER = "This is not a paper file of this case."
+_JUST_MOVED = "The document was moved to another case just now. Try again."
 _MISSING = "The file isn't where it should be; the operator has been told. Try again later."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filed:
+    """A document that was taken in. same_as: the oldest document of the case that has, or had, the same bytes."""
+
+    document: Document
+    same_as: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +80,7 @@ class Incoming(Protocol):
         ...
 
 
-def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Document:
+def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Filed:
     """Take a document in (P11): accepted, or quarantined when it comes from others without consent or has malware.
 
     Gate and consent are settled before the body is read. Raises Erased, Frozen, NotFound, ConsentRequired, Invalid,
@@ -102,7 +111,9 @@ def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Docu
             incoming.claim(fields, file.sha256)
             context.watch.remove(upload.id)
 
-            def write(tx: Tx) -> Document:
+            def write(tx: Tx) -> Filed:
+                # By opening them: no digest in clear says which documents are alike.
+                same_as = oldest_with(stores.versions.of_case(case_id, tx=tx), content.sha256)
                 complete(stores, upload, file, content, tx=tx)
                 _check_paper(stores, case_id, details.paper_file_id, tx=tx)
                 document = Document(
@@ -118,7 +129,7 @@ def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Docu
                 document = stores.documents.add(document, tx=tx)
                 if document.closed_for is not None:
                     tell_quarantine(stores, document, tx=tx)
-                return document
+                return Filed(document=document, same_as=same_as)
 
             return stores.unit_of_work.run(write)
 
@@ -141,9 +152,7 @@ def add_version(
     require_obtainable(context, before)
 
     def begin(tx: Tx) -> Upload:
-        with _erased_as_not_found():
-            tx.enter(before.case_id)
-        found = _found(stores, document_id, tx=tx)
+        found = entered(stores, before, tx=tx)
         check(found)
         require_casework(stores, found.case_id, tx=tx)
         # Numbers of uploads under way, and of those that died, aren't given again: nothing is overwritten.
@@ -164,7 +173,7 @@ def add_version(
         def write(tx: Tx) -> Document:
             with _erased_as_not_found():
                 complete(stores, upload, file, content, tx=tx)
-            found = _found(stores, document_id, tx=tx)
+            found = entered(stores, before, tx=tx)
             check(found)
             after = replace(found, number=upload.number, **asdict(content))
             after = stores.documents.save(screened(after, signature=malware, may_obtain=True, at=tx.now), tx=tx)
@@ -205,17 +214,19 @@ def open_version(stores: Stores, version: Version) -> OpenFile:
     try:
         return stores.files.open(version)
     except NoObject:
-        if not report_missing(stores, version.case_id, version.document_id, version.number):
-            raise NotFound(NO_DOCUMENT) from None
-        raise Unavailable(_MISSING) from None
+        if report_missing(stores, version.id, version.case_id, version.document_id, version.number):
+            raise Unavailable(_MISSING) from None
+        if stores.versions.exists({"document_id": version.document_id, "case_id": {"$ne": version.case_id}}):
+            raise Unavailable(_JUST_MOVED) from None
+        raise NotFound(NO_DOCUMENT) from None
 
 
-def report_missing(stores: Stores, case_id: str, document_id: str, number: int) -> bool:
+def report_missing(stores: Stores, version_id: str, case_id: str, document_id: str, number: int) -> bool:
     """Log a version whose object was just found missing; False where it is rightly so.
 
     That is where its record went meanwhile, or its case is erased: objects go first, then records.
     """
-    gone = not stores.versions.exists({"document_id": document_id, "number": number})
+    gone = not stores.versions.exists({"_id": version_id})
     if gone or stores.unit_of_work.gates.state(case_id) == CLOSED:
         return False
     log.error("record.without_object", case_id=case_id, record_id=document_id, count=number)
@@ -224,15 +235,13 @@ def report_missing(stores: Stores, case_id: str, document_id: str, number: int) 
 
 def remove_document(stores: Stores, *, document_id: str, check: Callable[[Document], None]) -> None:
     """Remove it and every version: at once for readers, from the object store in a step. Raises NotFound, Changed."""
-    case_id = require_document(stores, document_id).case_id
+    before = require_document(stores, document_id)
 
     def act(tx: Tx) -> None:
-        with _erased_as_not_found():
-            tx.enter(case_id)
-        found = _found(stores, document_id, tx=tx)
+        found = entered(stores, before, tx=tx)
         check(found)
         mark_removing(stores.documents, stores.versions, found, tx=tx)
-        stores.steps.add(tx, REMOVE_STEP, document_id, case_id)
+        stores.steps.add(tx, REMOVE_STEP, document_id, found.case_id)
         if found.closed_for is not None:
             tell_quarantine(stores, replace(found, state=REMOVING), tx=tx)
 
@@ -246,6 +255,16 @@ def finish_removal(context: Context, step: StepRow) -> None:
     """
     context.stores.files.purge_under(f"{step.case_id}/{step.key}/")
     delete_removed(context.stores.documents, step.key)
+
+
+def entered(stores: Stores, before: Document, *, tx: Tx) -> Document:
+    """Through its case's gate, the document as it is now. Raises Frozen, NotFound, Changed where it was moved since."""
+    with _erased_as_not_found():
+        tx.enter(before.case_id)
+    found = _found(stores, before.id, tx=tx)
+    if found.case_id != before.case_id:
+        raise Changed(CHANGED_SENTENCE)
+    return found
 
 
 def _check_paper(stores: Stores, case_id: str, paper_file_id: str | None, *, tx: Tx) -> None:

@@ -21,12 +21,13 @@ _POLL_SECONDS = 0.1
 def stop_uploads(context: Context, case_id: str) -> None:
     """Stop the case's uploads and wait until each has purged its object; purge those whose process died.
 
-    The gate is closed, so no upload can begin or be completed any more. Raises Temporary while one won't stop.
+    An upload of the case is also a copy of a document that is being moved into it, or out of it. The gate is closed, so
+    none can begin or be completed any more. Raises Temporary while one won't stop.
     """
     receiving = context.stores.receiving
     receiving.stop_case(case_id)
     deadline = time.monotonic() + _WAIT_SECONDS
-    while receiving.store.of_case(case_id):
+    while receiving.about_case(case_id):
         for upload in receiving.lapsed(case_id):
             purge_dead_upload(context.stores, upload)
         if time.monotonic() > deadline:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.document.actions.uploads import require_casework
@@ -18,7 +18,9 @@ from shared.ids import new_id
 
 SETTLE_STEP = "settle_papers"
 _NO_PAPER = "There is no such paper file, or no longer."
-_ERASURE_BEGINS = "This case's erasure is beginning. Try again in a moment; nothing was changed."
+ERASURE_BEGINS = "A case's erasure is just beginning."
+_ERASURE_BEGINS = f"{ERASURE_BEGINS} Try again in a moment; nothing was changed."
+_ONLY_LOCATION = "Once a case is erased, only the location of its paper is kept. Nothing was changed."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +47,7 @@ def register_paper_file(stores: Stores, *, case_id: str, location: str, descript
 
     Raises Erased, NotFound, ConsentRequired.
     """
-    paper_id, label = new_id(), rules.label_of(next_number(stores.counters))
+    paper_id, number = new_id(), next_number(stores.counters)
 
     def act(tx: Tx) -> Shown:
         tx.enter(case_id, frozen_too=True)
@@ -56,7 +58,8 @@ def register_paper_file(stores: Stores, *, case_id: str, location: str, descript
             case_id=case_id,
             state=HELD,
             at=tx.now,
-            label=label,
+            label=rules.label_of(number),
+            number=number,
             location=location,
             description=description,
             pages=pages,
@@ -69,10 +72,10 @@ def register_paper_file(stores: Stores, *, case_id: str, location: str, descript
 def list_paper_files(stores: Stores, *, case_id: str, after: str | None, limit: int) -> list[Shown]:
     """The case's paper files; of an erased case those it had: still to be certified, and certified."""
     if stores.unit_of_work.gates.state(case_id) != CLOSED:
-        return _with_scans(stores, stores.paper_files.page({"case_id": case_id}, after, limit))
+        return with_scans(stores, stores.paper_files.page({"case_id": case_id}, after, limit))
     # What hasn't been moved to the late store yet is shown as it will be.
     found: dict[str, PaperFile | PaperDisposal] = {
-        paper.id: replace(paper, at=None, description=None, pages=None) for paper in stores.paper_files.of_case(case_id)
+        paper.id: paper.without_details() for paper in stores.paper_files.of_case(case_id)
     }
     found |= {paper.id: paper.as_paper_file() for paper in stores.papers_to_certify.of_case(case_id)}
     found |= {paper.id: paper for paper in disposals_of_case(stores.paper_disposals, case_id)}
@@ -83,7 +86,7 @@ def paper_file(stores: Stores, paper_id: str) -> Shown:
     """The paper file, or what is left of it. Raises NotFound; Unavailable in the moment an erasure begins."""
     paper = stores.paper_files.get(paper_id)
     if paper is not None and not is_closed(stores, paper.case_id):
-        return _with_scans(stores, [paper])[0]
+        return with_scans(stores, [paper])[0]
     late = stores.papers_to_certify.get(paper_id)
     if late is not None:
         return Shown(paper=late.as_paper_file())
@@ -95,9 +98,45 @@ def paper_file(stores: Stores, paper_id: str) -> Shown:
     raise NotFound(_NO_PAPER)
 
 
+def label_on_sheet(shown: Shown) -> str:
+    """What its cover sheet says. Raises Conflict once it is disposed of: it needs none, and its label may be gone."""
+    if isinstance(shown.paper, PaperDisposal) or shown.paper.is_disposed:
+        raise Conflict(rules.CERTIFIED_SENTENCE)
+    return shown.paper.label
+
+
 def is_closed(stores: Stores, case_id: str) -> bool:
     """Whether the erasure of the case has begun."""
     return stores.unit_of_work.gates.state(case_id) == CLOSED
+
+
+def correct_paper_file(
+    stores: Stores, *, shown: Shown, given: Mapping[str, str], check: Callable[[int], None], closed: bool
+) -> Shown:
+    """Change what is given, `location` or `description`; where paper is is a fact, so also of a frozen case.
+
+    check: raises unless the caller read this version of it. closed: see `move_paper_file`. Raises Changed, Conflict
+    (disposed of, or the description of an erased case's), NotFound, Unavailable.
+    """
+    id, case_id = shown.paper.id, shown.paper.case_id
+
+    def act(tx: Tx) -> Shown:
+        before = _live(stores, id, case_id, frozen_too=True, tx=tx)
+        check(before.version)
+        after = rules.corrected(before, given)
+        return replace(shown, paper=before if after == before else stores.paper_files.save(after, tx=tx))
+
+    def act_late(tx: Tx) -> Shown:
+        late = _late(stores, id, case_id, tx=tx)
+        check(late.version)
+        if "description" in given:
+            raise Conflict(_ONLY_LOCATION)
+        location = given.get("location", late.location)
+        if location != late.location:
+            late = stores.papers_to_certify.save(replace(late, location=location), tx=tx)
+        return Shown(paper=late.as_paper_file())
+
+    return stores.unit_of_work.run(act_late if closed else act)
 
 
 def move_paper_file(stores: Stores, *, shown: Shown, movement: Movement, closed: bool) -> Shown:
@@ -174,6 +213,7 @@ def _late(stores: Stores, paper_id: str, case_id: str, *, tx: Tx) -> PaperToCert
     return found
 
 
-def _with_scans(stores: Stores, found: Sequence[PaperFile]) -> list[Shown]:
+def with_scans(stores: Stores, found: Sequence[PaperFile]) -> list[Shown]:
+    """Each with the documents that were scanned from it."""
     scans = scans_of(stores.documents, [paper.id for paper in found])
     return [Shown(paper=paper, scans=scans.get(paper.id, ())) for paper in found]

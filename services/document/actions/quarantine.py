@@ -6,7 +6,7 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from services.document.actions.documents import NO_DOCUMENT, REMOVE_STEP, require_document
+from services.document.actions.documents import REMOVE_STEP, entered, require_document
 from services.document.actions.obtaining import may_obtain
 from services.document.actions.quarantine_news import look_for_consent, tell_quarantine
 from services.document.context import Context
@@ -98,7 +98,7 @@ def release_document(context: Context, *, document_id: str, by: str, reason: str
     may_have = before.closed_for != MALWARE or may_obtain(context, before.case_id, before.source, before.kind)
 
     def act(tx: Tx) -> Document:
-        found = _entered(stores, before, tx=tx)
+        found = entered(stores, before, tx=tx)
         if found.closed_for != before.closed_for or not _is_asked_about(found, before):
             raise Changed(CHANGED_SENTENCE)
         after = rules.released(found, by=by, words=reason, may_obtain=may_have, at=tx.now)
@@ -117,7 +117,7 @@ def return_document(context: Context, *, document_id: str, to: str, by: str, sub
     stores, before = context.stores, require_document(context.stores, document_id)
 
     def act(tx: Tx) -> Document:
-        found = _entered(stores, before, tx=tx)
+        found = entered(stores, before, tx=tx)
         after = rules.returned(found, to=to, by=by, sub=sub, at=tx.now)
         # Of what shows the title, and of what was said under a key.
         context.forget_answers(tx, case_id=found.case_id, record=found.id)
@@ -127,18 +127,6 @@ def return_document(context: Context, *, document_id: str, to: str, by: str, sub
         return after
 
     return stores.unit_of_work.run(act)
-
-
-def _entered(stores: Stores, before: Document, *, tx: Tx) -> Document:
-    """Through the gate, the document as it is now. Raises Frozen; NotFound, also when its case is erased."""
-    try:
-        tx.enter(before.case_id)
-    except Erased:
-        raise NotFound(NO_DOCUMENT) from None
-    found = stores.documents.get(before.id, tx=tx)
-    if found is None:
-        raise NotFound(NO_DOCUMENT)
-    return found
 
 
 def _is_asked_about(found: Document, before: Document) -> bool:

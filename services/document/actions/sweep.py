@@ -7,9 +7,8 @@ from datetime import datetime, timedelta
 from services.document.actions.documents import report_missing
 from services.document.actions.erasure import purge_dead_upload
 from services.document.context import Context
-from services.document.model.documents import object_key
 from services.document.store import Stores
-from services.document.store.documents import all_versions
+from services.document.store.documents import all_versions, lying_at
 from shared.db.gates import CLOSED
 from shared.ids import is_id
 from shared.ops.logs import log, where
@@ -40,23 +39,28 @@ def reconcile(context: Context, now: datetime) -> None:
     for key in sorted(orphans):
         stores.files.purge(key)
     missing = 0
-    for case_id, document_id, number in all_versions(stores.versions):
-        if not stores.files.exists(object_key(case_id, document_id, number)):
-            missing += report_missing(stores, case_id, document_id, number)
+    for version in all_versions(stores.versions):
+        if not stores.files.exists(version.object_key):
+            missing += report_missing(stores, version.id, version.case_id, version.document_id, version.number)
     if orphans or missing:
         log.warning("objects.reconciled", count=len(orphans), outcome="missing" if missing else "purged")
 
 
 def _is_orphan(stores: Stores, key: str, at: datetime | None, now: datetime) -> bool:
     case_id, _, rest = key.partition("/")
-    document_id, _, number = rest.partition("/")
-    if not (is_id(case_id) and is_id(document_id) and number.isascii() and number.isdecimal()):
+    document_id, _, place = rest.partition("/")
+    if not (is_id(case_id) and is_id(document_id) and place.isascii() and place.isdecimal()):
         log.error("object.not_ours", store="objects")
         return False
     if stores.unit_of_work.gates.state(case_id) == CLOSED:
         return True
     if at is not None and now - at < _ORPHAN_AFTER:
         return False
+    return not is_named(stores, case_id, document_id, int(place))
+
+
+def is_named(stores: Stores, case_id: str, document_id: str, place: int) -> bool:
+    """Whether a record speaks of the object at this place: an upload's or a version's."""
+    here = lying_at(case_id, document_id, place)
     # In this order: an upload's row goes in the transaction that writes its version.
-    version = {"document_id": document_id, "number": int(number)}
-    return not (stores.receiving.store.exists(version) or stores.versions.exists(version))
+    return stores.receiving.store.exists(here) or stores.versions.exists(here)

@@ -68,6 +68,11 @@ class InProgress:
         return self._stopped.is_set()
 
 
+def until_stopped(source: Readable, progress: InProgress) -> Readable:
+    """The source, whose reads raise Stopped once the upload is told to stop."""
+    return _UntilStopped(source, progress)
+
+
 class _UntilStopped:
     """The source, until the upload is told to stop."""
 
@@ -84,7 +89,7 @@ class _UntilStopped:
 
 @contextmanager
 def in_progress(
-    context: Context, upload: Upload, stop_reading: Callable[[], None], *, caller: int | None
+    context: Context, upload: Upload, stop_reading: Callable[[], None], *, caller: int | None = None
 ) -> Iterator[InProgress]:
     """Keep the heartbeat of the upload's row going; purge its object if the body of the `with` fails, however it fails.
 

@@ -1,7 +1,9 @@
 """The routes of the document service."""
 
 from services.document.api.content import content_routes
+from services.document.api.corrections import correction_routes
 from services.document.api.documents import document_routes
+from services.document.api.office_papers import office_paper_routes
 from services.document.api.papers import paper_routes
 from services.document.api.quarantine import quarantine_routes
 from services.document.context import Context
@@ -14,9 +16,12 @@ def blueprints(context: Context) -> list[Blueprint]:
     return_large_blocks()
     context.spool.mkdir(mode=0o700, parents=True, exist_ok=True)
     context.sandbox.start()
-    return [
-        document_routes(context),
-        content_routes(context),
-        quarantine_routes(context),
-        paper_routes(context),
-    ]
+    routes = (
+        document_routes,
+        content_routes,
+        correction_routes,
+        quarantine_routes,
+        paper_routes,
+        office_paper_routes,
+    )
+    return [made(context) for made in routes]

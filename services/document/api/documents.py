@@ -9,6 +9,7 @@ from flask import Response
 
 from services.document import schemas
 from services.document.actions import documents as actions
+from services.document.actions.documents import Filed
 from services.document.api.described import described
 from services.document.api.incoming import IncomingForm
 from services.document.context import Context
@@ -37,9 +38,11 @@ def shown(document: Document) -> dict[str, Any]:
     return body
 
 
-def _filed(document: Document) -> JsonResponse:
+def _filed(filed: Filed) -> JsonResponse:
+    document = filed.document
+    body = shown(document) | ({} if filed.same_as is None else {"same_as": filed.same_as})
     location = f"/v1/documents/{document.id}"
-    return created(shown(document), location=location, etag=document.version, case_id=document.case_id)
+    return created(body, location=location, etag=document.version, case_id=document.case_id)
 
 
 def _identity_of_upload() -> bytes:
@@ -54,9 +57,9 @@ def document_routes(context: Context) -> Blueprint:
     @blp.route("/cases/<case_id>/documents", methods=["POST"])
     @allow(*CASEWORK, inward=Inward.YES)
     @described(blp, requestBody={"required": True, "content": form})
-    @blp.response(201, schemas.DocumentOut)
+    @blp.response(201, schemas.FiledOut)
     @idempotent(_filed, upload=_identity_of_upload)
-    def file_document(case_id: str) -> Document:
+    def file_document(case_id: str) -> Filed:
         """File a document. From others than the family it is quarantined unless they agreed to have it."""
         context.require_known(case_id)
         incoming = IncomingForm(context.upload_limit)

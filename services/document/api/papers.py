@@ -21,6 +21,7 @@ from shared.http import (
     JsonResponse,
     allow,
     audit_case,
+    check_if_match,
     created,
     current_caller,
     forget_answer,
@@ -33,7 +34,7 @@ from shared.security.roles import CASE_READERS, CASEWORK, CASEWORK_IN_PERSON, MA
 _SHOW = schemas.PaperFileOut()
 
 
-def _shown(shown: Shown) -> dict[str, Any]:
+def shown_paper(shown: Shown) -> dict[str, Any]:
     body: dict[str, Any] = _SHOW.dump(shown)
     return body
 
@@ -41,11 +42,11 @@ def _shown(shown: Shown) -> dict[str, Any]:
 def _registered(shown: Shown) -> JsonResponse:
     paper = shown.paper
     location = f"/v1/paper-files/{paper.id}"
-    return created(_shown(shown), location=location, etag=paper.version, case_id=paper.case_id)
+    return created(shown_paper(shown), location=location, etag=paper.version, case_id=paper.case_id)
 
 
 def _changed(shown: Shown) -> JsonResponse:
-    return ok(_shown(shown), etag=shown.paper.version).about(shown.paper.case_id)
+    return ok(shown_paper(shown), etag=shown.paper.version).about(shown.paper.case_id)
 
 
 def paper_routes(context: Context) -> Blueprint:
@@ -75,7 +76,7 @@ def paper_routes(context: Context) -> Blueprint:
         def find(after: str | None, limit: int) -> list[Shown]:
             return actions.list_paper_files(stores, case_id=case_id, after=after, limit=limit)
 
-        return ok(page(query, find, _shown)).response()
+        return ok(page(query, find, shown_paper)).response()
 
     @blp.route("/paper-files/<paper_file_id>")
     @allow(*CASE_READERS)
@@ -84,7 +85,17 @@ def paper_routes(context: Context) -> Blueprint:
         """Where it is, or how it went."""
         shown = actions.paper_file(stores, paper_file_id)
         audit_case(shown.paper.case_id)
-        return ok(_shown(shown), etag=shown.paper.version).response()
+        return ok(shown_paper(shown), etag=shown.paper.version).response()
+
+    @blp.route("/paper-files/<paper_file_id>", methods=["PATCH"])
+    @allow(*CASEWORK, inward=Inward.NO)
+    @blp.arguments(schemas.PaperFilePatch)
+    @blp.response(200, schemas.PaperFileOut)
+    def correct_paper_file(body: Mapping[str, Any], paper_file_id: str) -> Response:
+        """Change where it is or what is in it; also while the case is frozen. Of an erased case's, where it is."""
+        shown, closed = _of_path(paper_file_id)
+        after = actions.correct_paper_file(stores, shown=shown, given=body, check=check_if_match, closed=closed)
+        return ok(shown_paper(after), etag=after.paper.version).response()
 
     @blp.route("/paper-files/<paper_file_id>/movements", methods=["POST"])
     @allow(*CASEWORK, inward=Inward.NO)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -42,7 +43,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version(Content):
-    """One version of a document. `id` is the id of the upload that brought it; `keyset` opens its object."""
+    """One version of a document. `id` is the id of the upload that brought it; `keyset` opens its object.
+
+    place: where its object lies, if its document came from another case; by its number otherwise.
+    """
 
     id: str
     case_id: str
@@ -50,10 +54,20 @@ class Version(Content):
     number: int
     keyset: bytes
     at: datetime
+    place: int | None = None
 
     @property
     def object_key(self) -> str:
-        return object_key(self.case_id, self.document_id, self.number)
+        return object_key(self.case_id, self.document_id, self.place or self.number)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """One time the document came from another case: why, who moved it (the opaque `sub`), and when."""
+
+    reason: str
+    by: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,6 +118,7 @@ class Document(Content):
     infected: tuple[int, ...] = ()
     history: tuple[QuarantineEntry, ...] = ()
     returned: Returned | None = None
+    moves: tuple[Move, ...] = ()
 
     @property
     def closed_for(self) -> str | None:
@@ -123,18 +138,23 @@ class Document(Content):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """One upload on its way in: which version of which document it brings. beat_at: by the database's clock."""
+    """One upload on its way in: which version of which document it brings. beat_at: by the database's clock.
+
+    place: see `Version`. moved_from: the case that it is copied from, of a document that is being moved.
+    """
 
     id: str
     case_id: str
     document_id: str
     number: int
+    place: int | None = None
+    moved_from: str | None = None
     state: str = field(default=LIVE, compare=False)
     beat_at: datetime = field(default=LONG_AGO, compare=False)
 
     @property
     def object_key(self) -> str:
-        return object_key(self.case_id, self.document_id, self.number)
+        return object_key(self.case_id, self.document_id, self.place or self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +170,14 @@ class ByteRange:
         return self.start + self.length - 1
 
 
-def object_key(case_id: str, document_id: str, number: int) -> str:
+def object_key(case_id: str, document_id: str, place: int) -> str:
     """Where a version lies in the object store; also the associated data of its encryption."""
-    return f"{case_id}/{document_id}/{number}"
+    return f"{case_id}/{document_id}/{place}"
+
+
+def oldest_with(versions: Iterable[Version], sha256: str) -> str | None:
+    """The oldest document that has, or had, these bytes; None where no version has them."""
+    return min((version.document_id for version in versions if version.sha256 == sha256), default=None)
 
 
 def byte_range(header: str | None, size: int) -> ByteRange | None:

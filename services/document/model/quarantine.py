@@ -44,6 +44,11 @@ def screened(document: Document, *, signature: str | None, may_obtain: bool, at:
     return lifted(document, at=at)
 
 
+def closed_without_consent(document: Document, *, at: datetime) -> Document:
+    """The document, where it was open, once the family isn't known to have agreed to it: of another kind, or moved."""
+    return _quarantined(document, NO_CONSENT, at=at) if document.state == ACCEPTED else document
+
+
 def taken_up(document: Document) -> Document:
     """What an older version put into quarantine, with its reason and its history."""
     return _quarantined(document, NO_CONSENT, at=document.created_at)
@@ -97,18 +102,19 @@ def require_readable(document: Document, number: int) -> None:
 
 def require_replaceable(document: Document) -> None:
     """Raises ConsentRequired for a document that is closed for want of consent, Conflict for one that was returned."""
-    _require_there(document)
+    require_there(document)
     if document.closed_for == NO_CONSENT:
         raise ConsentRequired(_NO_CONSENT)
 
 
 def _require_quarantined(document: Document) -> None:
-    _require_there(document)
+    require_there(document)
     if document.closed_for is None:
         raise Conflict(_NOT_QUARANTINED)
 
 
-def _require_there(document: Document) -> None:
+def require_there(document: Document) -> None:
+    """Raises Conflict for a document that was returned."""
     if document.state == RETURNED:
         raise Conflict(f"{_RETURNED} Nothing was changed.")
 

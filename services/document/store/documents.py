@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
-from services.document.model.documents import REMOVING, Document, Version
+from services.document.model.documents import REMOVING, Document, Version, object_key
 from services.document.store.files import Files
 from shared.db import Exported, Repository
 from shared.db.unit_of_work import Tx
@@ -45,10 +46,29 @@ def scans_of(documents: Repository[Document], paper_file_ids: list[str]) -> dict
     return found
 
 
-def all_versions(versions: Repository[Version]) -> Iterator[tuple[str, str, int]]:
-    """(case, document, number) of every version there is a record of; also where its key is gone."""
-    for row in versions.rows.find({}, {"case_id": 1, "document_id": 1, "number": 1}):
-        yield str(row["case_id"]), str(row["document_id"]), int(row["number"])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A version of which there is a record, and where its object lies."""
+
+    id: str
+    case_id: str
+    document_id: str
+    number: int
+    object_key: str
+
+
+def all_versions(versions: Repository[Version]) -> Iterator[Recorded]:
+    """Every version there is a record of; also where its key is gone."""
+    for row in versions.rows.find({}, {"case_id": 1, "document_id": 1, "number": 1, "place": 1}):
+        case_id, document_id, number = str(row["case_id"]), str(row["document_id"]), int(row["number"])
+        key = object_key(case_id, document_id, row.get("place") or number)
+        yield Recorded(id=str(row["_id"]), case_id=case_id, document_id=document_id, number=number, object_key=key)
+
+
+def lying_at(case_id: str, document_id: str, place: int) -> dict[str, Any]:
+    """The query, of versions and of uploads, for what lies in the object store at this place."""
+    by_number = {"number": place, "place": {"$exists": False}}
+    return {"case_id": case_id, "document_id": document_id, "$or": [{"place": place}, by_number]}
 
 
 def exported_files(

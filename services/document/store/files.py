@@ -109,14 +109,15 @@ class Files:
 
         Raises StoreAway, or Temporary when something is.
         """
-        with _told():
-            keys = set(self.objects.keys(prefix))
-        for key in sorted(keys):
+        for key in sorted(self.keys_under(prefix)):
             self.purge(key)
-        with _told():
-            left = any(True for _ in self.objects.keys(prefix))
-        if left:
+        if self.keys_under(prefix):
             raise Temporary("object-store-kept-some")
+
+    def keys_under(self, prefix: str) -> set[str]:
+        """Every key that begins so (with a slash at its end), and has a version or a delete marker."""
+        with _told():
+            return set(self.objects.keys(prefix))
 
     def exists(self, key: str) -> bool:
         with _told():

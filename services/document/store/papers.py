@@ -7,7 +7,7 @@ from typing import Any
 
 from pymongo import ReturnDocument
 
-from services.document.model.papers import PaperDisposal, PaperFile
+from services.document.model.papers import CabinetMove, PaperDisposal, PaperFile, Sought, number_in
 from shared.db import KeptRows
 from shared.db.repository import session_of
 from shared.db.unit_of_work import Tx
@@ -26,6 +26,29 @@ def next_number(counters: KeptRows) -> int:
         {"_id": _LABELS}, {"$inc": {"value": 1}}, upsert=True, return_document=ReturnDocument.AFTER
     )
     return int(row["value"]) if row else 1
+
+
+def sought_in_clear(sought: Sought) -> dict[str, Any]:
+    """The query, by clear fields, for paper files that may be those that are sought.
+
+    What version 0.2 registered has no number in clear.
+    """
+    where: dict[str, Any] = {} if sought.state is None else {"state": sought.state}
+    if sought.label is not None:
+        where["number"] = {"$in": [number_in(sought.label), None]}
+    return where
+
+
+def count_moved(moves: KeptRows, act: str, count: int, *, tx: Tx) -> None:
+    """Count paper files that this move of a cabinet has moved."""
+    change = {"$inc": {"moved": count}, "$setOnInsert": {"at": tx.now}}
+    moves.rows.update_one({"_id": act}, change, upsert=True, session=tx.session)
+
+
+def moved_so_far(moves: KeptRows, act: str, *, tx: Tx | None = None) -> CabinetMove:
+    """How many paper files this move of a cabinet has moved; none where that isn't known any more."""
+    row = moves.rows.find_one({"_id": act}, session=session_of(tx))
+    return CabinetMove(id=act, moved=int(row["moved"]) if row else 0)
 
 
 def add_disposal(disposals: KeptRows, paper: PaperFile, *, tx: Tx) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from services.document.model.documents import ABORTED, LIVE, Upload
 from shared.db import Disposal, Register
 from shared.db.unit_of_work import Tx
-from shared.fields import Count, Id, Time, one_of
+from shared.fields import Count, Id, Optional, Time, one_of
 
 LEASE = timedelta(seconds=10)
 _REMEMBERED = timedelta(days=7)
@@ -30,15 +30,29 @@ class Receiving:
         self.store = register.repository(
             "receiving",
             Upload,
-            clear={"document_id": Id(), "number": Count(), "state": one_of(LIVE, ABORTED), "beat_at": Time()},
+            clear={
+                "document_id": Id(),
+                "number": Count(),
+                "place": Optional(Count()),
+                "moved_from": Optional(Id()),
+                "state": one_of(LIVE, ABORTED),
+                "beat_at": Time(),
+            },
             disposal=Disposal.ERASE,
-            indexes=(("beat_at",), ("document_id",)),
+            indexes=(("beat_at",), ("document_id",), ("moved_from",)),
+            absent_if_none=("place", "moved_from"),
             unbound=("state", "beat_at"),
             exported=False,
         )
         self.abandoned = register.keep(
             "abandoned_uploads",
-            clear={"case_id": Id(), "document_id": Id(), "number": Count(), "at": Time()},
+            clear={
+                "case_id": Id(),
+                "document_id": Id(),
+                "number": Count(),
+                "place": Optional(Count()),
+                "at": Time(),
+            },
             retention=_REMEMBERED,
             why="a process that was only slow may still write an object under this key: it is purged again",
             indexes=(("case_id",), ("document_id",)),
@@ -80,11 +94,16 @@ class Receiving:
     # The sweep's and the erasure's part
 
     def stop_case(self, case_id: str) -> None:
-        self.store.rows.update_many({"case_id": case_id}, {"$set": {"state": ABORTED}})
+        """Stop the case's uploads, and the copies that are made of its documents for another case."""
+        self.store.rows.update_many(_about(case_id), {"$set": {"state": ABORTED}})
+
+    def about_case(self, case_id: str) -> list[Upload]:
+        """The case's uploads, and the copies that are made of its documents for another case."""
+        return self.store.find(_about(case_id))
 
     def lapsed(self, case_id: str | None = None) -> list[Upload]:
-        """Uploads whose heartbeat has stopped, each now stopped for good."""
-        where = _STALE if case_id is None else {"case_id": case_id, **_STALE}
+        """Uploads whose heartbeat has stopped, each now stopped for good. case_id: as in `about_case`."""
+        where = _STALE if case_id is None else {**_about(case_id), **_STALE}
         return [
             upload
             for upload in self.store.find(where)
@@ -96,7 +115,8 @@ class Receiving:
         self.store.rows.delete_one({"_id": upload.id}, session=tx.session)
         if self.abandoned.rows.find_one({"_id": upload.id}, session=tx.session) is None:
             row = {"case_id": upload.case_id, "document_id": upload.document_id, "number": upload.number, "at": tx.now}
-            self.abandoned.insert({"_id": upload.id, **row}, session=tx.session)
+            place = {} if upload.place is None else {"place": upload.place}
+            self.abandoned.insert({"_id": upload.id, **row, **place}, session=tx.session)
 
     def abandoned_uploads(self) -> list[Upload]:
         return [_upload(row) for row in self.abandoned.rows.find()]
@@ -108,4 +128,14 @@ class Receiving:
 
 
 def _upload(row: Mapping[str, Any]) -> Upload:
-    return Upload(id=row["_id"], case_id=row["case_id"], document_id=row["document_id"], number=int(row["number"]))
+    return Upload(
+        id=row["_id"],
+        case_id=row["case_id"],
+        document_id=row["document_id"],
+        number=int(row["number"]),
+        place=row.get("place"),
+    )
+
+
+def _about(case_id: str) -> dict[str, Any]:
+    return {"$or": [{"case_id": case_id}, {"moved_from": case_id}]}

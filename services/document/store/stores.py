@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from typing import Self
 
@@ -37,6 +38,7 @@ class Stores:
     paper_files: Repository[PaperFile]
     papers_to_certify: Repository[PaperToCertify]
     paper_disposals: KeptRows
+    cabinet_moves: KeptRows
     counters: KeptRows
     projections: Repository[KnownConsents]
     receiving: Receiving
@@ -67,27 +69,34 @@ class Stores:
                 disposal=Disposal.ERASE,
                 indexes=(("paper_file_id",), ("state", "_id")),
                 absent_if_none=("reason",),
-                not_exported=("infected",),
+                # Why it was moved may name the other family.
+                not_exported=("infected", "moves"),
             ),
             versions=register.repository(
                 "versions",
                 Version,
-                clear={"document_id": Id(), "number": Count(), "at": Time()},
+                clear={"document_id": Id(), "number": Count(), "place": Optional(Count()), "at": Time()},
                 disposal=Disposal.ERASE,
                 unique=(("document_id", "number"),),
-                not_exported=("keyset",),
+                absent_if_none=("place",),
+                not_exported=("keyset", "place"),
             ),
             paper_files=register.repository(
                 "paper_files",
                 PaperFile,
-                clear={"state": one_of(*PAPER_STATES), "at": Time()},
+                clear={"state": one_of(*PAPER_STATES), "number": Optional(Count()), "at": Time()},
                 disposal=Disposal.ERASE,
+                indexes=(("number",),),
+                absent_if_none=("number",),
+                not_exported=("number",),
             ),
             papers_to_certify=register.repository(
                 "papers_to_certify",
                 PaperToCertify,
-                clear={"state": one_of(HELD, OUT), "at": Time()},
+                clear={"state": one_of(HELD, OUT), "number": Optional(Count()), "at": Time()},
                 disposal=Disposal.LATE,
+                indexes=(("number",),),
+                absent_if_none=("number",),
                 key_of=lambda paper: paper_key(paper.case_id),
                 late_key=paper_key,
             ),
@@ -97,6 +106,12 @@ class Stores:
                 retention=None,
                 why="the certificate says how each paper file went, and when",
                 indexes=(("case_id", "_id"),),
+            ),
+            cabinet_moves=register.keep(
+                "cabinet_moves",
+                clear={"moved": Count(), "at": Time()},
+                retention=timedelta(days=2),
+                why="a repeat with the same key is told how many paper files were moved; about no case",
             ),
             counters=register.keep(
                 "counters",

@@ -69,7 +69,7 @@ class Vault:
         self.buckets = client[database]["buckets"]
         self.keys = client[database]["keys"]
         self.doomed = client[database]["doomed"]
-        self._cache = KeyCache()
+        self.cache = KeyCache()
         self._mac_key = b""
 
     # Starting
@@ -109,7 +109,7 @@ class Vault:
 
     def tree(self, *, fresh: bool = False) -> Tree:
         """The tree, opened; the one from a few seconds ago unless `fresh`. Raises KeysAway."""
-        tree = None if fresh else self._cache.tree()
+        tree = None if fresh else self.cache.tree()
         return tree or self.opened(self.document())
 
     def opened(self, document: Row) -> Tree:
@@ -124,7 +124,7 @@ class Vault:
                     raise KeysAway from error
                 document = newer
             else:
-                self._cache.put_tree(tree)
+                self.cache.put_tree(tree)
                 return tree
 
     # Named keys
@@ -207,14 +207,14 @@ class Vault:
 
     def drop(self, name: str) -> None:
         """Forget what this process has in memory of that key."""
-        self._cache.drop(name)
+        self.cache.drop(name)
 
     def _key(self, name: str) -> bytes:
         """The key of that name. Raises KeyGone, KeyReplaced, KeysAway."""
         pending = _made.get()
         if pending and name in pending:
             return pending[name]
-        if (cached := self._cache.key(name)) is not None:
+        if (cached := self.cache.key(name)) is not None:
             return cached
         tree = self.tree()
         for _ in range(_TRIES):
@@ -231,7 +231,7 @@ class Vault:
             except DoesNotOpen as error:
                 log.error("keys.key_altered", **where(error))
                 raise KeysAway from error
-            self._cache.put_key(name, key)
+            self.cache.put_key(name, key)
             return key
         log.error("keys.key_of_another_tree")
         raise KeysAway

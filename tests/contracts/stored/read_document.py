@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.document.model.papers import Disposed, Movement
-from services.document.store.papers import disposal_of, next_number
+from services.document.store.papers import disposal_of, moved_so_far, next_number
 from shared.known_consents import StandingConsent
 from tests.contracts.stored.ids import (
     CASE,
@@ -84,6 +84,11 @@ DOCUMENT_STORES = {
     "paper_disposals": Reading(
         read=lambda o, row: disposal_of(o.stores.paper_disposals, row["_id"]),
         told=[{"case_id": ERASED, "state": "not_found"}],
+    ),
+    "cabinet_moves": Reading(
+        read=lambda o, row: moved_so_far(o.stores.cabinet_moves, row["_id"]),
+        told=[{"id": numbered(71), "moved": 40}],
+        samples=[{"_id": numbered(71), "moved": 40, "at": WHEN}],
     ),
     "counters": Reading(read=lambda o, row: next_number(o.stores.counters), told=[8]),
     # In `before`, as they were written before the other consents were kept too.
