@@ -60,6 +60,12 @@ class Erased(Problem):
     name, status, title = "erased", 410, "This case has been, or is being, erased"
 
 
+class StartAgain(Problem):
+    """What a reader has followed so far was replaced, so it has to read everything anew."""
+
+    name, status, title = "start-again", 410, "This was replaced: start again from the beginning"
+
+
 class Changed(Problem):
     name, status, title = "changed", 412, "It changed since it was read"
 

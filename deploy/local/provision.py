@@ -39,7 +39,7 @@ _OPERATOR_SETTINGS = (
     "FMN_DPO_CONTACT", "FMN_HELPLINE", "FMN_SHELL_DAYS", "FMN_UPLOAD_LIMIT_BYTES", "FMN_TIME_TRAVEL", "FMN_PRINTER",
     "FMN_SMTP_URL", "FMN_SMTP_PLAIN", "FMN_LEDGER_COPY", "FMN_LEDGER_HEAD", "FMN_DISK_FLOOR", "FMN_SAFEGUARDING_EMAIL",
     "FMN_SAFEGUARDING_DAYS", "FMN_REVIEW_WINDOW_DAYS", "FMN_REVIEW_REMINDER_DAYS", "FMN_CLOCK_MAX",
-    "FMN_PRINTER_HOURS", "FMN_BACKUP_KEY", "FMN_SMTP_UTF8", "FMN_CLAMD",
+    "FMN_PRINTER_HOURS", "FMN_BACKUP_KEY", "FMN_SMTP_UTF8", "FMN_CLAMD", "FMN_LEDGER_HEAD_MAIL",
 )  # fmt: skip
 # Services that store files; only they get a bucket and an account on the object store. SeaweedFS rewrites every account
 # whenever one changes: with four accounts a prefix, test runs waited for minutes.

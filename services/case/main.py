@@ -10,10 +10,12 @@ from services.case.actions import cases, safeguarding, search
 from services.case.api import blueprints
 from services.case.context import Context, open_context
 from shared.events import consent
+from shared.security.roles import CASE_READERS
 from shared.service.service import Service
 
 service: Final = Service[Context]("case", open_context)
 service.routes(blueprints)
+service.tells(case=CASE_READERS, person=CASE_READERS, stop_all=CASE_READERS, entry=CASE_READERS, contact=CASE_READERS)
 
 service.on(consent.GIVEN, consumer.consents_changed)
 service.on(consent.WITHDRAWN, consumer.consents_changed)

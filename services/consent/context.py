@@ -27,7 +27,8 @@ class Context:
     what goes on then. forget_answers: destroys the kept answers that show a record (`Idempotency.forget`). windows: how
     long a review waits for an answer. elsewhere: the places outside the software that are certified. most_expiries: how
     many may expire in one run of the clock. time_travel: whether the clock may be run at another time than now.
-    counts_calls: whether the office counts its helpline calls.
+    counts_calls: whether the office counts its helpline calls. mails_head: whether it has a mailbox for the head of the
+    ledger.
     """
 
     stores: Stores
@@ -39,6 +40,7 @@ class Context:
     certificate_signer: Signer
     consent_receipt_signer: Signer
     ledger: Ledger
+    mails_head: bool
     office: Office
     windows: Windows
     elsewhere: tuple[str, ...]
@@ -74,6 +76,7 @@ def open_context(runtime: Runtime) -> Context:
             copy=settings.ledger_copy,
             published=settings.ledger_head,
         ),
+        mails_head=settings.ledger_head_mail is not None,
         office=settings.office,
         windows=Windows(
             window=timedelta(days=settings.review_window_days), reminder=timedelta(days=settings.review_reminder_days)

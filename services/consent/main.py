@@ -23,10 +23,14 @@ from services.consent.api.statement import jwks
 from services.consent.context import Context, open_context
 from shared.events import case, document, erasure, notification
 from shared.http import JWKS_PATH
+from shared.security.roles import ANYONE, CONSENT_READERS, HOLDERS
 from shared.service.service import Service
 
 service: Final = Service[Context]("consent", open_context)
 service.routes(blueprints)
+service.tells(
+    case=ANYONE, consent=CONSENT_READERS, request=ANYONE, task=CONSENT_READERS, review=CONSENT_READERS, hold=HOLDERS
+)
 service.page(JWKS_PATH, jwks)
 
 service.on(case.PEOPLE, consumer.people_changed)
@@ -55,6 +59,7 @@ service.step(readings.COMPLETE_STEP, erasure_receipts.complete_step)
 service.every(60, clock.run_regularly)
 service.every(600, backups.report_overdue)
 service.every(60, ledger.look_after)
+service.every(600, ledger.mail_head)
 service.every(3600, organisations.end_unnamed)
 
 service.on_release(reviews.restart)

@@ -14,10 +14,12 @@ from services.document.context import Context, open_context
 from services.document.sandbox.errors import NotConfined
 from services.document.upload.clamd import ScannerAway
 from shared.events import consent
+from shared.security.roles import CASE_READERS
 from shared.service.service import Service
 
 service: Final = Service[Context]("document", open_context)
 service.routes(blueprints)
+service.tells(case=CASE_READERS, document=CASE_READERS, paper_file=CASE_READERS)
 service.needs("objects", Context.check_objects, away=MinioException)
 service.needs("sandbox", Context.check_sandbox, away=NotConfined)
 service.needs("clamd", Context.check_scanner, away=ScannerAway)

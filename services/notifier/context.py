@@ -11,6 +11,7 @@ from services.notifier.store import Stores
 from services.notifier.transports.configured import Transports
 from shared.http.calls import Calls
 from shared.ops.settings import SettingsError
+from shared.security.signing import PublicKeys
 from shared.service.runtime import Runtime
 
 
@@ -20,7 +21,8 @@ class Context:
 
     calls: the way to the other services. transports: the ways out of a letter and of an email. safeguarding_email:
     the safeguarding lead's mailbox. printer_patience: how long a letter may lie in the printer's folder; None where one
-    in it has left the system. require_known: see `Runtime.require_known`.
+    in it has left the system. require_known: see `Runtime.require_known`. ledger_head_mail: the mailbox that keeps the
+    ledger's signed head; public_keys verify one.
     """
 
     stores: Stores
@@ -28,6 +30,8 @@ class Context:
     transports: Transports
     office: Office
     safeguarding_email: str | None
+    ledger_head_mail: str | None
+    public_keys: PublicKeys
     printer_patience: timedelta | None
     require_known: Callable[[str], None]
 
@@ -50,6 +54,8 @@ def open_context(runtime: Runtime) -> Context:
         transports=transports,
         office=settings.office,
         safeguarding_email=settings.safeguarding_email,
+        ledger_head_mail=settings.ledger_head_mail,
+        public_keys=runtime.public_keys,
         printer_patience=timedelta(hours=settings.printer_hours) if settings.printer_hours else None,
         require_known=runtime.require_known,
     )

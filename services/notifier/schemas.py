@@ -91,6 +91,14 @@ class PreviewIn(Body):
     formats = ma.fields.List(Choice(*FORMATS), load_default=list)
 
 
+class NewLedgerHead(Body):
+    head = Line(required=True, most=2_000, metadata={"description": "a compact JWS of the consent service"})
+
+
+class LedgerHeadOut(ma.Schema):
+    number = ma.fields.Integer(required=True, metadata={"description": "of the last entry that it was signed over"})
+
+
 class PackQuery(ma.Schema):
     class Meta:
         unknown = ma.RAISE

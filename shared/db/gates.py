@@ -16,6 +16,7 @@ from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
+from shared.db.changes import NOW
 from shared.db.held_gates import Applied, HeldGates, key_in
 from shared.db.keys.errors import Altered
 from shared.db.keys.tree import numbered
@@ -269,7 +270,7 @@ class Gates:
             return
         self.rows.update_one(
             {"_id": case_id},
-            {"$set": self.marked(case_id, CLOSED), "$inc": {"writes": 1}, "$setOnInsert": {"seq": 0}},
+            {"$set": self.marked(case_id, CLOSED), "$inc": {"writes": 1}, "$setOnInsert": {"seq": 0}, **NOW},
             upsert=True,
             session=session,
         )
@@ -282,7 +283,7 @@ class Gates:
         row = self._locked(session, case_id)
         if row is not None and row["state"] == before:
             marked = self.marked(case_id, after, key_in(row))
-            self.rows.update_one({"_id": case_id}, {"$set": marked}, session=session)
+            self.rows.update_one({"_id": case_id}, {"$set": marked, **NOW}, session=session)
 
 
 def refuse(state: str | None) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from pymongo import UpdateOne
 
+from shared.db.changes import NOW
+
 # A case, the topic of a state, and the number of the event that brought it.
 Applied = tuple[str, str, int]
 
@@ -31,6 +33,8 @@ class HeldGates:
         self._applied = applied
         self._marked = marked
         self._changes: dict[str, dict[str, Any]] = {}
+        # Cases whose gate was moved, which the change feed tells of.
+        self._moved: set[str] = set()
 
     def next_seq(self, case_id: str) -> int:
         row = self.rows[case_id]
@@ -39,6 +43,7 @@ class HeldGates:
         return int(row["seq"])
 
     def set_state(self, case_id: str, state: str) -> None:
+        self._moved.add(case_id)
         self._mark(case_id, state, key_in(self.rows[case_id]))
 
     def set_key(self, case_id: str, key: int) -> None:
@@ -50,7 +55,10 @@ class HeldGates:
             self._change(case_id, f"applied.{topic}", seq)
 
     def updates(self) -> list[UpdateOne]:
-        return [UpdateOne({"_id": case_id}, {"$set": change}) for case_id, change in self._changes.items()]
+        return [
+            UpdateOne({"_id": case_id}, {"$set": change, **(NOW if case_id in self._moved else {})})
+            for case_id, change in self._changes.items()
+        ]
 
     def _mark(self, case_id: str, state: str, key: int) -> None:
         for name, value in self._marked(case_id, state, key).items():

@@ -10,6 +10,7 @@ from pymongo import ASCENDING
 from pymongo import collection as mongo
 from pymongo.client_session import ClientSession
 
+from shared.db.changes import Feed, index_changes
 from shared.db.store import Disposal, Exported, Inventory
 from shared.fields import Field, misfits
 
@@ -32,6 +33,7 @@ class KeptRows:
         indexes: tuple[tuple[str, ...], ...],
         unique: tuple[tuple[str, ...], ...],
         expires_on: str,
+        feed: Feed | None = None,
     ) -> None:
         self.name = name
         self.disposal = Disposal.KEEP
@@ -39,6 +41,7 @@ class KeptRows:
         self.rows = rows
         self.retention = retention
         self.why = why
+        self.feed = feed
         self._indexes = indexes
         self._unique = unique
         self._expires_on = expires_on
@@ -48,6 +51,8 @@ class KeptRows:
             self.rows.create_index([(name, ASCENDING) for name in fields])
         for fields in self._unique:
             self.rows.create_index([(name, ASCENDING) for name in fields], unique=True)
+        if self.feed is not None:
+            index_changes(self.rows)
         if self.retention is not None:
             self.rows.create_index(self._expires_on, expireAfterSeconds=int(self.retention.total_seconds()))
 

@@ -14,6 +14,7 @@ from typing import Any, Final, Generic, TypeVar, get_args
 import bson
 
 from shared.conversion import field_types, from_plain, to_plain
+from shared.db.changes import CHANGED, UNSET
 from shared.db.keys.errors import Altered, KeyGone
 from shared.db.keys.vault import OFFICE_KEY, Vault
 from shared.fields import Field, Optional, misfits
@@ -35,7 +36,7 @@ class Records(Generic[T]):
 
     absent_if_none: clear fields that are left out of the row where they are None. unbound: clear fields that are
     written without the record's version, and decide nothing about a person. key_of: the name of the key that an item is
-    sealed under; None for its case's, or the office's where it has no case.
+    sealed under; None for its case's, or the office's where it has no case. is_told: the change feed tells of it.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Records(Generic[T]):
         absent_if_none: tuple[str, ...] = (),
         unbound: tuple[str, ...] = (),
         key_of: Callable[[T], str | None] = lambda item: None,
+        is_told: bool = False,
     ) -> None:
         self._name = name
         self._kind = kind
@@ -55,6 +57,7 @@ class Records(Generic[T]):
         self._clear = clear
         self._absent_if_none = absent_if_none
         self._key_of = key_of
+        self._is_told = is_told
         self._bound = tuple(sorted(set(clear) - set(unbound)))
         types = field_types(kind)
         if unknown := sorted(set(clear) - types.keys()):
@@ -141,6 +144,8 @@ class Records(Generic[T]):
 
     def _bare_row_of(self, item: T) -> Row:
         row: Row = {"_id": self.id_of(item), "case_id": self.case_id_of(item), "version": self.version_of(item)}
+        if self._is_told:
+            row[CHANGED] = UNSET
         return row | self.clear_of(item)
 
     def _context(self, row: Row) -> bytes:

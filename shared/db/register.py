@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from pymongo.database import Database
 
+from shared.db.changes import REMOVAL_CLEAR, REMOVALS, Feed, Removal
 from shared.db.kept_rows import KeptRows
-from shared.db.repository import Options, Repository
+from shared.db.options import Options
+from shared.db.repository import Repository
 from shared.db.store import Disposal, Store
 from shared.db.unit_of_work import UnitOfWork
 from shared.fields import Field
@@ -31,6 +33,7 @@ class Register:
         self.stores: dict[str, Store] = {}
         # By late store, the name of a case's key in it.
         self.late_keys: dict[str, Callable[[str], str]] = {}
+        self._removals: Repository[Removal] | None = None
 
     def repository(
         self,
@@ -50,11 +53,39 @@ class Register:
         store's records of a case hang on; they are late until it is destroyed. options: see `Options`.
         """
         database = self.unit_of_work.vault_db if in_vault else self.unit_of_work.db
-        store = Repository(name, kind, rows=database[name], vault=self.vault, clear=clear, disposal=disposal, **options)
+        store = Repository(
+            name,
+            kind,
+            rows=database[name],
+            vault=self.vault,
+            clear=clear,
+            disposal=disposal,
+            removals=self._opened_removals() if "feed" in options else None,
+            **options,
+        )
         self._add(store)
         if late_key is not None:
             self.late_keys[name] = late_key
         return store
+
+    def _opened_removals(self) -> Repository[Removal]:
+        """What was removed from cases that live on, which the change feed tells of; opened with the first that it does.
+
+        It is in the feed itself without being a kind of record. No family is given it: it holds ids alone.
+        """
+        if self._removals is None:
+            self._removals = Repository(
+                REMOVALS,
+                Removal,
+                rows=self.unit_of_work.db[REMOVALS],
+                vault=self.vault,
+                clear=REMOVAL_CLEAR,
+                disposal=Disposal.ERASE,
+                exported=False,
+                feed=Feed(kind=REMOVALS),
+            )
+            self._add(self._removals)
+        return self._removals
 
     def keep(
         self,
@@ -67,10 +98,12 @@ class Register:
         unique: tuple[tuple[str, ...], ...] = (),
         expires_on: str = "at",
         database: Database[dict[str, Any]] | None = None,
+        feed: Feed | None = None,
     ) -> KeptRows:
         """Open a collection that an erasure leaves: a closed list of clear fields, a retention, a reason.
 
-        database: another than the service's own (the ledger lies outside the backups).
+        database: another than the service's own (the ledger lies outside the backups). feed: how the change feed tells
+        of its rows; what writes them marks each change (`changes.NOW`).
         """
         store = KeptRows(
             name,
@@ -81,6 +114,7 @@ class Register:
             indexes=indexes,
             unique=unique,
             expires_on=expires_on,
+            feed=feed,
         )
         self._add(store)
         return store

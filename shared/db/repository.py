@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
 from functools import partial
-from typing import Any, Final, Generic, TypedDict, TypeVar, Unpack
+from typing import Any, Final, Generic, TypeVar, Unpack
 
 from pymongo import ASCENDING, ReplaceOne
 from pymongo import collection as mongo
 from pymongo.client_session import ClientSession
 from pymongo.read_concern import ReadConcern
 
+from shared.db.changes import Removal, index_changes
 from shared.db.keys.errors import Altered, KeyGone, KeyReplaced
 from shared.db.keys.vault import Vault
+from shared.db.options import Options
 from shared.db.records import Records, Row
 from shared.db.store import Disposal, Exported, Inventory
 from shared.db.unit_of_work import Tx
@@ -22,31 +23,6 @@ from shared.errors import CHANGED_SENTENCE, Changed
 from shared.fields import Field
 
 T = TypeVar("T")
-
-
-class Options(TypedDict, Generic[T], total=False):
-    """What a repository may be told besides.
-
-    indexes, unique: by clear fields; a unique one passes over rows without its fields.
-    absent_if_none: clear fields that are left out of the row where they are None.
-    exported, not_exported: whether a family is given its records (P23), and less which fields.
-    unbound: clear fields that are written without the record's version, and decide nothing about a person.
-    key_of: the name of the key that an item is sealed under; None for its case's, or the office's without a case.
-    expire_after: rows go so long after their clear field `at`.
-    why: why an erasure leaves it, where it does.
-    handed_on: what a record holds goes on in others of its case, so that removing it forgets nothing.
-    """
-
-    indexes: tuple[tuple[str, ...], ...]
-    unique: tuple[tuple[str, ...], ...]
-    absent_if_none: tuple[str, ...]
-    exported: bool
-    not_exported: tuple[str, ...]
-    unbound: tuple[str, ...]
-    key_of: Callable[[T], str | None]
-    expire_after: timedelta
-    why: str
-    handed_on: bool
 
 
 _LEFT_BY_AN_ERASURE: Final = (Disposal.KEEP, Disposal.APART)
@@ -67,10 +43,13 @@ class Repository(Generic[T]):
         vault: Vault,
         clear: Mapping[str, Field],
         disposal: Disposal,
+        removals: Repository[Removal] | None = None,
         **options: Unpack[Options[T]],
     ) -> None:
         self.name = name
         self.disposal = disposal
+        self.feed = options.get("feed")
+        self._removals = removals
         self.clear = clear
         self.rows = rows
         self.why = options.get("why", "")
@@ -89,6 +68,7 @@ class Repository(Generic[T]):
             absent_if_none=options.get("absent_if_none", ()),
             unbound=options.get("unbound", ()),
             key_of=options.get("key_of", lambda item: None),
+            is_told=self.feed is not None,
         )
 
     def prepare(self) -> None:
@@ -102,6 +82,8 @@ class Repository(Generic[T]):
                 unique=True,
                 partialFilterExpression={name: {"$exists": True} for name in names},
             )
+        if self.feed is not None:
+            index_changes(self.rows)
         if self._expire_after is not None:
             self.rows.create_index("at", expireAfterSeconds=int(self._expire_after.total_seconds()))
 
@@ -151,14 +133,23 @@ class Repository(Generic[T]):
         row = self.row_of(item, tx=tx)
         tx.write(self.rows, ReplaceOne({"_id": row["_id"]}, row, upsert=True))
 
-    def remove(self, item: T, *, tx: Tx) -> None:
+    def remove(self, item: T, *, tx: Tx, tells: bool = True) -> None:
         """Delete this version of the record. Raises Changed when its version isn't the one that is stored.
 
-        A case that lives on gets another key.
+        A case that lives on gets another key. tells: False where the case is being erased, and its feed says so.
         """
         if self.rows.delete_one(self.records.as_read(item), session=tx.session).deleted_count != 1:
             raise Changed(CHANGED_SENTENCE)
         self._renew_key_of(item, tx)
+        if tells:
+            self.tell_removed(item, tx=tx)
+
+    def tell_removed(self, item: T, *, tx: Tx) -> None:
+        """Have the change feed say that the record is gone, for what deletes its row itself."""
+        case_id = self.records.case_id_of(item)
+        if self.feed is not None and self._removals is not None and case_id is not None:
+            removal = Removal(id=self.records.id_of(item), case_id=case_id, kind=self.feed.kind)
+            self._removals.put(removal, tx=tx)
 
     def _renew_key_of(self, item: T, tx: Tx) -> None:
         """What was sealed is in the operation log still, and opens for as long as the case's key does."""

@@ -14,19 +14,22 @@ MANIFEST: Final[Mapping[str, frozenset[str]]] = {
     "case": frozenset(
         {
             CASE_KEYS, "cases", "contacts", "disclosures", "entries", "idempotency", "intakes", "people", "projections",
-            "search_hashes", "stops",
+            "removals", "search_hashes", "stops",
         }
     ),
     "document": frozenset(
-        {CASE_KEYS, "documents", "idempotency", "objects", "paper_files", "projections", "receiving", "versions"}
+        {
+            CASE_KEYS, "documents", "idempotency", "objects", "paper_files", "projections", "receiving", "removals",
+            "versions",
+        }
     ),
     "consent": frozenset(
         {
             CASE_KEYS, "consents", "endings", "expiries", "holds", "idempotency", "intakes", "namings", "people",
-            "requests", "reviews", "rights", "tasks",
+            "removals", "requests", "reviews", "rights", "tasks",
         }
     ),
-    "notifier": frozenset({CASE_KEYS, "idempotency", "notifications", "projections"}),
+    "notifier": frozenset({CASE_KEYS, "idempotency", "notifications", "projections", "removals"}),
 }  # fmt: skip
 
 

@@ -171,7 +171,8 @@ def _leave(app: Flask, kernel: Kernel, answer: Response) -> Response:
     access_rule = _access_rule(app)
     traceless = g.get("traceless", False) and answer.status_code < 500
     written = g.get("audited_status") == answer.status_code
-    if access_rule is not None and access_rule.audited and not traceless and not written:
+    empty = g.get("nothing_shown", False) and answer.status_code < 400
+    if access_rule is not None and access_rule.audited and not (traceless or written or empty):
         answer = _audited(kernel, access_rule, answer)
     if answer.status_code == 204:
         # There is nothing that could be of a type.

@@ -89,3 +89,8 @@ def audit_as_safeguarding() -> None:
 def leave_no_trace() -> None:
     """Leave no audit row, no log line and no count of this request, unless it fails: a decline, a helpline call."""
     g.traceless = True
+
+
+def nothing_shown() -> None:
+    """Leave no audit row of this request, unless it fails: its answer is empty, so nothing of a case was read."""
+    g.nothing_shown = True

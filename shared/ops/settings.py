@@ -79,6 +79,7 @@ class Settings:
     ledger_head: Path | None = None
     # Whether the relay offers SMTPUTF8. The case service asks, which refuses what can't be delivered when it is typed.
     smtp_utf8: bool = False
+    ledger_head_mail: str | None = None
     # 0: a letter in the printer's folder has left the system.
     printer_hours: int = 72
     clamd: str | None = None
@@ -118,7 +119,7 @@ def _read(env: Env) -> Settings:
     issuer, jwks = env.str("OIDC_ISSUER", None), env.str("OIDC_JWKS_URL", None)
     if bool(issuer) != bool(jwks):
         raise SettingsError("FMN_OIDC_ISSUER and FMN_OIDC_JWKS_URL go together: set both, or neither.")
-    window_days, reminder_days = _positive(env, "REVIEW_WINDOW_DAYS", 28), _positive(env, "REVIEW_REMINDER_DAYS", 14)
+    window_days, reminder_days = _at_least(env, "REVIEW_WINDOW_DAYS", 28), _at_least(env, "REVIEW_REMINDER_DAYS", 14)
     if reminder_days >= window_days:
         raise SettingsError("FMN_REVIEW_REMINDER_DAYS must be less than FMN_REVIEW_WINDOW_DAYS.")
     keeps_files, coordinates = service == "document", service == "consent"
@@ -144,10 +145,10 @@ def _read(env: Env) -> Settings:
         elsewhere=_words(env.str("ELSEWHERE", "")),
         calendar=_closures(_words(env.str("OFFICE_CLOSURES", ""))),
         office=_office(env),
-        shell_days=_positive(env, "SHELL_DAYS", 7),
-        safeguarding_email=_mailbox(env, "SAFEGUARDING_EMAIL") if env.str("SAFEGUARDING_EMAIL", "").strip() else None,
-        safeguarding_days=_positive(env, "SAFEGUARDING_DAYS", _SIX_YEARS_IN_DAYS),
-        upload_limit_bytes=_positive(env, "UPLOAD_LIMIT_BYTES", 100 * 1024 * 1024),
+        shell_days=_at_least(env, "SHELL_DAYS", 7),
+        safeguarding_email=_mailbox_or_none(env, "SAFEGUARDING_EMAIL"),
+        safeguarding_days=_at_least(env, "SAFEGUARDING_DAYS", _SIX_YEARS_IN_DAYS),
+        upload_limit_bytes=_at_least(env, "UPLOAD_LIMIT_BYTES", 100 * 1024 * 1024),
         spool=Path(spool) if spool else None,
         time_travel=switch(env, "TIME_TRAVEL", "off"),
         disk_floor=_percent(env, "DISK_FLOOR", "10") / 100,
@@ -167,8 +168,9 @@ def _read(env: Env) -> Settings:
         helpline_tally=switch(env, "HELPLINE_TALLY", "off"),
         review_window_days=window_days,
         review_reminder_days=reminder_days,
-        clock_max=_positive(env, "CLOCK_MAX", 20),
+        clock_max=_at_least(env, "CLOCK_MAX", 20),
         ledger_head=Path(ledger_head) if ledger_head else None,
+        ledger_head_mail=_mailbox_or_none(env, "LEDGER_HEAD_MAIL"),
         printer_hours=_at_least(env, "PRINTER_HOURS", 72, least=0),
         clamd=env.str("CLAMD", None) or None,
     )
@@ -190,6 +192,10 @@ def _url(text: str) -> str:
     if not text.startswith(("http://", "https://")):
         raise SettingsError("FMN_CASE_URL and the other services' settings of that kind must be URLs.")
     return text.rstrip("/")
+
+
+def _mailbox_or_none(env: Env, name: str) -> str | None:
+    return _mailbox(env, name) if env.str(name, "").strip() else None
 
 
 def _mailbox(env: Env, name: str) -> str:
@@ -219,11 +225,7 @@ def switch(env: Env, name: str, default: str) -> bool:
     return text == "on"
 
 
-def _positive(env: Env, name: str, default: int) -> int:
-    return _at_least(env, name, default, least=1)
-
-
-def _at_least(env: Env, name: str, default: int, *, least: int) -> int:
+def _at_least(env: Env, name: str, default: int, *, least: int = 1) -> int:
     number = env.int(name, default)
     if number < least:
         raise SettingsError(f"FMN_{name} must be {least} or more.")

@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final
 
+from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
+from pymongo.read_concern import ReadConcern
 
 from shared.db import KeptRows, Register
 from shared.errors import Unavailable
@@ -41,19 +43,23 @@ Row = dict[str, Any]
 class Restores:
     """The restores that one service has been through."""
 
-    def __init__(self, database: Database[Row]) -> None:
-        self.rows: Collection[Row] = database[RESTORES]
+    def __init__(self, database: Database[Row], read_concern: ReadConcern | None = None) -> None:
+        self.rows: Collection[Row] = database.get_collection(RESTORES, read_concern=read_concern)
 
     def goes_on(self) -> bool:
         """Whether one goes on just now. Raises PyMongoError."""
         return self.rows.find_one({"done_at": None}, {"_id": 1}) is not None
 
-    def last_at(self) -> datetime | None:
+    def last_at(self, session: ClientSession | None = None) -> datetime | None:
         """When the last one was done; None where there was none. What was asked for before that may have been done
         already, by the service that was lost.
         """
-        last = self.rows.find_one({"done_at": {"$ne": None}}, sort=[("done_at", -1)])
+        last = self.rows.find_one({"done_at": {"$ne": None}}, sort=[("done_at", -1)], session=session)
         return None if last is None else last["done_at"]
+
+    def last_seen_at(self, session: ClientSession) -> datetime | None:
+        """The same as this server has it just now, whether or not the majority does."""
+        return Restores(self.rows.database, ReadConcern("local")).last_at(session)
 
     def wait(self) -> None:
         """Wait until none goes on."""

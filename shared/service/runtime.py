@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pymongo.database import Database
 
+from shared.db.changes import CASE, Feed
 from shared.db.gates import CLOSED, ERASED_SENTENCE, FROZEN, OPEN
 from shared.db.keys.errors import NoTreeYet, RootsElsewhere
 from shared.db.keys.roots import Folders
@@ -114,6 +115,7 @@ def open_runtime(service: str, process: str) -> Runtime:
         },
         retention=None,
         why="a closed gate is the tombstone: a late message must not bring anyone back",
+        feed=Feed(kind=CASE),
     )
     register_restores(register)
     steps = Steps(register)

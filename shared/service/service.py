@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from flask import Flask
 
+from shared.db.change_feed import ChangeFeed
 from shared.db.keys.rotation import Rehash
 from shared.db.unit_of_work import Tx
 from shared.events import Event, EventType, consent
 from shared.http import Blueprint, make_app
+from shared.http.changes import changes_routes
 from shared.messaging.bus import Publisher
 from shared.messaging.inbox import Handler
 from shared.messaging.outbox import Outbox
@@ -62,6 +64,7 @@ class Service(Generic[C]):
         self._away: tuple[type[Exception], ...] = ()
         self._handlers: list[tuple[str, Callable[[C, Tx, Event], None]]] = []
         self._steps: dict[str, Callable[[C, StepRow], datetime | None]] = {}
+        self._readers: Mapping[str, Collection[str]] = {}
         self._jobs: list[tuple[float, Callable[[C, datetime], object]]] = []
         self._before_erasure: list[Callable[[C, str], None]] = []
         self._receipt_claims: list[Callable[[C, str, str, int], Mapping[str, Any]]] = []
@@ -92,6 +95,10 @@ class Service(Generic[C]):
         if kind in self._steps:
             raise ValueError(f"the step {kind} is declared twice")
         self._steps[kind] = run
+
+    def tells(self, **readers: Collection[str]) -> None:
+        """The roles that the change feed tells of each kind of record; for every kind of its stores, and `case`."""
+        self._readers = readers
 
     def every(self, seconds: float, run: Callable[[C, datetime], object]) -> None:
         """What the worker does periodically, the first time at once."""
@@ -166,11 +173,12 @@ class Service(Generic[C]):
         asks = {server: ask_at(url) for server, url in settings.disks.items()}
         disks = Disks(settings.disk_floor, {"mongodb": ask_mongodb(runtime.unit_of_work.vault_db), **asks})
         disks.start()
+        feed = ChangeFeed(runtime.register, last_restore=runtime.restores.last_seen_at)
         app = make_app(
             settings=settings,
             register=runtime.register,
             stores=runtime.kernel_stores,
-            blueprints=self._routes(context),
+            blueprints=[*self._routes(context), changes_routes(feed, self._readers)],
             checks={
                 "mongodb": lambda: runtime.unit_of_work.client.admin.command("ping"),
                 **{server: partial(check, context) for server, check in self._checks.items()},

@@ -77,6 +77,7 @@ GOES_ON = {
     "POST /tasks/<task_id>/done",
     "POST /helpline-calls",
     "POST /alerts",
+    "POST /ledger-heads",
     "POST /cases/expiry",
     "POST /clock",
     "POST /reviews/<review_id>/answer",

@@ -11,6 +11,7 @@ from typing import Any
 from uuid import UUID
 
 import requests
+from bson.timestamp import Timestamp
 from pymongo import MongoClient
 
 from deploy.local import objects
@@ -127,7 +128,7 @@ def _plain(value: Any, names: str) -> Any:
         if value and all(isinstance(item, int) for item in value):
             return sum(value)
         return [_plain(item, names) for item in value]
-    if isinstance(value, datetime):
+    if isinstance(value, datetime | Timestamp):
         return "<time>"
     if isinstance(value, bytes | UUID):
         return "<bytes>"

@@ -15,7 +15,7 @@ from deploy.backup.archives import Reader
 from deploy.backup.installation import Installation
 from deploy.local.stack import Stack
 from shared.events import SERVICES
-from tests.helpers import eventually
+from tests.helpers import eventually, refused
 from tests.journeys.test_p24_forgotten import certificate_of
 from tests.races.inside import an_inside
 from tests.restore.office import Office, an_office, settled
@@ -44,6 +44,7 @@ class Story:
     requests: dict[str, str] = field(default_factory=dict)
     consents: dict[str, str] = field(default_factory=dict)
     told: dict[str, Any] = field(default_factory=dict)
+    cursors: dict[str, str] = field(default_factory=dict)
     sent: set[str] = field(default_factory=set)
     refusals: list[str] = field(default_factory=list)
     closed: list[set[int]] = field(default_factory=list)
@@ -197,6 +198,8 @@ def story(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         office.archives_its_keys()
         _after(story)
         story.sent = office.sent()
+        for service in SERVICES:
+            story.cursors[service] = office.system.manager.read(f"{service}:/v1/changes", after="now")["next"]
         office.loses_its_servers()
         _refused(story)
         office.starts()
@@ -331,6 +334,23 @@ def test_nothing_is_sent_by_a_restore_and_a_person_decides_about_what_may_have_g
     assert letters("bystander") == [("delivered", None)]
     settled(story.office)
     assert story.office.sent() == story.sent
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_an_app_that_followed_the_changes_is_told_to_start_again_and_then_hears_of_everybody(
+    story: Story, service: str
+) -> None:
+    manager, path = story.office.system.manager, f"{service}:/v1/changes"
+    refused(manager.get(path, after=story.cursors[service]), 410, "start-again")
+    page = manager.read(path, limit=200)
+    items = list(page["items"])
+    while len(page["items"]) == 200:
+        page = manager.read(path, limit=200, after=page["next"])
+        items += page["items"]
+    told = {(item["case_id"], item["what"]) for item in items if item["kind"] == "case"}
+    assert (story.cases["erased"], "erased") in told
+    assert service != "case" or (story.cases["bystander"], "erased") not in told
+    assert any(item["case_id"] == story.cases["bystander"] for item in items)
 
 
 def test_the_roots_of_the_archive_are_destroyed_and_every_place_has_the_new_one(story: Story) -> None:

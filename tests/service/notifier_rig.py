@@ -26,6 +26,8 @@ from tests.helpers import Speaker, at_end_of_group, eventually, kill
 from tests.system import System
 
 REFUSES, HANGS = "refuses", "hangs"
+#: Whoever keeps the ledger's head for the office.
+KEEPER = "keeper@council.example"
 
 
 class Relay:
@@ -142,7 +144,7 @@ def notifier_rig(stack: Stack, worker_id: str) -> Rig:
         relay = Relay()
         relay.start()
         provided: Provision = stack.provision(f"n{worker_id}")
-        mail = {"FMN_SMTP_URL": f"smtp://127.0.0.1:{relay.port}"}
+        mail = {"FMN_SMTP_URL": f"smtp://127.0.0.1:{relay.port}", "FMN_LEDGER_HEAD_MAIL": KEEPER}
         processes = stack.start_services(provided, extra_env=mail)
         client = mongo.admin_client(stack.places, stack.ports)
         rig = _RIGS[worker_id] = Rig(

@@ -71,7 +71,7 @@ def exported(stores: Stores, name: str, case_id: str) -> list[dict[str, Any]]:
 def as_before(stores: Stores, store: Repository[Any], item: Any, *, less: tuple[str, ...]) -> None:
     """Write the item's row as a version of the service did that knew nothing of these fields."""
     records, row = store.records, store.row_of(item)
-    row = {name: value for name, value in row.items() if name not in (*less, "personal", "mac")}
+    row = {name: value for name, value in row.items() if name not in (*less, "personal", "mac", "changed")}
     sealed = records._sealed_of(item)
     if sealed is None:
         row = records.marked(row)

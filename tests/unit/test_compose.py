@@ -282,7 +282,12 @@ def test_every_route_of_a_service_leads_to_it() -> None:
     known = routes()
     assert len(known) > 30
     # What services alone ask of one another has no path through the door.
-    inside = {("consent", "/v1/clock"), ("notifier", "/v1/alerts"), ("consent", "/v1/ending-grants/x")}
+    inside = {
+        ("consent", "/v1/clock"),
+        ("consent", "/v1/ending-grants/x"),
+        ("notifier", "/v1/alerts"),
+        ("notifier", "/v1/ledger-heads"),
+    }
     assert inside < known
     assert {(service, path) for service, path in known if routed(path) != service} == inside
 
@@ -313,6 +318,11 @@ def test_a_stranger_at_the_door_gets_a_problem() -> None:
     by_any_name = CADDYFILE.partition("\nhttps:// {\n")[2].partition("\n}\n")[0]
     assert "tls {$FMN_TLS:internal}" in by_any_name
     assert "import problem 421 not-found" in by_any_name
+
+
+def test_each_services_change_feed_is_below_its_name() -> None:
+    assert "/{args.0}/docs/* /{args.0}/v1/changes\n" in CADDYFILE
+    assert routed("/v1/changes") is None
 
 
 def test_every_way_to_a_service_says_whether_it_was_reached() -> None:

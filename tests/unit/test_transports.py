@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from services.notifier.letters import Email
 from services.notifier.transports import (
+    Attachment,
     Refused,
     TryAgain,
     Unknown,
@@ -138,6 +139,19 @@ def test_an_email_arrives_whole_with_headers_that_name_nobody_but_its_ends() -> 
     assert html.get_content().replace("\r\n", "\n") == MAIL.html
     assert {part.get_content_charset() for part in (plain, html)} == {"utf-8"}
     assert max(len(line) for line in envelope.content.split(b"\r\n")) < 998
+
+
+def test_an_attached_file_arrives_whole_beside_both_forms_of_the_words() -> None:
+    box, content = _Mailbox(), bytes(range(256)) * 9 + b"\n.\n"
+    with a_server(box) as url:
+        send(url, attached=Attachment(name="head.jws", media_type="application/jose", content=content))
+    message = email_parser.message_from_bytes(box.kept[0].content, policy=email.policy.default)
+    assert message.get_content_type() == "multipart/mixed"
+    words, file = message.iter_parts()
+    assert [part.get_content_type() for part in words.iter_parts()] == ["text/plain", "text/html"]
+    assert next(words.iter_parts()).get_content().replace("\r\n", "\n") == MAIL.text
+    assert (file.get_content_type(), file.get_filename()) == ("application/jose", "head.jws")
+    assert file.get_content() == content
 
 
 def test_an_address_with_accents_goes_by_smtputf8_and_a_domain_in_ascii() -> None:

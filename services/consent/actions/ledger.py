@@ -9,8 +9,10 @@ from services.consent.context import Context
 from services.consent.model.consents import Ending
 from services.consent.store import Stores
 from shared.db.unit_of_work import Tx
+from shared.errors import Problem, Temporary
 from shared.ledger import WITHDRAWAL
 from shared.messaging.steps import StepRow
+from shared.ops.logs import log, where
 
 LEDGER_STEP: Final = "ledger"
 
@@ -36,6 +38,23 @@ def ledger_step(context: Context, step: StepRow) -> None:
 def look_after(context: Context, now: datetime) -> None:
     """Compare ledger and copy, and publish the head; alarms while they don't agree."""
     context.ledger.look_after(now)
+
+
+def mail_head(context: Context, now: datetime) -> None:
+    """Have the notifier mail the signed head, where the office has a mailbox for it.
+
+    It is asked each time, and sends one a day: so it doesn't matter how many workers ask, and which of them died.
+    """
+    if not context.mails_head:
+        return
+    try:
+        context.calls.post("notifier", "/ledger-heads", {"head": context.ledger.signed_head(now)})
+    except Temporary:
+        # The alarm for what is wrong with the ledger is given, and repeated, by `look_after`.
+        return
+    except Problem as error:
+        # Away, or of an older version: asked again in ten minutes. The notifier alarms once none has gone for days.
+        log.warning("ledger.head_not_taken", **where(error))
 
 
 def _withdrawn(ending: Ending) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from services.consent.model.rights import Young
 from services.consent.model.tasks import Task
 from services.consent.store import fields
 from shared.db import Disposal, KeptRows, Register, Repository
+from shared.db.changes import Feed
 from shared.db.unit_of_work import UnitOfWork
 from shared.erasure.grants import GrantSigner
 from shared.erasure.named_keys import NamedKeys
@@ -98,9 +99,20 @@ class Stores:
                 exported=False,
             ),
             consents=register.repository(
-                "consents", Consent, clear=fields.CONSENT, disposal=_ERASE, indexes=(("grants.party",),)
+                "consents",
+                Consent,
+                clear=fields.CONSENT,
+                disposal=_ERASE,
+                indexes=(("grants.party",),),
+                feed=Feed(kind="consent"),
             ),
-            endings=register.repository("endings", Ending, clear=fields.ENDING, disposal=_ERASE),
+            endings=register.repository(
+                "endings",
+                Ending,
+                clear=fields.ENDING,
+                disposal=_ERASE,
+                feed=Feed(kind="consent", id="consent_id", appended=True),
+            ),
             # The clock's own list: the consents say the same days.
             expiries=register.repository(
                 "expiries", Expiry, clear=fields.EXPIRY, disposal=_ERASE, indexes=(("on", "_id"),), exported=False
@@ -118,6 +130,7 @@ class Stores:
                 indexes=(("next_at", "_id"), ("due_on", "_id")),
                 # A digest.
                 not_exported=("ways",),
+                feed=Feed(kind="review"),
             ),
             clock_runs=register.repository(
                 "clock_runs",
@@ -133,6 +146,7 @@ class Stores:
                 disposal=_ERASE,
                 unique=(("case_id", "kind", "subject_id"),),
                 indexes=(("state", "due_on"),),
+                feed=Feed(kind="task"),
             ),
             helpline_calls=register.keep(
                 "helpline_calls",
@@ -148,6 +162,7 @@ class Stores:
                 indexes=(("status", "due_at"), ("case_id", "status")),
                 key_of=lambda request: request_key(request.id) if request.own_key else None,
                 not_exported=("attempts",),
+                feed=Feed(kind="request"),
             ),
             receipts=register.repository(
                 "receipts",
@@ -168,7 +183,9 @@ class Stores:
                 why="what the independent reader found, which a certificate carries",
             ),
             # Not exported: that there is one may say that a person is thought to be at risk (P15).
-            holds=register.repository("holds", Hold, clear=fields.HOLD, disposal=_ERASE, exported=False),
+            holds=register.repository(
+                "holds", Hold, clear=fields.HOLD, disposal=_ERASE, exported=False, feed=Feed(kind="hold")
+            ),
             people=register.repository("people", CasePeople, clear=fields.PEOPLE, disposal=_ERASE),
             archives=register.keep(
                 "archives",

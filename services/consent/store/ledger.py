@@ -118,6 +118,11 @@ class Ledger:
         _REFUSED.set(0)
         return True
 
+    def signed_head(self, now: datetime) -> str:
+        """The head as a compact JWS, for somebody else to keep. Raises Temporary, after an alarm, while they differ."""
+        with self._alone(now) as copy:
+            return sign_head(self._signer, last=self._agreed(copy, now), at=now)
+
     @contextmanager
     def _alone(self, now: datetime) -> Iterator[LedgerCopy]:
         """Alone with the copy, of which every entry was compared within a day. What is wrong becomes an alarm and

@@ -54,7 +54,7 @@ def move_papers(context: Context, case_id: str) -> None:
                 if not stores.keys.exists(tx, paper_key(case_id)):
                     stores.keys.make(tx, paper_key(case_id))
                 stores.papers_to_certify.add(to_certify(found, tx.now), tx=tx)
-                stores.paper_files.remove(found, tx=tx)
+                stores.paper_files.remove(found, tx=tx, tells=False)
 
         stores.unit_of_work.run(move)
 

@@ -19,6 +19,7 @@ def mark_removing(
     """Its sealed part and what opens its objects go at once: from now on no one can read it. Raises Changed."""
     documents.strip(replace(document, state=REMOVING, reason=None), tx=tx)
     versions.rows.delete_many({"document_id": document.id}, session=tx.session)
+    documents.tell_removed(document, tx=tx)
 
 
 def forget_content(

@@ -18,6 +18,7 @@ from services.document.store.papers import paper_key
 from services.document.store.receiving import Receiving
 from shared import known_consents
 from shared.db import Disposal, KeptRows, Register, Repository
+from shared.db.changes import Feed
 from shared.db.unit_of_work import UnitOfWork
 from shared.erasure.named_keys import NamedKeys
 from shared.fields import Count, Id, Optional, Time, one_of
@@ -71,6 +72,7 @@ class Stores:
                 absent_if_none=("reason",),
                 # Why it was moved may name the other family.
                 not_exported=("infected", "moves"),
+                feed=Feed(kind="document"),
             ),
             versions=register.repository(
                 "versions",
@@ -89,6 +91,7 @@ class Stores:
                 indexes=(("number",),),
                 absent_if_none=("number",),
                 not_exported=("number",),
+                feed=Feed(kind="paper_file"),
             ),
             papers_to_certify=register.repository(
                 "papers_to_certify",

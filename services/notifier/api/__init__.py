@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.notifier.api.alerts import alert_routes
+from services.notifier.api.ledger_heads import ledger_head_routes
 from services.notifier.api.notifications import notification_routes
 from services.notifier.api.packs import pack_routes
 from services.notifier.api.templates import template_routes
@@ -11,4 +12,10 @@ from shared.http import Blueprint
 
 
 def blueprints(context: Context) -> list[Blueprint]:
-    return [notification_routes(context), template_routes(context), pack_routes(context), alert_routes(context)]
+    return [
+        notification_routes(context),
+        template_routes(context),
+        pack_routes(context),
+        alert_routes(context),
+        ledger_head_routes(context),
+    ]

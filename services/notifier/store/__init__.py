@@ -10,11 +10,12 @@ from services.notifier.model.last_letters import LastLetter, LetterState, Outcom
 from services.notifier.model.notifications import Channel, Notification, Reason, Status
 from services.notifier.model.recipients import KnownCase
 from shared.db import Disposal, KeptRows, Register, Repository
+from shared.db.changes import Feed
 from shared.db.unit_of_work import Tx, UnitOfWork
 from shared.erasure.named_keys import NamedKeys
 from shared.events.case import ROLES, STATES
 from shared.events.consent import STANDING
-from shared.fields import Count, Digest, Field, Flag, Group, Id, List, Name, Optional, Time, one_of
+from shared.fields import Count, Digest, Field, Flag, Group, Id, List, Name, Optional, Signed, Time, one_of
 from shared.messaging.steps import Steps
 from shared.service.restores import Restores
 
@@ -72,6 +73,7 @@ class Stores:
     """Every store of the service, and what writes to them.
 
     alerts: one row for each alert of the safeguarding lead, by the id of the record it is about. It names no case.
+    ledger_heads: one row for each day of which the ledger's head was to be sent, by that day.
     """
 
     unit_of_work: UnitOfWork
@@ -82,6 +84,7 @@ class Stores:
     sealed_letters: Repository[SealedLetter]
     last_letters: Repository[LastLetter]
     alerts: KeptRows
+    ledger_heads: KeptRows
     restores: Restores
 
     @classmethod
@@ -101,6 +104,7 @@ class Stores:
                 unique=(("intent",),),
                 absent_if_none=("intent",),
                 not_exported=("intent", "attempt"),
+                feed=Feed(kind="notification"),
             ),
             known_cases=register.repository(
                 "projections",
@@ -131,6 +135,12 @@ class Stores:
                 clear={"at": Time(), "tries": Count(), "sent_at": Optional(Time())},
                 retention=timedelta(days=30),
                 why="an alert that is asked for again is not sent again once it has gone",
+            ),
+            ledger_heads=register.keep(
+                "ledger_heads",
+                clear={"head": Signed(), "at": Time(), "tries": Count(), "sent_at": Optional(Time())},
+                retention=timedelta(days=400),
+                why="a head of the ledger goes once a day, however often it is asked for; about no case",
             ),
         )
 

@@ -6,9 +6,10 @@ next.
 
 from services.notifier.transports.errors import NotSent, Refused, TryAgain, Unknown
 from services.notifier.transports.printer import letters_waiting, print_letter, printer_folder
-from services.notifier.transports.smtp import Relay, parse_relay, send_email
+from services.notifier.transports.smtp import Attachment, Relay, parse_relay, send_email
 
 __all__ = [
+    "Attachment",
     "NotSent",
     "Refused",
     "Relay",

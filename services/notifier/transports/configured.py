@@ -7,6 +7,7 @@ from datetime import datetime
 
 from services.notifier.letters import Email, Office
 from services.notifier.transports import (
+    Attachment,
     TryAgain,
     letters_waiting,
     parse_relay,
@@ -44,7 +45,7 @@ class Transports:
         """How many letters have lain in the printer's folder since before that moment. Raises OSError."""
         return 0 if self.printer is None else letters_waiting(self.printer, before=before)
 
-    def send_email(self, *, id: str, to: str, email: Email, now: datetime) -> None:
+    def send_email(self, *, id: str, to: str, email: Email, now: datetime, attached: Attachment | None = None) -> None:
         """Give the relay this email. Raises TryAgain, Refused or Unknown."""
         send_email(
             smtp_url=self.smtp_url,
@@ -54,5 +55,6 @@ class Transports:
             sender_name=self.office.name,
             to=to,
             email=email,
+            attached=attached,
             now=now,
         )

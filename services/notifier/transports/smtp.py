@@ -39,6 +39,15 @@ class Relay:
     password: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """A file that goes with an email. name: in ASCII, without a folder."""
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
+
+
 def parse_relay(smtp_url: str, *, plain_allowed: bool) -> Relay:
     """The relay of `smtp://`, `smtp+starttls://` or `smtps://`, `[user:password@]host[:port]`.
 
@@ -74,6 +83,7 @@ def send_email(
     email: Email,
     now: datetime,
     sender_name: str = "",
+    attached: Attachment | None = None,
     tls: ssl.SSLContext | None = None,
     answer_seconds: float = ANSWER_SECONDS,
     last_answer_seconds: float = LAST_ANSWER_SECONDS,
@@ -88,6 +98,8 @@ def send_email(
     relay = parse_relay(smtp_url, plain_allowed=plain_allowed)
     origin, target = _address(sender), _address(to)
     message = _message(message_id, origin, sender_name, target, email, now)
+    if attached is not None:
+        _attach(message, attached, message_id)
     server = _connected(relay, origin.domain, tls, answer_seconds)
     try:
         _hand_over(
@@ -136,6 +148,13 @@ def _message(
     message.add_alternative(email.html, subtype="html", cte="quoted-printable")
     message.set_boundary(f"=_{message_id}")  # "=_" never occurs in quoted-printable text
     return message
+
+
+def _attach(message: EmailMessage, attached: Attachment, message_id: str) -> None:
+    kind, _, subtype = attached.media_type.partition("/")
+    message.add_attachment(attached.content, maintype=kind, subtype=subtype, filename=attached.name)
+    # Neither boundary begins with the other, and neither occurs in Base64.
+    message.set_boundary(f"=__{message_id}")
 
 
 def _connected(relay: Relay, helo: str, tls: ssl.SSLContext | None, answer_seconds: float) -> smtplib.SMTP:

@@ -13,7 +13,7 @@ from tests.bench.results import Result
 # The order of the table; a row that isn't named here comes last.
 _ORDER = (
     "scans", "previews", "memory", "idle", "casework", "outbox", "consuming", "end_to_end", "others", "erasing",
-    "many_erasures", "clock", "letters",
+    "many_erasures", "clock", "feed", "letters",
 )  # fmt: skip
 
 

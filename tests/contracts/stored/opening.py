@@ -42,7 +42,7 @@ NAMES = "fmn"
 BUCKETS = {"objects"}
 Row = dict[str, Any]
 _JSON = JSONOptions(json_mode=JSONMode.CANONICAL, tz_aware=True)
-_PLAIN_FIELDS = {"_id", "case_id", "version", "personal", "own_key", "mac"}
+_PLAIN_FIELDS = {"_id", "case_id", "version", "personal", "own_key", "mac", "changed"}
 
 
 @dataclass(kw_only=True)

@@ -12,6 +12,7 @@ from unittest.mock import patch
 from bson import ObjectId
 
 from shared.clock import utc_now
+from shared.db.changes import Removal
 from shared.erasure.grants import GrantSigner
 from shared.events import Event, all_types, write
 from shared.http.claims import DONE, IN_USE, Anew, Claim, Key
@@ -172,6 +173,10 @@ KERNEL = {
                 },
             ),
         ],
+    ),
+    "removals": Reading(
+        told=[{"case_id": CASE, "kind": "person"}],
+        samples=[Removal(id=numbered(171), case_id=CASE, kind="person")],
     ),
     "steps": Reading(
         read=_steps,

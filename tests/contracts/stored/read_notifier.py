@@ -97,4 +97,12 @@ NOTIFIER_STORES = {
         read=lambda o, row: rows_of(o, "alerts").find_one({"_id": row["_id"]}),
         told=[{"tries": 0, "sent_at": None}, {"tries": 2, "sent_at": WHEN}],
     ),
+    "ledger_heads": Reading(
+        read=lambda o, row: rows_of(o, "ledger_heads").find_one({"_id": row["_id"]}),
+        told=[{"head": "a.b.c", "tries": 3, "sent_at": None}, {"head": "a.b.d", "tries": 0, "sent_at": WHEN}],
+        samples=[
+            {"_id": "2026-03-14", "head": "a.b.c", "at": WHEN, "tries": 3, "sent_at": None},
+            {"_id": "2026-03-15", "head": "a.b.d", "at": WHEN, "tries": 0, "sent_at": WHEN},
+        ],
+    ),
 }
