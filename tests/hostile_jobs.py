@@ -164,6 +164,7 @@ _ENDS: Mapping[str, Callable[[], Mapping[str, Any]]] = {
     "a list": _say(b"[1]\n"),
     "an unknown refusal": _say(b'{"refused": "os.system"}\n'),
     "a list as its answer": _say(b'{"done": [1]}\n'),
+    "a deep answer": _say(b'{"done": ' + b"[" * 50_000 + b"\n"),
     "too much": _say(b'{"done": {"x": "' + b"x" * 60_000),
 }
 

@@ -54,6 +54,7 @@ def test_p18_a_letter_that_no_font_can_print_is_held_and_a_task_opens(rig: Rig, 
     assert (held["person_id"], held["reason"], held["channel"]) == (who, "script_not_printable", "letter")
     has_tasks(rig, case_id, **{held["id"]: "open"})
     assert rig.post == before
+    refused(rig.system.caseworker.post(f"/notifications/{held['id']}/returned"), 409, "conflict")
     # Nothing of it is kept, for nothing was written
     assert rig.system.caseworker.get(f"/notifications/{held['id']}/content").status_code == 404
 

@@ -145,8 +145,9 @@ def test_p12_an_entry_has_words_a_time_and_perhaps_a_level() -> None:
     for far in (datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC), NOW + timedelta(days=367)):
         with pytest.raises(Invalid):
             check_at(far, NOW)
-    with pytest.raises(Invalid):
-        check_text(" \n")
+    for nothing in (" \n", "\u200b", "\u00ad\n\u2060"):
+        with pytest.raises(Invalid):
+            check_text(nothing)
 
 
 def test_p5_only_a_meeting_has_a_place_and_papers() -> None:

@@ -220,6 +220,7 @@ def test_a_child_gets_no_more_memory_than_its_limit(spool: Spool) -> None:
         ("a list", None),
         ("an unknown refusal", None),
         ("a list as its answer", None),
+        ("a deep answer", None),
         ("too much", None),
     ],
 )

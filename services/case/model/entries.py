@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from shared.errors import Forbidden, Invalid
+from shared.text import has_something_visible, trimmed
 
 KINDS: Final = ("wish", "action", "outcome", "note", "meeting")
 OUTCOME: Final = "outcome"
@@ -50,9 +51,9 @@ class EntryView:
 
 
 def check_text(text: str) -> str:
-    """The words without blank ends. Raises Invalid when nothing is left."""
-    words = text.strip()
-    if not words:
+    """The words without blank ends. Raises Invalid when nothing is left that can be seen."""
+    words = trimmed(text)
+    if not has_something_visible(words):
         raise Invalid("An entry needs words. Nothing was stored.", errors={"text": ["It can't be blank."]})
     return words
 

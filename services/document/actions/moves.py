@@ -56,11 +56,20 @@ def move_document(context: Context, *, document_id: str, to: str, reason: str, b
     Raises NotFound, Conflict (it is there already, or was returned), Frozen, Erased (the case `to`), ConsentRequired,
     Changed, Unavailable; then nothing was changed.
     """
-    stores, before = context.stores, require_document(context.stores, document_id)
+    before = require_document(context.stores, document_id)
     if before.case_id == to:
         raise Conflict(_SAME_CASE)
     require_there(before)
-    copies: list[Copy] = []
+    try:
+        return _moved(context, before, to=to, reason=reason, by=by)
+    except Stopped:
+        # By an erasure of the case that it was to leave: then it isn't found any more.
+        require_document(context.stores, document_id)
+        raise
+
+
+def _moved(context: Context, before: Document, *, to: str, reason: str, by: str) -> Document:
+    stores, copies = context.stores, list[Copy]()
 
     def begin(tx: Tx) -> None:
         found = _entered_both(stores, before, to, tx=tx)
@@ -106,7 +115,7 @@ def move_document(context: Context, *, document_id: str, to: str, reason: str, b
             return moved
 
         moved = stores.unit_of_work.run(write)
-    log.info("document.moved", case_id=before.case_id, record_id=document_id, count=len(copies))
+    log.info("document.moved", case_id=before.case_id, record_id=before.id, count=len(copies))
     return moved
 
 

@@ -82,7 +82,8 @@ def take_up_older(context: Context, now: datetime) -> None:
         def act(tx: Tx, older: Document = older) -> None:
             tx.enter(older.case_id, frozen_too=True)
             found = stores.documents.get(older.id, tx=tx)
-            if found is not None and found.state == QUARANTINED and found.reason is None:
+            moved = found is not None and found.case_id != older.case_id
+            if found is not None and not moved and found.state == QUARANTINED and found.reason is None:
                 tell_quarantine(stores, stores.documents.save(rules.taken_up(found), tx=tx), tx=tx)
 
         with suppress(Erased):
@@ -131,4 +132,4 @@ def return_document(context: Context, *, document_id: str, to: str, by: str, sub
 
 def _is_asked_about(found: Document, before: Document) -> bool:
     """Whether what the consent service said of `before` holds for it as it is now."""
-    return (found.source, found.kind) == (before.source, before.kind)
+    return (found.case_id, found.source, found.kind) == (before.case_id, before.source, before.kind)

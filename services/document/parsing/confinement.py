@@ -62,9 +62,12 @@ class Confinement:
         """Be killed when the parent ends. The caller looks whether it has ended before."""
         self._prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
+    def keep_memory_private(self) -> None:
+        """From other processes of the same user, here and in what is forked from here: a child gets a key."""
+        self._prctl(_PR_SET_DUMPABLE, 0)
+
     def enter(self, descriptors: int) -> None:
         """For good; `descriptors` numbers from 0 stay open and no more can be opened. Raises OSError."""
-        self._prctl(_PR_SET_DUMPABLE, 0)
         seconds = self._limits.cpu_seconds
         for which, soft, hard in (
             (resource.RLIMIT_AS, self._most_address_space, self._most_address_space),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from services.document.parsing.errors import Reason, Unreadable
+from shared.errors import Problem
 
 # Both can log a file's metadata (a title, an author, a place); nothing they have to say is needed here.
 for _library in ("PIL", "pikepdf"):
@@ -21,7 +22,7 @@ def reading() -> Iterator[None]:
     """
     try:
         yield
-    except Unreadable:
+    except Problem:
         raise
     except MemoryError:
         raise Unreadable(Reason.TOO_MUCH) from None

@@ -6,7 +6,7 @@ import io
 from typing import BinaryIO, Final, cast
 
 import pypdfium2  # type: ignore[import-untyped]
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from services.document.parsing.errors import NoSuchPage, Reason, Unreadable, UnsupportedType
 from services.document.parsing.foreign import reading
@@ -17,6 +17,17 @@ _MOST_HEIGHT = 4_000  # px; a page that would be higher comes out narrower than 
 _LEVEL = 3  # of deflate: a third of the default's time, for a tenth more bytes
 _FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG", "image/tiff": "TIFF"}
 _WHOLE = ("TIFF",)  # libtiff wants the file in one piece
+#: Exif's orientation (CIPA DC-008, 4.6.4): how a picture is turned to stand upright.
+_UPRIGHT: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_SIDEWAYS = {_UPRIGHT[number] for number in (5, 6, 7, 8)}
 
 
 def preview(source: Source, output: BinaryIO, *, media_type: str, page: int, width: int) -> None:
@@ -66,18 +77,21 @@ def _of_picture(source: Source, media_type: str, page: int, width: int) -> Image
             raise Unreadable(Reason.TOO_MUCH)
         # A JPEG that is much larger is decoded at a half, a quarter or an eighth.
         picture.draft(None, (width, max(1, width * picture.height // picture.width)))
-        upright = ImageOps.exif_transpose(picture)
-    return _flat(_sized(upright, width))
+        turned = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
+        drawn = _flat(_sized(picture, width, sideways=turned in _SIDEWAYS))
+    return drawn if turned is None else drawn.transpose(turned)
 
 
-def _sized(picture: Image.Image, width: int) -> Image.Image:
-    scale = min(width / picture.width, _MOST_HEIGHT / picture.height)
+def _sized(picture: Image.Image, width: int, *, sideways: bool) -> Image.Image:
+    """Smaller, or larger, and then in shades; of the whole picture no second copy is made, where its mode allows it."""
+    across, down = (picture.height, picture.width) if sideways else picture.size
+    scale = min(width / across, _MOST_HEIGHT / down)
     size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
     if picture.mode in ("1", "P"):
         # Shades between black and white, and between a palette's colours, are needed for a smaller picture.
         picture = picture.convert("L" if picture.mode == "1" else "RGBA" if "transparency" in picture.info else "RGB")
-    elif picture.mode.startswith("I"):
-        picture = picture.convert("I").point(lambda value: value * (1 / 256)).convert("L")  # 16 bits to 8
+    if picture.mode.startswith("I"):  # 16 bits, which can't be reduced first; then 8
+        return picture.resize(size, Image.Resampling.BILINEAR).convert("I").point(lambda v: v * (1 / 256)).convert("L")
     return picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 

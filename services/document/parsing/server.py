@@ -39,6 +39,7 @@ def main() -> None:
         table = importlib.import_module(sys.argv[-3])
         table.warm_up()
         confinement = Confinement(Limits(memory_bytes=int(sys.argv[-2]), cpu_seconds=int(sys.argv[-1])))
+        confinement.keep_memory_private()
         confined = _is_confined(confinement)
     except Exception as error:  # noqa: BLE001 - whatever is missing on this machine: it is told, and nothing is read
         control.send(wire.packed({"failed": type(error).__name__}))

@@ -30,7 +30,10 @@ def packed(said: Mapping[str, Any]) -> bytes:
 
 def unpacked(data: bytes) -> dict[str, Any]:
     """Raises ValueError for what isn't an object in JSON."""
-    said = json.loads(data)
+    try:
+        said = json.loads(data)
+    except RecursionError:
+        raise ValueError("too deep") from None
     if not isinstance(said, dict):
         raise ValueError("not an object")
     return said

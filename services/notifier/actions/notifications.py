@@ -19,8 +19,10 @@ from services.notifier.model.notifications import (
     Notification,
     Reason,
     Status,
+    is_unprintable,
     may_cancel,
     may_come_back,
+    may_go,
 )
 from services.notifier.model.recipients import Person, people_of
 from services.notifier.store import Stores
@@ -116,7 +118,7 @@ def read(stores: Stores, id: str) -> Notification:
 def content_of(found: Notification) -> Content:
     """What was written, while it is kept. Raises NotFound, with a sentence that says why there is none."""
     if found.personal.pdf is None and found.personal.email is None:
-        if found.status is Status.CREATED:
+        if may_go(found):
             raise NotFound("It isn't written yet: that happens when it is sent.")
         raise NotFound("It is no longer kept: what has gone, or was cancelled, is destroyed here.")
     return found.personal
@@ -148,7 +150,7 @@ def mark_returned(stores: Stores, *, id: str) -> Notification:
 
     def act(tx: Tx) -> Notification:
         found = _entered(stores, tx, id)
-        if not may_come_back(found.status):
+        if not may_come_back(found.status) or is_unprintable(found):
             raise Conflict("Only what was sent can come back. Nothing was changed.")
         return change_status(stores, tx, found, Status.RETURNED, Reason.CAME_BACK)
 
