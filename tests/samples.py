@@ -95,6 +95,20 @@ def pdf_encrypted(*, user: str = "open sesame", owner: str = "owner") -> bytes:
         return _saved(document, encryption=pikepdf.Encryption(user=user, owner=owner))
 
 
+def pdf_active(*kinds: str) -> bytes:
+    """A PDF that can do more than be shown: `javascript`, `launch_action`, `embedded_files`."""
+    with pikepdf.open(io.BytesIO(pdf_text("Active"))) as document:
+        if "javascript" in kinds:
+            document.Root.OpenAction = pikepdf.Dictionary(S=pikepdf.Name.JavaScript, JS="app.alert(1)")
+        if "launch_action" in kinds:
+            action = pikepdf.Dictionary(S=pikepdf.Name.Launch, F="cmd.exe")
+            link = pikepdf.Dictionary(Type=pikepdf.Name.Annot, Subtype=pikepdf.Name.Link, Rect=[0, 0, 9, 9], A=action)
+            document.pages[0].Annots = pikepdf.Array([document.make_indirect(link)])
+        if "embedded_files" in kinds:
+            document.attachments["plan.txt"] = b"inside"
+        return _saved(document)
+
+
 def pdf_without_pages() -> bytes:
     return _saved(pikepdf.new())
 

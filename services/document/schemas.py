@@ -12,7 +12,9 @@ from services.document.model.papers import METHODS, STATES
 from shared.http import Body, Choice, IdField, Line, Moment, PageArgs, Text
 from shared.ids import is_id
 
-FIELDS = ("kind", "source", "title", "paper_file_id")
+PASSWORD = "password"  # noqa: S105 - the name of a field
+MOST_PASSWORD_BYTES = 127  # of a PDF (ISO 32000-2, 7.6.4.3)
+FIELDS = ("kind", "source", "title", "paper_file_id", PASSWORD)
 _MOST_PAGES = 100_000
 
 
@@ -38,6 +40,14 @@ class DocumentForm(DocumentFields):
     """For the API's description: the whole form."""
 
     file = ma.fields.Raw(required=True, metadata={"type": "string", "format": "binary"})
+    password = ma.fields.String(
+        metadata={
+            "format": "password",
+            "writeOnly": True,
+            "description": "Opens a PDF that is locked, at most 127 bytes in UTF-8. It is kept nowhere, and the PDF is "
+            "kept opened. A PDF that opens without is kept as it was sent. With a file of another kind it is refused.",
+        }
+    )
 
 
 class QuarantineEntryOut(ma.Schema):
@@ -86,8 +96,18 @@ class DocumentOut(ma.Schema):
     kind = ma.fields.String()
     media_type = ma.fields.String()
     size = ma.fields.Integer(metadata={"description": "bytes"})
-    sha256 = ma.fields.String()
+    sha256 = ma.fields.String(metadata={"description": "of the bytes that are kept"})
+    sha256_as_sent = ma.fields.String(
+        allow_none=True, metadata={"description": "of the bytes that were sent, where a locked PDF is kept opened"}
+    )
     pages = ma.fields.Integer()
+    warnings = ma.fields.List(
+        ma.fields.String(),
+        metadata={
+            "description": "what in the file can do more than be shown: embedded_files, javascript, launch_action, "
+            "trailing_archive"
+        },
+    )
     previewable = ma.fields.Boolean()
     state = Choice("accepted", "quarantined", "returned")
     reason = Choice(*REASONS, attribute="closed_for", allow_none=True)
@@ -235,6 +255,8 @@ class PaperFilePage(ma.Schema):
 
 __all__ = [
     "FIELDS",
+    "MOST_PASSWORD_BYTES",
+    "PASSWORD",
     "CabinetMoveIn",
     "CabinetMoveOut",
     "ContentQuery",

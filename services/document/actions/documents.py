@@ -66,6 +66,10 @@ class Incoming(Protocol):
         """What all the fields say. Raises Invalid."""
         ...
 
+    def password(self, fields: Mapping[str, str]) -> str | None:
+        """What opens the file, if it was sent. Raises Invalid."""
+        ...
+
     def claim(self, fields: Mapping[str, str], sha256: str) -> None:
         """Claim the caller's idempotency key, now that the body is known."""
         ...
@@ -102,9 +106,11 @@ def file_document(context: Context, *, case_id: str, incoming: Incoming) -> File
             may_obtain(context, case_id, early.source, early.kind)
         with stored(context, progress, form.file) as file:
             fields = form.finish()
-            content = content_of(context, progress, file)
+            password = incoming.password(fields)
             details = incoming.details(fields)
-            malware = malware_in(context, progress, file)
+            content, kept = content_of(context, progress, file, password=password)
+            locked = content.sha256_as_sent is not None
+            malware = malware_in(context, progress, kept, unlock_with=password if locked else None)
             may_have = may_obtain(context, case_id, details.source, details.kind)
             if not may_have:
                 name_source(context, case_id, details.source)
@@ -114,7 +120,7 @@ def file_document(context: Context, *, case_id: str, incoming: Incoming) -> File
             def write(tx: Tx) -> Filed:
                 # By opening them: no digest in clear says which documents are alike.
                 same_as = oldest_with(stores.versions.of_case(case_id, tx=tx), content.sha256)
-                complete(stores, upload, file, content, tx=tx)
+                complete(stores, upload, kept, content, tx=tx)
                 _check_paper(stores, case_id, details.paper_file_id, tx=tx)
                 document = Document(
                     id=upload.document_id,
@@ -166,13 +172,14 @@ def add_version(
         in_progress(context, upload, stop_reading, caller=caller) as progress,
         stored(context, progress, body()) as file,
     ):
-        content, malware = content_of(context, progress, file), malware_in(context, progress, file)
+        content, kept = content_of(context, progress, file)
+        malware = malware_in(context, progress, kept)
         require_obtainable(context, before)
         context.watch.remove(upload.id)
 
         def write(tx: Tx) -> Document:
             with _erased_as_not_found():
-                complete(stores, upload, file, content, tx=tx)
+                complete(stores, upload, kept, content, tx=tx)
             found = entered(stores, before, tx=tx)
             check(found)
             after = replace(found, number=upload.number, **asdict(content))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from services.document.context import Context
 from services.document.model.documents import Content, Upload, Version
@@ -22,10 +22,12 @@ from services.document.upload.readable import CHUNK, Readable
 from services.document.upload.spool import Spool
 from shared.db.gates import CLOSED, ERASED_SENTENCE
 from shared.db.unit_of_work import Tx
-from shared.errors import Erased, Unavailable
+from shared.errors import Erased, Invalid, Temporary, Unavailable
 from shared.known_consents import KnownConsents
 from shared.ops.logs import log, where
 
+_NEEDS_NONE = "A password was sent with a file that can't have one. Nothing was kept; send the file without it."
+_PDF_ALONE = "Only a PDF can have a password."
 _STOPPED = "The upload was stopped, because it was silent for too long or its case is being erased. Nothing was kept."
 
 
@@ -123,32 +125,67 @@ def stored(context: Context, progress: InProgress, source: Readable) -> Iterator
         yield Stored(keyset=keyset, size=meter.size, sha256=meter.sha256, spool=spool)
 
 
-def content_of(context: Context, progress: InProgress, file: Stored) -> Content:
-    """What the file is, found in its bytes by a process apart. Raises as `Sandbox.inspect`."""
-    inspection = context.sandbox.inspect(file.spool, caller=progress.caller)
-    return Content(media_type=inspection.media_type, size=file.size, sha256=file.sha256, pages=inspection.pages)
+def content_of(
+    context: Context, progress: InProgress, file: Stored, *, password: str | None = None
+) -> tuple[Content, Stored]:
+    """What the file is, found by a process apart, and what is kept: the file as it was sent, or a locked PDF opened.
+
+    Raises as `Sandbox.inspect`, Invalid (a password for what can have none), StoreAway.
+    """
+    inspection = context.sandbox.inspect(file.spool, password=password, caller=progress.caller)
+    if password is not None and not inspection.may_have_password:
+        raise Invalid(_NEEDS_NONE, errors={"password": [_PDF_ALONE]})
+    kept = _store_opened(context, progress, file, password) if inspection.locked and password is not None else file
+    content = Content(
+        media_type=inspection.media_type,
+        size=kept.size,
+        sha256=kept.sha256,
+        pages=inspection.pages,
+        warnings=inspection.warnings,
+        sha256_as_sent=None if kept is file else file.sha256,
+    )
+    return content, kept
 
 
-def malware_in(context: Context, progress: InProgress, file: Stored) -> str | None:
+def _store_opened(context: Context, progress: InProgress, file: Stored, password: str) -> Stored:
+    """Put the PDF without its password in the place of the one that was sent, of which nothing stays.
+
+    Both have the upload's key, which its row knows: so whenever the process dies, what lies there is purged.
+    """
+    keyset, key, files = new_keyset(), progress.upload.object_key, context.stores.files
+    try:
+        files.purge(key)
+    except Temporary:
+        raise StoreAway from None
+    with context.sandbox.unlock(file.spool, password, caller=progress.caller) as opened:
+        meter = Meter(_UntilStopped(opened, progress), limit=context.upload_limit)
+        files.put(key, EncryptingReader(meter, keyset, key.encode()))
+    return replace(file, keyset=keyset, size=meter.size, sha256=meter.sha256)
+
+
+def malware_in(context: Context, progress: InProgress, file: Stored, *, unlock_with: str | None = None) -> str | None:
     """The name of the malware that the scanner finds in it; None for a clean file, or without a scanner (FMN_CLAMD).
 
-    Raises ScannerAway, OverScannersLimit, Stopped.
+    unlock_with: the password of a PDF that is kept opened: the scanner sees nothing in a locked one. Raises
+    ScannerAway, OverScannersLimit, Stopped, and as `Sandbox.unlock`.
     """
     if context.scanner is None:
         return None
-
-    def pieces() -> Iterator[bytes]:
-        file.spool.seek(0)
-        while piece := file.spool.read(CHUNK):
-            if progress.is_stopped:
-                raise Stopped
-            yield piece
-
-    signature = context.scanner.signature_in(pieces())
+    file.spool.seek(0)
+    if unlock_with is None:
+        signature = context.scanner.signature_in(_pieces(_UntilStopped(file.spool, progress)))
+    else:
+        with context.sandbox.unlock(file.spool, unlock_with, caller=progress.caller) as opened:
+            signature = context.scanner.signature_in(_pieces(_UntilStopped(opened, progress)))
     if signature is not None:
         upload = progress.upload
         log.warning("malware.found", case_id=upload.case_id, record_id=upload.document_id, reason=signature)
     return signature
+
+
+def _pieces(source: Readable) -> Iterator[bytes]:
+    while piece := source.read(CHUNK):
+        yield piece
 
 
 def complete(stores: Stores, upload: Upload, file: Stored, content: Content, *, tx: Tx) -> None:

@@ -13,7 +13,7 @@ import marshmallow as ma
 from flask import request
 
 from services.document.actions.documents import Details
-from services.document.schemas import FIELDS, DocumentFields
+from services.document.schemas import FIELDS, MOST_PASSWORD_BYTES, PASSWORD, DocumentFields
 from services.document.upload.errors import FileTooLarge
 from services.document.upload.form import Form, Limits, read_form
 from services.document.upload.readable import CHUNK
@@ -47,6 +47,13 @@ class IncomingForm:
 
     def details(self, fields: Mapping[str, str]) -> Details:
         return _details(_load(fields, partial=False))
+
+    def password(self, fields: Mapping[str, str]) -> str | None:
+        """What opens the file, if it was sent. Raises Invalid where it is longer than a PDF's can be."""
+        password = fields.get(PASSWORD) or None
+        if password is not None and len(password.encode()) > MOST_PASSWORD_BYTES:
+            raise Invalid(_DOESNT_FIT, errors={PASSWORD: [f"A password has at most {MOST_PASSWORD_BYTES} bytes."]})
+        return password
 
     def claim(self, fields: Mapping[str, str], sha256: str) -> None:
         claim_upload(_identity(fields, sha256))
@@ -88,7 +95,7 @@ def caller_of(connection: socket.socket | None) -> int | None:
 
 
 def _load(fields: Mapping[str, str], *, partial: bool) -> dict[str, Any]:
-    cleaned = {name: clean_text(text, name) for name, text in fields.items()}
+    cleaned = {name: clean_text(text, name) for name, text in fields.items() if name != PASSWORD}
     try:
         loaded: dict[str, Any] = DocumentFields().load(cleaned, partial=partial)
     except ma.ValidationError as error:
@@ -106,4 +113,6 @@ def _details(loaded: Mapping[str, Any]) -> Details:
 
 
 def _identity(fields: Mapping[str, str], sha256: str) -> bytes:
-    return json.dumps([dict(fields), sha256], sort_keys=True, ensure_ascii=False).encode()
+    # Without the password, so that none can be guessed from what is kept of a request.
+    named = {name: text for name, text in fields.items() if name != PASSWORD}
+    return json.dumps([named, sha256], sort_keys=True, ensure_ascii=False).encode()

@@ -28,17 +28,23 @@ _OUTSIDE = "The range asked for lies outside the file."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
-    """What is known of a file's bytes: `size` in bytes, `sha256` in lower-case hex."""
+    """What is known of a file's bytes, as they are kept: `size` in bytes, `sha256` in lower-case hex.
+
+    warnings: what in it can do more than be shown (see `parsing.inspect.Inspection`). sha256_as_sent: of the bytes that
+    were sent, where others are kept: those of a PDF that was opened with its password.
+    """
 
     media_type: str
     size: int
     sha256: str
     pages: int
+    warnings: tuple[str, ...] = ()
+    sha256_as_sent: str | None = None
 
     @property
     def previewable(self) -> bool:
-        """Whether a page of it can be shown as a picture."""
-        return self.media_type in PREVIEWED
+        """Whether a page of it can be shown as a picture: of nothing that can do more than be shown."""
+        return self.media_type in PREVIEWED and not self.warnings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +139,7 @@ class Document(Content):
     @property
     def previewable(self) -> bool:
         """Whether a page of its newest version can be shown as a picture: of none that is kept closed."""
-        return self.state == ACCEPTED and self.media_type in PREVIEWED
+        return self.state == ACCEPTED and self.media_type in PREVIEWED and not self.warnings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

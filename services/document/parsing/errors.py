@@ -22,14 +22,46 @@ class UnsupportedType(UnsupportedMediaType):
         super().__init__("By its content the file is not a PDF, JPEG, PNG or TIFF. Nothing was kept.")
 
 
+class Feature(Enum):
+    """What a sound picture may be made with, so that most programs can't show it."""
+
+    JPEG_DEPTH = "a JPEG with more than 8 bits per colour"
+    JPEG_LOSSLESS = "a lossless or hierarchical JPEG"
+    JPEG_ARITHMETIC = "a JPEG with arithmetic coding"
+    JPEG_COLOURS = "a JPEG in colours that most programs don't know"
+    JPEG_HEIGHT = "a JPEG that tells its height only after the picture"
+    PNG_APPLE = "a PNG in Apple's own form for its apps"
+    TIFF_COMPRESSION = "a TIFF with a compression that most programs don't know"
+    TIFF_OLD_JPEG = "a TIFF with JPEG compression of the old form"
+    TIFF_RAW = "a TIFF with a camera's raw data"
+    TIFF_LAYOUT = "a TIFF that stores its pixels in a way that most programs don't know"
+
+
+class UnsupportedPicture(UnsupportedMediaType):
+    """The picture isn't damaged, but nothing here can read it, and so nothing can tell whether it is whole."""
+
+    def __init__(self, feature: Feature) -> None:
+        super().__init__(
+            f"The file is {feature.value}, a kind of picture that can't be read here. It isn't damaged. "
+            "Please save it as a PDF, PNG or plain JPEG and send that. Nothing was kept."
+        )
+        self.feature = feature
+        self.refusal = f"unsupported-{feature.name}"
+
+
 class Reason(Enum):
     """Why a file of a known kind can't be read."""
 
     EMPTY = "The file is empty."
-    LOCKED = "The file is encrypted or locked with a password; please send one that opens without."
+    LOCKED = "The PDF is locked with a password; please send its password with it, in the field `password`."
+    WRONG_PASSWORD = "The PDF is locked, and the password that was sent doesn't open it; please check the password."  # noqa: S105
+    UNKNOWN_LOCK = "The PDF is locked in a way that can't be opened here; please send one that opens without."
     BROKEN = "The file is damaged or not whole, so that part of it would be missing; please send it again."
     NO_PAGES = "The file has no pages."
-    TOO_MUCH = "The file has more pages, objects or pixels than can be opened safely; please send it in parts."
+    TOO_MUCH = (
+        "The file is too large to read: it has more pages, objects or pixels than can be opened safely. "
+        "It isn't damaged; please send it in parts."
+    )
 
 
 class Unreadable(UnreadableFile):
@@ -54,5 +86,6 @@ class NoSuchPage(NotFound):
 REFUSALS: Final[Mapping[str, Callable[[], Problem]]] = {
     UnsupportedType.refusal: UnsupportedType,
     NoSuchPage.refusal: NoSuchPage,
+    **{f"unsupported-{feature.name}": partial(UnsupportedPicture, feature) for feature in Feature},
     **{f"unreadable-{reason.name}": partial(Unreadable, reason) for reason in Reason},
 }

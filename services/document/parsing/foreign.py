@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+from PIL import Image
 
 from services.document.parsing.errors import Reason, Unreadable
 from shared.errors import Problem
@@ -12,6 +15,10 @@ from shared.errors import Problem
 # Both can log a file's metadata (a title, an author, a place); nothing they have to say is needed here.
 for _library in ("PIL", "pikepdf"):
     logging.getLogger(_library).setLevel(logging.CRITICAL + 1)
+
+# Pixels are counted before they are decoded, and what else Pillow warns of is about metadata.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 @contextmanager

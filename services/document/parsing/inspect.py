@@ -1,34 +1,77 @@
-"""What a file is, by its content and never by its name, and how many pages it has."""
+"""What a file is, by its content and never by its name, whether it is whole, and how many pages it has."""
 
 from __future__ import annotations
 
-from services.document.parsing import pdf, pictures
+from collections.abc import Callable
+from typing import BinaryIO
+
+from services.document.parsing import jpeg, pdf, png, tiffpages
+from services.document.parsing.budget import Budget
+from services.document.parsing.endings import TRAILING_ARCHIVE, has_archive
 from services.document.parsing.errors import Reason, Unreadable, UnsupportedType
-from services.document.parsing.inspection import Inspection
-from services.document.parsing.source import Source
+from services.document.parsing.foreign import reading
+from services.document.parsing.inspection import PDF, Inspection
+from services.document.parsing.pdfview import HEAD, first_line_at
+from services.document.parsing.seekable import Seekable, read_at, read_whole
 
-_KINDS = (
-    (b"%PDF-", "application/pdf", pdf.count_pages),
-    (b"\xff\xd8\xff", "image/jpeg", pictures.check_jpeg),
-    (b"\x89PNG\r\n\x1a\n", "image/png", pictures.check_png),
-    (b"II*\x00", "image/tiff", pictures.count_tiff_pages),
-    (b"MM\x00*", "image/tiff", pictures.count_tiff_pages),
-    (b"II+\x00", "image/tiff", pictures.count_tiff_pages),  # BigTIFF
-    (b"MM\x00+", "image/tiff", pictures.count_tiff_pages),
-)
+#: Files of other kinds, which may have a PDF in their first bytes.
+_OTHERS = (b"PK\x03\x04", b"PK\x05\x06", b"Rar!", b"7z\xbc\xaf", b"MZ", b"\x7fELF", b"\xd0\xcf\x11\xe0")
 
 
-def inspect(source: Source) -> Inspection:
-    """Open the file whole and say what it is.
+def inspect(source: Seekable, *, password: str | None = None) -> Inspection:
+    """Open the file whole and say what it is. password: for a PDF that is locked; others open without.
 
-    Raises UnsupportedType when its first bytes are of none of the kinds that are kept, and Unreadable (with the
-    reason) when it is empty, locked, cut, damaged, without pages or too much to open.
+    Raises UnsupportedType when its first bytes are of none of the kinds that are kept, UnsupportedPicture when it is
+    a picture that can't be read here, and Unreadable (with the reason) when it is empty, locked, cut, damaged,
+    without pages or too much to open.
     """
     if source.size == 0:
         raise Unreadable(Reason.EMPTY)
-    source.seek(0)
-    head = source.read(16) or b""
-    for magic, media_type, pages in _KINDS:
-        if head.startswith(magic):
-            return Inspection(media_type=media_type, pages=pages(source))
+    head = read_at(source, 0, HEAD + 8)
+    for magics, look in _LOOKS:
+        if head.startswith(magics):
+            with reading():
+                return look(source)
+    if first_line_at(head) is not None and not head.startswith(_OTHERS):
+        with reading():
+            return _pdf(source, password)
     raise UnsupportedType
+
+
+def unlock(source: Seekable, password: str, out: BinaryIO) -> None:
+    """Write a locked PDF to `out` as it is without its password. Raises Unreadable."""
+    with reading():
+        pdf.unlock(source, password, out)
+
+
+def _pdf(source: Seekable, password: str | None) -> Inspection:
+    found = pdf.check(source, Budget(), password=password)
+    warnings = {*found.warnings, *_archive(source, found.end)}
+    return Inspection(media_type=PDF, pages=found.pages, warnings=tuple(sorted(warnings)), locked=found.locked)
+
+
+def _jpeg(source: Seekable) -> Inspection:
+    # What phones add behind the end mark (a second view, a film) is kept with the file, and not looked at.
+    _, _, end = jpeg.check(read_whole(source), Budget())
+    return Inspection(media_type="image/jpeg", pages=1, warnings=_archive(source, end))
+
+
+def _png(source: Seekable) -> Inspection:
+    end = png.check(source, Budget())
+    return Inspection(media_type="image/png", pages=1, warnings=_archive(source, end))
+
+
+def _tiff(source: Seekable) -> Inspection:
+    pages = tiffpages.count_pages(source, Budget())
+    return Inspection(media_type="image/tiff", pages=pages, warnings=_archive(source, source.size))
+
+
+def _archive(source: Seekable, end: int) -> tuple[str, ...]:
+    return (TRAILING_ARCHIVE,) if has_archive(source, end) else ()
+
+
+_LOOKS: tuple[tuple[tuple[bytes, ...], Callable[[Seekable], Inspection]], ...] = (
+    ((jpeg.START,), _jpeg),
+    ((png.SIGNATURE,), _png),
+    ((b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+"), _tiff),  # the last two are BigTIFF
+)

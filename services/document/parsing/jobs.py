@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any, BinaryIO, Final
 
@@ -21,14 +21,23 @@ from PIL import Image
 
 from services.document.parsing import inspect as inspecting
 from services.document.parsing import previews
+from services.document.parsing.errors import Unreadable
 from services.document.parsing.source import BLOCK, Source
+
+_PASSWORD = "open"  # noqa: S105 - of a file that is made here
 
 Job = Callable[[Source, Mapping[str, Any], BinaryIO], Mapping[str, Any]]
 
 
 def inspect(source: Source, arguments: Mapping[str, Any], output: BinaryIO) -> Mapping[str, Any]:
-    """What the file is: the fields of an Inspection. No arguments, no output."""
-    return asdict(inspecting.inspect(source))
+    """What the file is: the fields of an Inspection. Argument: password, or null; no output."""
+    return asdict(inspecting.inspect(source, password=arguments.get("password")))
+
+
+def unlock(source: Source, arguments: Mapping[str, Any], output: BinaryIO) -> Mapping[str, Any]:
+    """The PDF without its password in the output. Argument: password; nothing comes back."""
+    inspecting.unlock(source, arguments["password"], output)
+    return {}
 
 
 def preview(source: Source, arguments: Mapping[str, Any], output: BinaryIO) -> Mapping[str, Any]:
@@ -37,7 +46,7 @@ def preview(source: Source, arguments: Mapping[str, Any], output: BinaryIO) -> M
     return {}
 
 
-JOBS: Final[Mapping[str, Job]] = {"inspect": inspect, "preview": preview}
+JOBS: Final[Mapping[str, Job]] = {"inspect": inspect, "preview": preview, "unlock": unlock}
 
 
 def warm_up() -> None:
@@ -46,6 +55,18 @@ def warm_up() -> None:
         with _sealed(data) as source:
             inspect(source, {}, io.BytesIO())
             preview(source, {"media_type": media_type, "page": 1, "width": 16}, io.BytesIO())
+    with _sealed(_locked()) as source:
+        with suppress(Unreadable):
+            inspect(source, {"password": "é"}, io.BytesIO())  # tries every way to spell it
+        inspect(source, {"password": _PASSWORD}, io.BytesIO())
+        unlock(source, {"password": _PASSWORD}, io.BytesIO())
+
+
+def _locked() -> bytes:
+    held, document = io.BytesIO(), pikepdf.new()
+    document.add_blank_page()
+    document.save(held, encryption=pikepdf.Encryption(user=_PASSWORD, owner=_PASSWORD))
+    return held.getvalue()
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from typing import BinaryIO, Final, cast
 import pypdfium2  # type: ignore[import-untyped]
 from PIL import ExifTags, Image
 
+from services.document.parsing import tiff
+from services.document.parsing.budget import MOST_PIXELS
 from services.document.parsing.errors import NoSuchPage, Reason, Unreadable, UnsupportedType
 from services.document.parsing.foreign import reading
-from services.document.parsing.pictures import MOST_PIXELS
 from services.document.parsing.source import Source
 
 _MOST_HEIGHT = 4_000  # px; a page that would be higher comes out narrower than was asked for
@@ -70,9 +71,11 @@ def _of_picture(source: Source, media_type: str, page: int, width: int) -> Image
     except Image.DecompressionBombError:
         raise Unreadable(Reason.TOO_MUCH) from None
     with picture:
-        if page > getattr(picture, "n_frames", 1):
+        # A TIFF's thumbnails and masks are frames to Pillow, and no pages.
+        frames = tiff.pages_of(tiff.directories(source)) if kind in _WHOLE else [0]
+        if page > len(frames):
             raise NoSuchPage
-        picture.seek(page - 1)
+        picture.seek(frames[page - 1])
         if picture.width * picture.height > MOST_PIXELS:
             raise Unreadable(Reason.TOO_MUCH)
         # A JPEG that is much larger is decoded at a half, a quarter or an eighth.

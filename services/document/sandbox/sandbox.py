@@ -51,12 +51,21 @@ class Sandbox:
         """How children are confined: `seccomp`. Raises NotConfined."""
         return self._server.confinement()
 
-    def inspect(self, spool: Spool, *, caller: int | None = None) -> Inspection:
-        """What the file is. Raises UnsupportedType, Unreadable, and as `run`."""
+    def inspect(self, spool: Spool, *, password: str | None = None, caller: int | None = None) -> Inspection:
+        """What the file is. Raises UnsupportedType, UnsupportedPicture, Unreadable, and as `run`.
+
+        password: what may open it, if it is a locked PDF.
+        """
         try:
-            return Inspection.of(self.run("inspect", spool, caller=caller))
+            return Inspection.of(self.run("inspect", spool, {"password": password}, caller=caller))
         except ValueError:
             raise Interrupted from None
+
+    @contextmanager
+    def unlock(self, spool: Spool, password: str, *, caller: int | None = None) -> Iterator[Running]:
+        """A locked PDF as it is without its password, as a Readable. Raises Unreadable, and as `stream`."""
+        with self.stream("unlock", spool, {"password": password}, caller=caller) as running:
+            yield running
 
     def run(
         self, job: str, spool: Spool, arguments: Mapping[str, Any] | None = None, *, caller: int | None = None

@@ -45,6 +45,9 @@ DOCUMENT_STORES = {
                 "paper_file_id": PAPER,
                 "number": 2,
                 "pages": 2,
+                # Of before there were any.
+                "warnings": (),
+                "sha256_as_sent": None,
                 "created_at": WHEN,
             },
             {
@@ -60,7 +63,7 @@ DOCUMENT_STORES = {
     "versions": Reading(
         told=[
             {"document_id": DOCUMENT, "number": 1, "size": 18, "at": WHEN + timedelta(days=1)},
-            {"pages": 2},
+            {"pages": 2, "warnings": (), "sha256_as_sent": None},
             {"media_type": "image/tiff"},
         ],
     ),
