@@ -24,7 +24,9 @@ def upload_scan(demo: Demo) -> None:
     demo.output.done(f"{demo.family.scan_title}: {about}, downloaded unchanged.")
 
 
-def _pages(count: int) -> str:
+def _pages(count: int | None) -> str:
+    if count is None:
+        return "without pages"
     return "1 page" if count == 1 else f"{count} pages"
 
 

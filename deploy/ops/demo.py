@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
     def demo(
         scan: Annotated[
             Path | None,
-            typer.Option(help="A scan to file (PDF, JPEG, PNG, TIFF); a generated sample by default."),
+            typer.Option(help="A document to file (a PDF, a picture, DOCX …); a generated scan by default."),
         ] = None,
         against: Annotated[
             str | None,

@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 
 from services.document.model import quarantine
-from services.document.model.documents import FAMILY, KINDS, REASONS
+from services.document.model.documents import FAMILY, KINDS, MEDIA_TYPES, REASONS, WARNINGS
 from services.document.model.papers import METHODS, STATES
 from shared.http import Body, Choice, IdField, Line, Moment, PageArgs, Text
 from shared.ids import is_id
@@ -34,6 +34,14 @@ class DocumentFields(Body):
     source = Source(required=True)
     title = Line(most=200)
     paper_file_id = IdField()
+
+
+class AttachmentIn(Body):
+    """How an attachment is filed. source: the email's without one; title: the attachment's name without one."""
+
+    kind = Choice(*KINDS, required=True)
+    source = Source(load_default=None)
+    title = Line(most=200, load_default=None)
 
 
 class DocumentForm(DocumentFields):
@@ -87,26 +95,43 @@ class MoveOut(ma.Schema):
     at = Moment()
 
 
+class AttachmentOut(ma.Schema):
+    """What an email has attached, and the document that it was filed as, if it was."""
+
+    n = ma.fields.Integer(attribute="attachment.number")
+    name = ma.fields.String(attribute="attachment.name", allow_none=True)
+    media_type = ma.fields.String(attribute="attachment.media_type", metadata={"description": "as the email says"})
+    size = ma.fields.Integer(attribute="attachment.size", metadata={"description": "bytes"})
+    document_id = ma.fields.String(metadata={"description": "the document that was filed from it, if one was"})
+
+    @ma.post_dump
+    def _without_document(self, data: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+        return {name: value for name, value in data.items() if name != "document_id" or value is not None}
+
+
 class DocumentOut(ma.Schema):
-    """Of one that was returned there is no content any more: size, hash and pages are those that it had."""
+    """A document and its newest version.
+
+    Of one that was returned there is no content any more: size, hash and pages are those that it had. `attachments` is
+    there for emails alone, once they may be opened.
+    """
 
     id = ma.fields.String()
     case_id = ma.fields.String()
     version = ma.fields.Integer(attribute="number")
     kind = ma.fields.String()
-    media_type = ma.fields.String()
+    media_type = Choice(*MEDIA_TYPES)
     size = ma.fields.Integer(metadata={"description": "bytes"})
     sha256 = ma.fields.String(metadata={"description": "of the bytes that are kept"})
     sha256_as_sent = ma.fields.String(
         allow_none=True, metadata={"description": "of the bytes that were sent, where a locked PDF is kept opened"}
     )
-    pages = ma.fields.Integer()
+    pages = ma.fields.Integer(
+        allow_none=True, metadata={"description": "null where there are none: text, emails, office documents"}
+    )
     warnings = ma.fields.List(
-        ma.fields.String(),
-        metadata={
-            "description": "what in the file can do more than be shown: embedded_files, javascript, launch_action, "
-            "trailing_archive"
-        },
+        Choice(*WARNINGS),
+        metadata={"description": "what in the file can do more than be shown; such a file is never previewed"},
     )
     previewable = ma.fields.Boolean()
     state = Choice("accepted", "quarantined", "returned")
@@ -114,6 +139,8 @@ class DocumentOut(ma.Schema):
     source = ma.fields.String()
     title = ma.fields.String(allow_none=True)
     paper_file_id = ma.fields.String(allow_none=True)
+    attachment_of = ma.fields.String(allow_none=True, metadata={"description": "the email that it was attached to"})
+    attachments = ma.fields.List(ma.fields.Nested(AttachmentOut))
     created_at = Moment()
     history = ma.fields.List(
         ma.fields.Nested(QuarantineEntryOut), metadata={"description": "of its quarantine, oldest first"}
@@ -257,6 +284,8 @@ __all__ = [
     "FIELDS",
     "MOST_PASSWORD_BYTES",
     "PASSWORD",
+    "AttachmentIn",
+    "AttachmentOut",
     "CabinetMoveIn",
     "CabinetMoveOut",
     "ContentQuery",

@@ -48,7 +48,10 @@ OWN_MAY = {
     ("notifier", "transports"): {"model", "letters", "transports"},
 }
 #: What a child process that reads strangers' files may import besides the standard library and its own room.
-PARSERS = {"PIL", "cryptography", "numpy", "pikepdf", "pypdfium2", "pyseccomp", "simplejpeg", "shared.errors"}
+PARSERS = {
+    "PIL", "cryptography", "numpy", "olefile", "pikepdf", "pillow_heif", "pypdfium2", "pyseccomp", "shared.errors",
+    "simplejpeg",
+}  # fmt: skip
 #: What others may import of that room: words and plain values. All else opens files, or runs in the child alone.
 PLAIN_PARSING = {"errors", "inspection", "source", "wire"}
 SERVERS = {"flask", "flask_smorest", "pymongo", "pika", "minio", "requests"}

@@ -30,6 +30,7 @@ INWARD = {
     "PATCH /documents/<document_id>",
     # It makes a second copy, before the first one is purged.
     "POST /documents/<document_id>/move",
+    "POST /documents/<document_id>/attachments/<number>",
     "POST /cases/<case_id>/paper-files",
     "POST /organisations",
     "POST /intake",

@@ -322,7 +322,7 @@ def cases() -> list[Said]:
         *opened,
         Said("PDF, locked, R3, Škoda", locked("Škoda", "owner", 3), pages=2, password="Škoda", locked=True),
         Said("PDF, locked, its owner's password", six, pages=2, password="owner", locked=True),
-        Said("PDF, locked, no password", six, refusal=Reason.LOCKED),
+        Said("PDF, locked, no password", six, refusal=Reason.NEEDS_PASSWORD),
         Said("PDF, locked, a wrong password", six, refusal=Reason.WRONG_PASSWORD, password="open"),
         Said("PDF, locked and cut", samples.truncated(six), refusal=Reason.BROKEN, password="open sesame"),
         Said("PDF, a password that isn't needed", plain, pages=2, password="x"),

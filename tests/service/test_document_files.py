@@ -96,7 +96,7 @@ def test_nothing_readable_of_a_document_lies_in_its_record(rig: Rig, case_id: st
     ("content", "expected"),
     [
         (samples.zip_archive(), (415, "unsupported-media-type")),
-        (b"Just some words, called .pdf", (415, "unsupported-media-type")),
+        (b"<html>Just some words, called .pdf", (415, "unsupported-media-type")),
         (samples.pdf_encrypted(), (422, "unreadable-file")),
         (samples.truncated(samples.pdf_scan()), (422, "unreadable-file")),
         (samples.truncated(samples.jpeg()), (422, "unreadable-file")),

@@ -8,12 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.document.model import papers
+from services.document.model import documents, papers
 from services.document.model.documents import ByteRange, byte_range, object_key
+from services.document.parsing import inspection, media_types
 from shared.errors import Conflict, Forbidden, Invalid, RangeNotSatisfiable
 from shared.known_consents import KnownConsents, standing_in
 
 NOW = datetime(2026, 11, 22, 9, tzinfo=UTC)
+
+
+def test_the_api_tells_every_kind_and_warning_that_a_file_may_have() -> None:
+    assert documents.MEDIA_TYPES == media_types.ALL
+    assert documents.WARNINGS == inspection.WARNINGS
+    assert set(media_types.PAGED) == documents.PREVIEWED
 
 
 @given(size=st.integers(1, 10**9), start=st.integers(0, 10**9), more=st.integers(0, 10**9))

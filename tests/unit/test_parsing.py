@@ -76,7 +76,8 @@ def test_a_whole_file_is_known_by_its_content(look: look_at, name: str) -> None:
 )
 def test_a_file_cut_anywhere_is_refused(look: look_at, name: str, share: float, tail: int | None) -> None:
     data = GOOD[name][0]
-    cut = max(1, int(len(data) * share) if tail is None else len(data) - tail)
+    # Of the first few bytes alone some are a text: they are as good as that.
+    cut = max(16, int(len(data) * share) if tail is None else len(data) - tail)
     lost = data[cut:].strip(b"\0\r\n")
     # What pads the end may go, and a JPEG's end mark, behind its last pixel; and the first revision of a file is a
     # file, whatever was appended later.
@@ -126,8 +127,8 @@ def test_an_empty_file_is_refused(look: look_at) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    [samples.zip_archive(), bytes(1025) + samples.pdf_text("x"), b"GIF89a" + bytes(50), b"<html>%PDF-x", b"x",
-     b"\xff\xd8", samples.zip_archive() + samples.pdf_text("x"), b"RIFF\0\0\0\0WEBP", "a letter".encode("utf-16")],
+    [samples.zip_archive(), bytes(1025) + samples.pdf_text("x"), b"GIF89a" + bytes(50), b"<html>%PDF-x", b"\xff\xd8",
+     samples.zip_archive() + samples.pdf_text("x")],
 )  # fmt: skip
 def test_anything_else_is_unsupported_whatever_it_is_called(look: look_at, data: bytes) -> None:
     with pytest.raises(UnsupportedType) as caught:

@@ -16,7 +16,7 @@ from services.document.model.quarantine import require_readable, screened
 from services.document.store import Stores
 from services.document.store.documents import delete_removed, mark_removing
 from services.document.store.files import NoObject, OpenFile
-from services.document.upload.form import Form
+from services.document.upload.form import Body
 from services.document.upload.readable import Readable
 from shared.db.gates import CLOSED, ERASED_SENTENCE
 from shared.db.unit_of_work import Tx
@@ -49,12 +49,15 @@ class Details:
     source: str
     title: str | None
     paper_file_id: str | None
+    attachment_of: str | None = None
+    attached_version: int | None = None
+    attached_number: int | None = None
 
 
 class Incoming(Protocol):
     """A document on its way in, as the HTTP side hands it over."""
 
-    def open(self) -> Form:
+    def open(self) -> Body:
         """Read the body up to the file. Raises the errors of `read_form`."""
         ...
 
@@ -84,11 +87,14 @@ class Incoming(Protocol):
         ...
 
 
-def file_document(context: Context, *, case_id: str, incoming: Incoming) -> Filed:
+def file_document(
+    context: Context, *, case_id: str, incoming: Incoming, check: Callable[[Tx], None] = lambda tx: None
+) -> Filed:
     """Take a document in (P11): accepted, or quarantined when it comes from others without consent or has malware.
 
     Gate and consent are settled before the body is read. Raises Erased, Frozen, NotFound, ConsentRequired, Invalid,
-    Unavailable, the errors of `upload`; then nothing is kept.
+    Unavailable, the errors of `upload`; then nothing is kept. check: raises where it may not be filed after all, in the
+    transaction that files it.
     """
     stores = context.stores
     upload = Upload(id=new_id(), case_id=case_id, document_id=new_id(), number=1)
@@ -122,6 +128,7 @@ def file_document(context: Context, *, case_id: str, incoming: Incoming) -> File
                 same_as = oldest_with(stores.versions.of_case(case_id, tx=tx), content.sha256)
                 complete(stores, upload, kept, content, tx=tx)
                 _check_paper(stores, case_id, details.paper_file_id, tx=tx)
+                check(tx)
                 document = Document(
                     id=upload.document_id,
                     case_id=case_id,
@@ -129,7 +136,7 @@ def file_document(context: Context, *, case_id: str, incoming: Incoming) -> File
                     number=upload.number,
                     created_at=tx.now,
                     **asdict(details),
-                    **asdict(content),
+                    **content.as_content(),
                 )
                 document = screened(document, signature=malware, may_obtain=may_have, at=tx.now)
                 document = stores.documents.add(document, tx=tx)
@@ -178,11 +185,11 @@ def add_version(
         context.watch.remove(upload.id)
 
         def write(tx: Tx) -> Document:
-            with _erased_as_not_found():
+            with erased_as_not_found():
                 complete(stores, upload, kept, content, tx=tx)
             found = entered(stores, before, tx=tx)
             check(found)
-            after = replace(found, number=upload.number, **asdict(content))
+            after = replace(found, number=upload.number, **content.as_content())
             after = stores.documents.save(screened(after, signature=malware, may_obtain=True, at=tx.now), tx=tx)
             if (found.closed_for, after.closed_for) != (None, None):
                 tell_quarantine(stores, after, tx=tx)
@@ -266,7 +273,7 @@ def finish_removal(context: Context, step: StepRow) -> None:
 
 def entered(stores: Stores, before: Document, *, tx: Tx) -> Document:
     """Through its case's gate, the document as it is now. Raises Frozen, NotFound, Changed where it was moved since."""
-    with _erased_as_not_found():
+    with erased_as_not_found():
         tx.enter(before.case_id)
     found = _found(stores, before.id, tx=tx)
     if found.case_id != before.case_id:
@@ -287,7 +294,7 @@ def _found(stores: Stores, document_id: str, *, tx: Tx | None = None) -> Documen
 
 
 @contextmanager
-def _erased_as_not_found() -> Iterator[None]:
+def erased_as_not_found() -> Iterator[None]:
     """What is found by another id than its case's is not found once the case is erased."""
     try:
         yield

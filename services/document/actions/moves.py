@@ -96,7 +96,7 @@ def _moved(context: Context, before: Document, *, to: str, reason: str, by: str)
                 raise Changed(CHANGED_SENTENCE)
             _exchange_versions(stores, found, copies, tx=tx)
             moved = replace(
-                found,
+                _of_no_email(found),
                 case_id=to,
                 paper_file_id=None,
                 moves=(*found.moves, Move(reason=reason, by=by, at=tx.now)),
@@ -108,6 +108,9 @@ def _moved(context: Context, before: Document, *, to: str, reason: str, by: str)
             tx.renew_key(found.case_id)
             stores.steps.add(tx, PURGE_STEP, f"{found.case_id}/{found.id}", found.case_id)
             moved = stores.documents.save(moved, tx=tx)
+            for left in stores.documents.find({"case_id": found.case_id, "attachment_of": found.id}, tx=tx):
+                # What was filed from the email's attachments stays, and doesn't say which case the email is in.
+                stores.documents.save(_of_no_email(left), tx=tx)
             if found.closed_for is not None:
                 tell_quarantine(stores, replace(found, state=REMOVING), tx=tx)
             if moved.closed_for is not None:
@@ -182,6 +185,10 @@ def _exchange_versions(stores: Stores, document: Document, copies: Sequence[Copy
         upload = copy.upload
         new = replace(copy.version, id=upload.id, case_id=upload.case_id, place=upload.place, keyset=copy.keyset)
         stores.versions.add(new, tx=tx)
+
+
+def _of_no_email(document: Document) -> Document:
+    return replace(document, attachment_of=None, attached_version=None, attached_number=None)
 
 
 def _nothing_waits() -> None:

@@ -24,7 +24,7 @@ def preview(context: Context, version: Version, *, page: int, width: int, caller
     """
     if not version.previewable:
         raise Conflict(_NOT_PREVIEWABLE)
-    if page > version.pages:
+    if version.pages is None or page > version.pages:
         raise NoSuchPage
     with closing(Spool(context.spool)) as spool:
         with open_version(context.stores, version) as file:

@@ -13,7 +13,7 @@ from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 
 from services.document.context import Context
-from services.document.model.documents import Content, Upload, Version
+from services.document.model.documents import Attachment, Content, Upload, Version
 from services.document.store import Stores
 from services.document.store.files import StoreAway
 from services.document.upload.crypt import EncryptingReader, new_keyset
@@ -142,6 +142,7 @@ def content_of(
         sha256=kept.sha256,
         pages=inspection.pages,
         warnings=inspection.warnings,
+        attachments=tuple(Attachment(**asdict(one)) for one in inspection.attachments),
         sha256_as_sent=None if kept is file else file.sha256,
     )
     return content, kept
@@ -201,7 +202,7 @@ def complete(stores: Stores, upload: Upload, file: Stored, content: Content, *, 
         number=upload.number,
         keyset=file.keyset,
         at=tx.now,
-        **asdict(content),
+        **content.as_content(),
     )
     stores.versions.add(version, tx=tx)
 

@@ -1,5 +1,6 @@
 """The routes of the document service."""
 
+from services.document.api.attachments import attachment_routes
 from services.document.api.content import content_routes
 from services.document.api.corrections import correction_routes
 from services.document.api.documents import document_routes
@@ -18,6 +19,7 @@ def blueprints(context: Context) -> list[Blueprint]:
     context.sandbox.start()
     routes = (
         document_routes,
+        attachment_routes,
         content_routes,
         correction_routes,
         quarantine_routes,

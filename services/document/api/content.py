@@ -97,7 +97,7 @@ def content_routes(context: Context) -> Blueprint:
             stop_reading=lambda: stop_reading(connection),
             caller=caller_of(connection),
         )
-        return ok(shown(document), etag=document.version).response()
+        return ok(shown(stores, document), etag=document.version).response()
 
     return blp
 

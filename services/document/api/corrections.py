@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -10,13 +11,12 @@ from flask import Response
 from services.document import schemas
 from services.document.actions import corrections, moves
 from services.document.actions.documents import require_document
-from services.document.api.documents import shown
+from services.document.api.documents import changed, shown
 from services.document.context import Context
 from services.document.model.documents import Document
 from shared.http import (
     Blueprint,
     Inward,
-    JsonResponse,
     allow,
     audit_also,
     audit_case,
@@ -26,10 +26,6 @@ from shared.http import (
     ok,
 )
 from shared.security.roles import CASEWORK, CASEWORK_IN_PERSON
-
-
-def _moved(document: Document) -> JsonResponse:
-    return ok(shown(document), etag=document.version).about(document.case_id)
 
 
 def correction_routes(context: Context) -> Blueprint:
@@ -46,13 +42,13 @@ def correction_routes(context: Context) -> Blueprint:
         document = corrections.correct_document(
             context, document_id=document_id, given=body, check=lambda found: check_if_match(found.version)
         )
-        return ok(shown(document), etag=document.version).response()
+        return ok(shown(stores, document), etag=document.version).response()
 
     @blp.route("/documents/<document_id>/move", methods=["POST"])
     @allow(*CASEWORK_IN_PERSON, inward=Inward.YES)
     @blp.arguments(schemas.MoveIn)
     @blp.response(200, schemas.DocumentOut)
-    @idempotent(_moved, claims_first=True)
+    @idempotent(partial(changed, stores), claims_first=True)
     def move_document(body: Mapping[str, Any], document_id: str) -> Document:
         """Move it to another case with all its versions, and purge it where it was. A large one takes seconds."""
         audit_also(require_document(stores, document_id).case_id)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from flask import Response
 
 from services.document import schemas
+from services.document.actions import attachments
 from services.document.actions import documents as actions
 from services.document.actions.documents import Filed
 from services.document.api.described import described
 from services.document.api.incoming import IncomingForm
 from services.document.context import Context
 from services.document.model.documents import Document
+from services.document.store import Stores
 from shared.http import (
     Blueprint,
     Inward,
@@ -30,17 +33,27 @@ from shared.http import (
 )
 from shared.security.roles import CASE_READERS, CASEWORK, CASEWORK_IN_PERSON
 
-_SHOW = schemas.DocumentOut()
+_SHOW = schemas.DocumentOut(exclude=("attachments",))
+_SHOW_ATTACHMENTS = schemas.AttachmentOut(many=True)
 
 
-def shown(document: Document) -> dict[str, Any]:
+def shown(stores: Stores, document: Document) -> dict[str, Any]:
+    """The document as it is answered; an email with what it has attached."""
     body: dict[str, Any] = _SHOW.dump(document)
+    if (listed := attachments.listed(stores, document)) is not None:
+        body["attachments"] = _SHOW_ATTACHMENTS.dump(listed)
     return body
 
 
-def _filed(filed: Filed) -> JsonResponse:
+def changed(stores: Stores, document: Document) -> JsonResponse:
+    """The answer to what was done with a document."""
+    return ok(shown(stores, document), etag=document.version).about(document.case_id)
+
+
+def filed(stores: Stores, filed: Filed) -> JsonResponse:
+    """The answer to a document that was filed."""
     document = filed.document
-    body = shown(document) | ({} if filed.same_as is None else {"same_as": filed.same_as})
+    body = shown(stores, document) | ({} if filed.same_as is None else {"same_as": filed.same_as})
     location = f"/v1/documents/{document.id}"
     return created(body, location=location, etag=document.version, case_id=document.case_id)
 
@@ -58,7 +71,7 @@ def document_routes(context: Context) -> Blueprint:
     @allow(*CASEWORK, inward=Inward.YES)
     @described(blp, requestBody={"required": True, "content": form})
     @blp.response(201, schemas.FiledOut)
-    @idempotent(_filed, upload=_identity_of_upload)
+    @idempotent(partial(filed, stores), upload=_identity_of_upload)
     def file_document(case_id: str) -> Filed:
         """File a document. From others than the family it is quarantined unless they agreed to have it."""
         context.require_known(case_id)
@@ -76,7 +89,7 @@ def document_routes(context: Context) -> Blueprint:
         def find(after: str | None, limit: int) -> list[Document]:
             return actions.list_documents(stores, case_id=case_id, after=after, limit=limit)
 
-        return ok(page(query, find, shown)).response()
+        return ok(page(query, find, partial(shown, stores))).response()
 
     @blp.route("/documents/<document_id>")
     @allow(*CASE_READERS, services=("consent",))
@@ -85,7 +98,7 @@ def document_routes(context: Context) -> Blueprint:
         """What is known of a document and its newest version."""
         document = actions.require_document(stores, document_id)
         audit_case(document.case_id)
-        return ok(shown(document), etag=document.version).response()
+        return ok(shown(stores, document), etag=document.version).response()
 
     @blp.route("/documents/<document_id>", methods=["DELETE"])
     @allow(*CASEWORK_IN_PERSON, inward=Inward.NO)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from flask import Response
@@ -10,13 +11,12 @@ from flask import Response
 from services.document import schemas
 from services.document.actions import quarantine as actions
 from services.document.actions.documents import require_document
-from services.document.api.documents import shown
+from services.document.api.documents import changed, shown
 from services.document.context import Context
 from services.document.model.documents import Document
 from shared.http import (
     Blueprint,
     Inward,
-    JsonResponse,
     allow,
     audit_case,
     current_caller,
@@ -25,10 +25,6 @@ from shared.http import (
     page,
 )
 from shared.security.roles import CASE_READERS, CASEWORK_IN_PERSON, MANAGER
-
-
-def _changed(document: Document) -> JsonResponse:
-    return ok(shown(document), etag=document.version).about(document.case_id)
 
 
 def quarantine_routes(context: Context) -> Blueprint:
@@ -45,13 +41,13 @@ def quarantine_routes(context: Context) -> Blueprint:
         def find(after: str | None, limit: int) -> list[Document]:
             return actions.list_by_state(stores, state=query["state"], reason=query["reason"], after=after, limit=limit)
 
-        return ok(page(query, find, shown)).response()
+        return ok(page(query, find, partial(shown, stores))).response()
 
     @blp.route("/documents/<document_id>/release", methods=["POST"])
     @allow(MANAGER, inward=Inward.NO)
     @blp.arguments(schemas.ReleaseIn)
     @blp.response(200, schemas.DocumentOut)
-    @idempotent(_changed)
+    @idempotent(partial(changed, stores))
     def release_document(body: Mapping[str, Any], document_id: str) -> Document:
         """Open it on a manager's word. After malware, want of consent keeps it closed. 409 outside quarantine."""
         audit_case(require_document(stores, document_id).case_id)
@@ -62,7 +58,7 @@ def quarantine_routes(context: Context) -> Blueprint:
     @allow(*CASEWORK_IN_PERSON, inward=Inward.NO)
     @blp.arguments(schemas.ReturnIn)
     @blp.response(200, schemas.DocumentOut)
-    @idempotent(_changed)
+    @idempotent(partial(changed, stores))
     def return_document(body: Mapping[str, Any], document_id: str) -> Document:
         """Record that it was given back, and destroy its content in all versions. 409 outside quarantine."""
         audit_case(require_document(stores, document_id).case_id)

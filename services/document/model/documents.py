@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
+from typing import Any
 
 from shared.clock import LONG_AGO
 from shared.errors import RangeNotSatisfiable
 
 KINDS = ("ehc_plan", "early_help", "meeting_notes", "report", "letter", "form", "other")
+#: The media types of the kinds that are kept, and what a file's warnings may be.
+MEDIA_TYPES = (
+    "application/pdf",
+    "image/jpeg",
+    "image/png",
+    "image/tiff",
+    "image/heic",
+    "image/heif",
+    "image/webp",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    "application/vnd.ms-word.document.macroEnabled.12",
+    "application/vnd.ms-excel.sheet.macroEnabled.12",
+    "application/vnd.oasis.opendocument.text",
+    "text/plain",
+    "message/rfc822",
+)
+EMAIL = "message/rfc822"
+WARNINGS = ("embedded_files", "external_content", "javascript", "launch_action", "macros", "trailing_archive")
 FAMILY = "family"
 ACCEPTED, QUARANTINED, RETURNED, REMOVING = "accepted", "quarantined", "returned", "removing"
 STATES = (ACCEPTED, QUARANTINED, RETURNED, REMOVING)
@@ -19,7 +39,9 @@ NO_CONSENT, MALWARE = "no_consent", "malware"
 REASONS = (NO_CONSENT, MALWARE)
 LIVE, ABORTED = "live", "aborted"
 #: Kinds of file that have pages to be shown as pictures.
-PREVIEWED = frozenset({"application/pdf", "image/jpeg", "image/png", "image/tiff"})
+PREVIEWED = frozenset(
+    {"application/pdf", "image/jpeg", "image/png", "image/tiff", "image/heic", "image/heif", "image/webp"}
+)
 
 _RANGE = re.compile(r"\s*bytes\s*=\s*(\d*)\s*-\s*(\d*)\s*", re.ASCII | re.IGNORECASE)
 _LONGEST_RANGE = 60  # characters: two places in a file, with room to spare
@@ -27,19 +49,35 @@ _OUTSIDE = "The range asked for lies outside the file."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """What an email has attached: its number (from 1), its name and media type as the email tells them, its bytes."""
+
+    number: int
+    name: str | None
+    media_type: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Content:
     """What is known of a file's bytes, as they are kept: `size` in bytes, `sha256` in lower-case hex.
 
-    warnings: what in it can do more than be shown (see `parsing.inspect.Inspection`). sha256_as_sent: of the bytes that
-    were sent, where others are kept: those of a PDF that was opened with its password.
+    pages: None where the file has none (text, emails, office documents). warnings: what in it can do more than be shown
+    (see `parsing.inspection.Inspection`). attachments: those of an email. sha256_as_sent: of the bytes that were sent,
+    where others are kept: those of a PDF that was opened with its password.
     """
 
     media_type: str
     size: int
     sha256: str
-    pages: int
+    pages: int | None
     warnings: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     sha256_as_sent: str | None = None
+
+    def as_content(self) -> dict[str, Any]:
+        """The fields of its content, for a record that has them too."""
+        return {field.name: getattr(self, field.name) for field in fields(Content)}
 
     @property
     def previewable(self) -> bool:
@@ -108,6 +146,8 @@ class Document(Content):
 
     version: counts its changes; number: its newest version. reason: why it is in quarantine (see `closed_for`).
     infected: the numbers of the versions in which malware was found. Of one that was returned, no content is left.
+    attachment_of: the email that brought it, if one did, as the attachment `attached_number` of its version
+    `attached_version`.
     """
 
     id: str
@@ -125,6 +165,9 @@ class Document(Content):
     history: tuple[QuarantineEntry, ...] = ()
     returned: Returned | None = None
     moves: tuple[Move, ...] = ()
+    attachment_of: str | None = None
+    attached_version: int | None = None
+    attached_number: int | None = None
 
     @property
     def closed_for(self) -> str | None:

@@ -76,7 +76,8 @@ def released(document: Document, *, by: str, words: str, may_obtain: bool, at: d
 def returned(document: Document, *, to: str, by: str, sub: str, at: datetime) -> Document:
     """What stays of a document that was given back: what came, from whom, and where it went. Raises Conflict.
 
-    by: who gave it back; sub: who recorded that. Its title goes, and it is no scan of a paper file any more.
+    by: who gave it back; sub: who recorded that. Its title goes, and what it had
+    attached, and it is no scan of a paper file any more.
     """
     _require_quarantined(document)
     return replace(
@@ -85,6 +86,7 @@ def returned(document: Document, *, to: str, by: str, sub: str, at: datetime) ->
         reason=None,
         title=None,
         paper_file_id=None,
+        attachments=(),
         history=(*document.history, _entry(document, RETURNED, at=at, by=sub)),
         returned=Returned(to=to, by=by, at=at),
     )

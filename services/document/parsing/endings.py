@@ -15,6 +15,11 @@ _PIECE = 256 * 1024
 _BLANKS = b"\0\t\n\r \x1a"
 
 
+def archive_behind(source: Seekable, end: int) -> tuple[str, ...]:
+    """The warning that says so, where there is one behind `end`."""
+    return (TRAILING_ARCHIVE,) if has_archive(source, end) else ()
+
+
 def has_archive(source: Seekable, end: int) -> bool:
     """Whether an archive lies behind `end`, or the whole file can be opened as a ZIP too."""
     return _behind(source, end) or _is_zip(source)

@@ -13,13 +13,35 @@ from typing import Final
 from shared.errors import NotFound, Problem, UnreadableFile, UnsupportedMediaType
 
 
+class Other(Enum):
+    """Kinds of files that aren't kept, with what to send instead."""
+
+    OLD_WORD = "an old Word document (.doc). Save it as DOCX or PDF and send that."
+    OLD_EXCEL = "an old Excel workbook (.xls). Save it as XLSX or PDF and send that."
+    OLD_POWERPOINT = "an old PowerPoint presentation (.ppt). Save it as PDF and send that."
+    OUTLOOK = "an Outlook message (.msg). Save it as an email (.eml) or as PDF and send that."
+    RTF = "a Rich Text document (.rtf). Save it as DOCX or PDF and send that."
+    WEB_PAGE = "a web page. Save it as PDF and send that."
+
+
+#: Every kind that is kept, in the words of a sentence.
+_KEPT: Final = (
+    "a PDF, a picture (JPEG, PNG, TIFF, HEIC, WebP), a Word, Excel or OpenDocument text document (DOCX, XLSX, ODT), "
+    "plain text or an email (EML)"
+)
+
+
 class UnsupportedType(UnsupportedMediaType):
-    """The content is of no kind that is kept, under any name."""
+    """The content is of no kind that is kept, under any name. other: what it is instead, where that helps."""
 
     refusal = "unsupported-type"
 
-    def __init__(self) -> None:
-        super().__init__("By its content the file is not a PDF, JPEG, PNG or TIFF. Nothing was kept.")
+    def __init__(self, other: Other | None = None) -> None:
+        said = f"not {_KEPT}." if other is None else other.value
+        super().__init__(f"By its content the file is {said} Nothing was kept.")
+        self.other = other
+        if other is not None:
+            self.refusal = f"unsupported-{other.name}"
 
 
 class Feature(Enum):
@@ -53,13 +75,14 @@ class Reason(Enum):
     """Why a file of a known kind can't be read."""
 
     EMPTY = "The file is empty."
-    LOCKED = "The PDF is locked with a password; please send its password with it, in the field `password`."
+    LOCKED = "The file is encrypted or locked with a password; please send one that opens without."
+    NEEDS_PASSWORD = "The PDF is locked with a password; please send its password with it, in the field `password`."  # noqa: S105
     WRONG_PASSWORD = "The PDF is locked, and the password that was sent doesn't open it; please check the password."  # noqa: S105
     UNKNOWN_LOCK = "The PDF is locked in a way that can't be opened here; please send one that opens without."
     BROKEN = "The file is damaged or not whole, so that part of it would be missing; please send it again."
     NO_PAGES = "The file has no pages."
     TOO_MUCH = (
-        "The file is too large to read: it has more pages, objects or pixels than can be opened safely. "
+        "The file is too large to read: it has more pages, parts, objects or pixels than can be opened safely. "
         "It isn't damaged; please send it in parts."
     )
 
@@ -87,5 +110,6 @@ REFUSALS: Final[Mapping[str, Callable[[], Problem]]] = {
     UnsupportedType.refusal: UnsupportedType,
     NoSuchPage.refusal: NoSuchPage,
     **{f"unsupported-{feature.name}": partial(UnsupportedPicture, feature) for feature in Feature},
+    **{f"unsupported-{other.name}": partial(UnsupportedType, other) for other in Other},
     **{f"unreadable-{reason.name}": partial(Unreadable, reason) for reason in Reason},
 }

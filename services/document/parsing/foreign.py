@@ -12,8 +12,8 @@ from PIL import Image
 from services.document.parsing.errors import Reason, Unreadable
 from shared.errors import Problem
 
-# Both can log a file's metadata (a title, an author, a place); nothing they have to say is needed here.
-for _library in ("PIL", "pikepdf"):
+# They can log a file's metadata (a title, an author, a place); nothing they have to say is needed here.
+for _library in ("PIL", "pikepdf", "pillow_heif", "olefile"):
     logging.getLogger(_library).setLevel(logging.CRITICAL + 1)
 
 # Pixels are counted before they are decoded, and what else Pillow warns of is about metadata.

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
-PDF = "application/pdf"
-MEDIA_TYPES = (PDF, "image/jpeg", "image/png", "image/tiff")
+from services.document.parsing.attachments import MOST_ATTACHMENTS, Attachment
+from services.document.parsing.media_types import EMAIL, PAGED, PDF, UNPAGED
+
 #: What in a file can do more than be shown.
-WARNINGS = ("embedded_files", "javascript", "launch_action", "trailing_archive")
+WARNINGS: Final = (
+    "embedded_files", "external_content", "javascript", "launch_action", "macros", "trailing_archive",
+)  # fmt: skip
 _MOST_PAGES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inspection:
-    """What a file is. pages: a picture that is not a TIFF has one.
+    """A file's media type and its number of pages: a picture that is not a TIFF has one; text, emails and office
+    documents, whose pages are made by the program that shows them, have None.
 
-    warnings: some of WARNINGS, in their order. locked: a PDF that took a password to open, and that `unlock` opens.
+    warnings: some of WARNINGS, in their order. attachments: those of an email. locked: a PDF that took a password to
+    open, and that `unlock` opens.
     """
 
     media_type: str
-    pages: int
+    pages: int | None
     warnings: tuple[str, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
     locked: bool = False
 
     @property
@@ -35,13 +41,21 @@ class Inspection:
 
         Raises ValueError.
         """
-        media_type, pages = said.get("media_type"), said.get("pages")
-        if media_type not in MEDIA_TYPES or type(pages) is not int or not 1 <= pages <= _MOST_PAGES:
+        media_type, pages = str(said.get("media_type")), said.get("pages")
+        if media_type in PAGED:
+            fits = type(pages) is int and 1 <= pages <= _MOST_PAGES
+        else:
+            fits = media_type in UNPAGED and pages is None
+        warnings, told = said.get("warnings"), said.get("attachments")
+        if not fits or not isinstance(warnings, list | tuple) or not isinstance(told, list | tuple):
             raise ValueError("no inspection says so")
-        warnings, locked = said.get("warnings"), said.get("locked")
-        if not isinstance(warnings, list | tuple) or not all(one in WARNINGS for one in warnings):
+        if any(warning not in WARNINGS for warning in warnings):
             raise ValueError("no inspection says so")
+        locked = said.get("locked")
         if type(locked) is not bool or (locked and media_type != PDF):
             raise ValueError("no inspection says so")
+        if len(told) > (MOST_ATTACHMENTS if media_type == EMAIL else 0):
+            raise ValueError("no inspection says so")
+        attachments = tuple(Attachment.of(number, one) for number, one in enumerate(told, 1))
         ordered = tuple(one for one in WARNINGS if one in warnings)
-        return cls(media_type=media_type, pages=pages, warnings=ordered, locked=locked)
+        return cls(media_type=media_type, pages=pages, warnings=ordered, attachments=attachments, locked=locked)

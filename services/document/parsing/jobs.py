@@ -7,24 +7,16 @@ as JSON can carry them. It raises a refusal of `parsing.errors`, and what it doe
 from __future__ import annotations
 
 import io
-import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any, BinaryIO, Final
 
-import pikepdf
-from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.algorithms import AES
-from cryptography.hazmat.primitives.ciphers.modes import CTR
-from PIL import Image
-
+from services.document.parsing import email_message, previews, warming
 from services.document.parsing import inspect as inspecting
-from services.document.parsing import previews
 from services.document.parsing.errors import Unreadable
-from services.document.parsing.source import BLOCK, Source
-
-_PASSWORD = "open"  # noqa: S105 - of a file that is made here
+from services.document.parsing.media_types import EMAIL
+from services.document.parsing.source import Source
 
 Job = Callable[[Source, Mapping[str, Any], BinaryIO], Mapping[str, Any]]
 
@@ -46,51 +38,27 @@ def preview(source: Source, arguments: Mapping[str, Any], output: BinaryIO) -> M
     return {}
 
 
-JOBS: Final[Mapping[str, Job]] = {"inspect": inspect, "preview": preview, "unlock": unlock}
+def attachment(source: Source, arguments: Mapping[str, Any], output: BinaryIO) -> Mapping[str, Any]:
+    """An attachment of an email, decoded, in the output. Arguments: number (from 1); nothing comes back."""
+    email_message.attachment(source, arguments["number"], output)
+    return {}
+
+
+JOBS: Final[Mapping[str, Job]] = {"inspect": inspect, "preview": preview, "unlock": unlock, "attachment": attachment}
 
 
 def warm_up() -> None:
     """Do each job once on small files, so that every library has loaded what it loads late: a child opens no file."""
-    for media_type, data in _samples():
-        with _sealed(data) as source:
+    warming.load_character_sets()
+    for media_type, data in warming.samples():
+        with warming.sealed(data) as source:
             inspect(source, {}, io.BytesIO())
-            preview(source, {"media_type": media_type, "page": 1, "width": 16}, io.BytesIO())
-    with _sealed(_locked()) as source:
+            if media_type in previews.MEDIA_TYPES:
+                preview(source, {"media_type": media_type, "page": 1, "width": 16}, io.BytesIO())
+            if media_type == EMAIL:
+                attachment(source, {"number": 1}, io.BytesIO())
+    with warming.sealed(warming.locked_pdf()) as source:
         with suppress(Unreadable):
             inspect(source, {"password": "é"}, io.BytesIO())  # tries every way to spell it
-        inspect(source, {"password": _PASSWORD}, io.BytesIO())
-        unlock(source, {"password": _PASSWORD}, io.BytesIO())
-
-
-def _locked() -> bytes:
-    held, document = io.BytesIO(), pikepdf.new()
-    document.add_blank_page()
-    document.save(held, encryption=pikepdf.Encryption(user=_PASSWORD, owner=_PASSWORD))
-    return held.getvalue()
-
-
-@contextmanager
-def _sealed(data: bytes) -> Iterator[Source]:
-    """These bytes as a child gets them, in memory."""
-    key, descriptor = os.urandom(32), os.memfd_create("sample")
-    try:
-        os.write(descriptor, Cipher(AES(key), CTR(bytes(BLOCK))).encryptor().update(data))
-        yield Source(descriptor, key, len(data))
-    finally:
-        os.close(descriptor)
-
-
-def _samples() -> Iterator[tuple[str, bytes]]:
-    picture = Image.new("RGB", (32, 32), "white")
-    for media_type, kind, options in (
-        ("image/jpeg", "JPEG", {}),
-        ("image/png", "PNG", {}),
-        ("image/tiff", "TIFF", {"compression": "tiff_lzw"}),
-    ):
-        held = io.BytesIO()
-        picture.save(held, kind, **options)
-        yield media_type, held.getvalue()
-    document, held = pikepdf.new(), io.BytesIO()
-    document.add_blank_page()
-    document.save(held)
-    yield "application/pdf", held.getvalue()
+        inspect(source, {"password": warming.PASSWORD}, io.BytesIO())
+        unlock(source, {"password": warming.PASSWORD}, io.BytesIO())

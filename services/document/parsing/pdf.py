@@ -120,7 +120,7 @@ def _with_password(view: View, password: str | None, *, recover: bool) -> _Opene
     with suppress(pikepdf.PasswordError):
         return _Opened(_open(view, b"", recover=recover), view, False)
     if password is None:
-        raise Unreadable(Reason.LOCKED)
+        raise Unreadable(Reason.NEEDS_PASSWORD)
     for spelled in _spellings(password):
         with suppress(pikepdf.PasswordError):
             return _Opened(_open(view, spelled, recover=recover), view, True)

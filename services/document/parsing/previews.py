@@ -12,11 +12,13 @@ from services.document.parsing import tiff
 from services.document.parsing.budget import MOST_PIXELS
 from services.document.parsing.errors import NoSuchPage, Reason, Unreadable, UnsupportedType
 from services.document.parsing.foreign import reading
+from services.document.parsing.media_types import HEIC, HEIF, JPEG, PDF, PNG, TIFF, WEBP
 from services.document.parsing.source import Source
 
 _MOST_HEIGHT = 4_000  # px; a page that would be higher comes out narrower than was asked for
 _LEVEL = 3  # of deflate: a third of the default's time, for a tenth more bytes
-_FORMATS: Final = {"image/jpeg": "JPEG", "image/png": "PNG", "image/tiff": "TIFF"}
+_FORMATS: Final = {JPEG: "JPEG", PNG: "PNG", TIFF: "TIFF", WEBP: "WEBP", HEIC: "HEIF", HEIF: "HEIF"}
+MEDIA_TYPES: Final = (PDF, *_FORMATS)
 _WHOLE = ("TIFF",)  # libtiff wants the file in one piece
 #: Exif's orientation (CIPA DC-008, 4.6.4): how a picture is turned to stand upright.
 _UPRIGHT: Final = {
@@ -34,11 +36,7 @@ _SIDEWAYS = {_UPRIGHT[number] for number in (5, 6, 7, 8)}
 def preview(source: Source, output: BinaryIO, *, media_type: str, page: int, width: int) -> None:
     """Write page `page` (from 1) as a PNG, `width` px wide. Raises NoSuchPage, Unreadable, UnsupportedType."""
     with reading():
-        picture = (
-            _of_pdf(source, page, width)
-            if media_type == "application/pdf"
-            else _of_picture(source, media_type, page, width)
-        )
+        picture = _of_pdf(source, page, width) if media_type == PDF else _of_picture(source, media_type, page, width)
         picture.save(output, "PNG", compress_level=_LEVEL)
 
 
@@ -71,11 +69,13 @@ def _of_picture(source: Source, media_type: str, page: int, width: int) -> Image
     except Image.DecompressionBombError:
         raise Unreadable(Reason.TOO_MUCH) from None
     with picture:
-        # A TIFF's thumbnails and masks are frames to Pillow, and no pages.
+        # A TIFF's thumbnails and masks are frames to Pillow, and no pages. Pictures that move, and bursts, are one
+        # page: their first frame, or the one that their camera chose.
         frames = tiff.pages_of(tiff.directories(source)) if kind in _WHOLE else [0]
         if page > len(frames):
             raise NoSuchPage
-        picture.seek(frames[page - 1])
+        if kind in _WHOLE:
+            picture.seek(frames[page - 1])
         if picture.width * picture.height > MOST_PIXELS:
             raise Unreadable(Reason.TOO_MUCH)
         # A JPEG that is much larger is decoded at a half, a quarter or an eighth.

@@ -14,10 +14,12 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
-#: The most bytes of one message, and of a result.
+#: The most bytes of one message.
 MOST_BYTES: Final = 64 * 1024
 #: What a whole result ends with. JSON has none inside.
 END: Final = b"\n"
+#: The most bytes of a result: that of an email names all its attachments.
+MOST_RESULT: Final = 2 * 1024 * 1024
 #: How a child ends that couldn't have the memory that it asked for.
 OUT_OF_MEMORY: Final = 3
 #: What the fork server says first: how its children are confined.

@@ -114,7 +114,7 @@ class Running:
     def _settle(self) -> Mapping[str, Any]:
         """Read the result to its end, or, where it has none, wait for the child's, and tell what that means."""
         data = b""
-        while len(data) <= wire.MOST_BYTES:
+        while len(data) <= wire.MOST_RESULT:
             self._wait_for(self._result)
             piece = os.read(self._result, wire.MOST_BYTES)
             data += piece

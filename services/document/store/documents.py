@@ -47,6 +47,16 @@ def scans_of(documents: Repository[Document], paper_file_ids: list[str]) -> dict
     return found
 
 
+def filed_from(documents: Repository[Document], email: Document, *, tx: Tx | None = None) -> dict[tuple[int, int], str]:
+    """The documents of its case that were filed from the email's attachments, by its version and their number there."""
+    where = {"case_id": email.case_id, "attachment_of": email.id, "state": {"$ne": REMOVING}}
+    return {
+        (found.attached_version, found.attached_number): found.id
+        for found in documents.find(where, tx=tx)
+        if found.attached_version is not None and found.attached_number is not None
+    }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
     """A version of which there is a record, and where its object lies."""

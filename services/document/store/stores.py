@@ -66,10 +66,11 @@ class Stores:
                     "paper_file_id": Optional(Id()),
                     "created_at": Time(),
                     "reason": Optional(one_of(*REASONS)),
+                    "attachment_of": Optional(Id()),
                 },
                 disposal=Disposal.ERASE,
-                indexes=(("paper_file_id",), ("state", "_id")),
-                absent_if_none=("reason",),
+                indexes=(("paper_file_id",), ("state", "_id"), ("attachment_of",)),
+                absent_if_none=("reason", "attachment_of"),
                 # Why it was moved may name the other family.
                 not_exported=("infected", "moves"),
                 feed=Feed(kind="document"),

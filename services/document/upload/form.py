@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from multipart import (  # type: ignore[import-untyped]
     MultipartError,
@@ -37,6 +38,20 @@ class Limits:
     file_bytes: int
     field_bytes: int = 8 * 1024
     parts: int = 16
+
+
+class Body(Protocol):
+    """What comes in, read up to its file: the fields before the file, the file, and what follows it."""
+
+    @property
+    def fields(self) -> Mapping[str, str]: ...
+
+    @property
+    def file(self) -> Readable: ...
+
+    def finish(self) -> Mapping[str, str]:
+        """All the fields, once the file was pulled to its end."""
+        ...
 
 
 class Form:

@@ -49,6 +49,9 @@ DOCUMENT_STORES = {
                 "warnings": (),
                 "sha256_as_sent": None,
                 "created_at": WHEN,
+                # Stored before emails had attachments.
+                "attachments": (),
+                "attachment_of": None,
             },
             {
                 "state": "quarantined",
