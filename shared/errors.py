@@ -25,6 +25,10 @@ class Problem(Exception):
         self.errors = {field: list(said) for field, said in (errors or {}).items()}
 
 
+class Internal(Problem):
+    """A bug of ours. Its sentence says the number under which it was logged."""
+
+
 class Invalid(Problem):
     """The request doesn't fit the contract; nothing was stored."""
 

@@ -20,6 +20,7 @@ from deploy.local.stack import Stack
 from shared.security.signing import Signer
 from shared.service.service import Opened, Service
 from tests import samples
+from tests.described import Described
 from tests.helpers import eventually, kill, start
 
 _TRIES_AGAIN = 2
@@ -56,7 +57,10 @@ class Caller:
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def call(self, method: str, path: str, **more: Any) -> requests.Response:
-        return self._session.request(method, self._system.url(path), timeout=30, **more)
+        answer = self._session.request(method, self._system.url(path), timeout=30, **more)
+        if not more.get("stream", False):
+            self._system.described.check(answer)
+        return answer
 
     def get(self, path: str, **query: Any) -> requests.Response:
         return self.call("GET", path, params=query)
@@ -95,6 +99,7 @@ class System:
     def __init__(self, stack: Stack, provided: Provision) -> None:
         self.stack = stack
         self.provided = provided
+        self.described = Described(provided.urls)
         self._issuer = json.loads(provided.issuer_key.read_text())
         self.caseworker = self.caller("caseworker", sub="worker-one")
         self.colleague = self.caller("caseworker", sub="worker-two")

@@ -7,7 +7,7 @@ from typing import Any
 import marshmallow as ma
 
 from services.notifier.letters import FORMATS
-from services.notifier.model.notifications import Channel
+from services.notifier.model.notifications import Channel, Reason, Status
 from shared.http import Body, Choice, IdField, Line, Moment, PageArgs
 
 _MOST_VALUES = 50
@@ -42,7 +42,7 @@ class NewAlert(Body):
 
 class NotificationMade(ma.Schema):
     id = IdField(required=True)
-    status = ma.fields.String(required=True)
+    status = Choice(*Status, required=True)
 
 
 class NotificationOut(ma.Schema):
@@ -51,9 +51,9 @@ class NotificationOut(ma.Schema):
     person_id = IdField(required=True)
     template = ma.fields.String(required=True)
     template_version = ma.fields.Integer(required=True)
-    channel = ma.fields.String(required=True)
-    status = ma.fields.String(required=True)
-    reason = ma.fields.String()
+    channel = Choice(*_CHANNELS, required=True)
+    status = Choice(*Status, required=True)
+    reason = Choice(*Reason)
     created_at = Moment(required=True)
     sending_at = Moment()
     done_at = Moment()

@@ -7,7 +7,7 @@ from shared.http.app import make_app
 from shared.http.audit_trail import audit_record_in
 from shared.http.body import BodyReader, body_reader, json_body
 from shared.http.claims import AlreadyMade, Anew
-from shared.http.fields import Body, Choice, DayField, FlagField, IdField, Line, Moment, Text
+from shared.http.fields import Body, Choice, DayField, Either, FlagField, IdField, Line, Moment, Text
 from shared.http.idempotent import claim_upload, forget_answer, forgetting_answers, id_of_act, idempotent
 from shared.http.kernel import (
     KernelStores,
@@ -34,6 +34,7 @@ __all__ = [
     "BodyReader",
     "Choice",
     "DayField",
+    "Either",
     "FlagField",
     "IdField",
     "Inward",

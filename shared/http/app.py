@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pymongo
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from flask_smorest import Api  # type: ignore[import-untyped]
 from pymongo.errors import PyMongoError
+from werkzeug.routing import Rule
 
 from shared.clock import utc_now
 from shared.db import Register
@@ -19,11 +22,12 @@ from shared.errors import Forbidden, Invalid, NotFound, Unavailable
 from shared.http.audit_trail import audit_routes, audit_row, audit_rows
 from shared.http.body import DropsUnreadBodies
 from shared.http.idempotent import idempotency_key
-from shared.http.kernel import Kernel, KernelStores, install
+from shared.http.kernel import Kernel, KernelStores, current_kernel, install, require_room
+from shared.http.openapi import Description, register_fields
 from shared.http.pages import PUBLIC_PATHS, add_pages
-from shared.http.problems import Errors, ProblemSchema, field_errors, problem_response, register_problems
+from shared.http.problems import Errors, field_errors, problem_response, register_problems
 from shared.http.responses import JsonResponse
-from shared.http.routes import AccessRule, Blueprint, Inward, access_rule_of, takes_query
+from shared.http.routes import AccessRule, Blueprint, Inward, Parser, access_rule_of, takes_json, takes_query
 from shared.http.trace import child_of
 from shared.ids import is_id, new_id
 from shared.ops.disks import Disks
@@ -49,9 +53,13 @@ class _App(Flask):
 
 
 class _Api(Api):  # type: ignore[misc]
-    """flask-smorest, with our shape of errors in the description, and without its own handler."""
+    """flask-smorest, without its own errors and pages: see shared.http.problems and shared.http.pages."""
 
-    ERROR_SCHEMA = ProblemSchema
+    def _register_responses(self) -> None:
+        """None: what each operation answers is read from the code."""
+
+    def _register_doc_blueprint(self) -> None:
+        """None: see shared.http.pages."""
 
     def _register_error_handlers(self) -> None:
         """None: see shared.http.problems."""
@@ -70,20 +78,20 @@ def make_app(
     away: Errors = (),
     disks: Disks | None = None,
     metrics: Metrics | None = None,
+    examples: Path | None = None,
 ) -> Flask:
     """The app of one service.
 
     stores: what `open_kernel_stores(register, settings)` gave. checks: by server, a call that raises while that
       server is away (`/readyz`). away: errors that say so too, besides those of MongoDB and HTTP. disks: None where
-      they are not watched. Raises ValueError for a route without `@allow`, or that doesn't say whether it takes in
-      something new.
+      they are not watched. examples: the folder with the examples of its operations. Raises ValueError for a route
+      without `@allow`, or that doesn't say whether it takes in something new.
     """
     app = _App(f"forgetmenot-{settings.service}", static_folder=None)
     app.config.update(
         API_TITLE=f"Forget-me-not: {settings.service} service",
         API_VERSION="v1",
         OPENAPI_VERSION="3.1.0",
-        OPENAPI_URL_PREFIX="/",
         PROVIDE_AUTOMATIC_OPTIONS=False,
         # Lists and objects as the schemas order them.
         JSON_SORT_KEYS=False,
@@ -102,15 +110,18 @@ def make_app(
     )
     install(app.extensions, kernel)
     register_problems(app, register.unit_of_work, away=away)
-    app.before_request(lambda: _arrive(app, kernel))
+    app.before_request(lambda: _arrive(app))
     app.after_request(lambda answer: _leave(app, kernel, answer))
     app.teardown_request(lambda _: _clear())
     api = _Api(app)
+    register_fields(api)
     api.spec.components.security_scheme("bearer", {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"})
     api.spec.options["security"] = [{"bearer": []}]
     for blueprint in [*blueprints, audit_routes()]:
         api.register_blueprint(blueprint)
-    add_pages(app, api, kernel, checks)
+    description = Description(app, api, service=settings.service, arrival=_checks_of, examples=examples)
+    app.extensions["forgetmenot.description"] = description
+    add_pages(app, description, kernel, checks)
     _refuse_open_routes(app)
     app.wsgi_app = DropsUnreadBodies(app.wsgi_app)  # type: ignore[method-assign]
     return app
@@ -137,7 +148,7 @@ def _access_rule(app: Flask) -> AccessRule | None:
     return access_rule_of(app.view_functions[request.url_rule.endpoint])
 
 
-def _arrive(app: Flask, kernel: Kernel) -> None:
+def _arrive(app: Flask) -> None:
     """Check token, role, ids, room on the disks, key and query, before the body is read."""
     g.started = time.monotonic()
     g.request_id = new_id()
@@ -151,19 +162,60 @@ def _arrive(app: Flask, kernel: Kernel) -> None:
         g.case_id = ids["case_id"]
     if others := [text for name, text in ids.items() if name != "case_id" and is_id(text)]:
         g.record_id = others[-1]
-    g.caller = kernel.authenticator.admit(request.headers.get("Authorization"), utc_now())
-    if not access_rule.allowed.admits(g.caller):
+    rule = typing.cast(Rule, request.url_rule)
+    for check in _checks_of(rule, app.view_functions[str(request.endpoint)]):
+        if check in _CHECKS:
+            check()
+
+
+def _checks_of(rule: Rule, view: Callable[..., Any]) -> Iterator[Callable[..., Any]]:
+    """What each request of a route goes through before its view, and what may refuse it: the description reads it."""
+    access_rule = access_rule_of(view)
+    methods = rule.methods or set()
+    yield _admit
+    yield _require_role
+    if any(name.endswith("_id") for name in rule.arguments):
+        yield _require_ids
+    if access_rule is not None and access_rule.inward is Inward.YES:
+        yield require_room
+    if "POST" in methods:
+        yield _read_key
+    yield Parser.load_querystring if takes_query(view) else _refuse_query
+    if takes_query(view) or takes_json(view):
+        yield Parser.handle_error
+    if takes_json(view):
+        yield Parser.load_json
+    if access_rule is not None and access_rule.audited:
+        yield _audited
+
+
+def _admit() -> None:
+    g.caller = current_kernel().authenticator.admit(request.headers.get("Authorization"), utc_now())
+
+
+def _require_role() -> None:
+    access_rule = _access_rule(current_app)
+    if access_rule is None or not access_rule.allowed.admits(g.caller):
         raise Forbidden(_WRONG_ROLE)
-    if not all(is_id(text) for text in ids.values()):
+
+
+def _require_ids() -> None:
+    if not all(is_id(text) for name, text in (request.view_args or {}).items() if name.endswith("_id")):
         raise NotFound("There is no such thing here.")
-    if access_rule.inward is Inward.YES:
-        kernel.disks.require_room()
-    if request.method == "POST":
-        g.idempotency_key = idempotency_key()
-    view = app.view_functions[str(request.endpoint)]
-    if request.args and not takes_query(view):
+
+
+def _read_key() -> None:
+    g.idempotency_key = idempotency_key()
+
+
+def _refuse_query() -> None:
+    if request.args:
         errors = field_errors({name: ["Unknown field."] for name in request.args})
         raise Invalid("This path takes no query. Nothing was stored.", errors=errors)
+
+
+#: Those of `_checks_of` that run here, in its order; the others run around the view.
+_CHECKS = (_admit, _require_role, _require_ids, require_room, _read_key, _refuse_query)
 
 
 def _leave(app: Flask, kernel: Kernel, answer: Response) -> Response:

@@ -38,21 +38,30 @@ class Calls:
     def get(self, service: str, path: str, *, query: Mapping[str, str] | None = None) -> dict[str, Any]:
         """GET `/v1<path>` of that service.
 
-        Raises NotFound, Erased, Frozen, Conflict or ConsentRequired as it answered, Unavailable for anything else.
+        Raises NotFound or Erased as it answered, Unavailable for anything else.
         """
         try:
-            return self._ask("GET", service, path, query=query)
+            status, said = self._ask("GET", service, path, query=query)
         except requests.ConnectionError:
             # Most often a kept-alive connection or a service just restarted; asking again changes nothing there.
-            return self._last_try("GET", service, path, query=query)
+            status, said = self._last_try("GET", service, path, query=query)
+        if _is_success(status, said):
+            return dict(said)
+        raise _refused_reading(status)
 
     def post(
         self, service: str, path: str, body: Mapping[str, Any], *, timeout_seconds: float = _TIMEOUT_SECONDS
     ) -> dict[str, Any]:
-        """POST JSON to `/v1<path>` of that service, once. Raises as `get`."""
-        return self._last_try("POST", service, path, body=body, timeout_seconds=timeout_seconds)
+        """POST JSON to `/v1<path>` of that service, once.
 
-    def _last_try(self, method: str, service: str, path: str, **more: Any) -> dict[str, Any]:
+        Raises NotFound, Erased, Frozen, Conflict or ConsentRequired as it answered, Unavailable for anything else.
+        """
+        status, said = self._last_try("POST", service, path, body=body, timeout_seconds=timeout_seconds)
+        if _is_success(status, said):
+            return dict(said)
+        raise _refused(status, said)
+
+    def _last_try(self, method: str, service: str, path: str, **more: Any) -> tuple[int, Any]:
         try:
             return self._ask(method, service, path, **more)
         except requests.ConnectionError as error:
@@ -68,7 +77,8 @@ class Calls:
         query: Mapping[str, str] | None = None,
         body: Mapping[str, Any] | None = None,
         timeout_seconds: float = _TIMEOUT_SECONDS,
-    ) -> dict[str, Any]:
+    ) -> tuple[int, Any]:
+        """The status and the body of what it answers."""
         token = service_token(self._signer, caller=self._caller, called=service, now=utc_now())
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         if (parent := traceparent.get()) is not None:
@@ -92,23 +102,30 @@ class Calls:
         except (requests.RequestException, ValueError) as error:
             log.warning("service-away", server=service, **where(error))
             raise ServiceAway(_AWAY) from error
-        if 200 <= answer.status_code < 300 and isinstance(said, dict):
-            return said
-        raise _problem(answer.status_code, said)
+        return answer.status_code, said
 
 
-def _problem(status: int, said: Any) -> Problem:
+def _is_success(status: int, said: Any) -> bool:
+    return 200 <= status < 300 and isinstance(said, dict)
+
+
+def _refused_reading(status: int) -> Problem:
     """What another service refused, in our own words: its sentence may be about something else."""
-    name = str(said.get("type", "")).removeprefix("urn:fmn:problem:") if isinstance(said, dict) else ""
     if status == 404:
         return NotFound(_NOT_THERE)
     if status == 410:
         return Erased(ERASED_SENTENCE)
+    log.warning("service-refused", status=status)
+    return ServiceAway(_AWAY)
+
+
+def _refused(status: int, said: Any) -> Problem:
+    """As `_refused_reading`, of what was to be changed there."""
+    name = str(said.get("type", "")).removeprefix("urn:fmn:problem:") if isinstance(said, dict) else ""
     if status == 423:
         return Frozen(FROZEN_SENTENCE)
     if status == 409 and name == "consent-required":
         return ConsentRequired("The family has not agreed to this. Nothing was done.")
     if status == 409:
         return Conflict("Another part of the service says that this can't be done as things stand.")
-    log.warning("service-refused", status=status)
-    return ServiceAway(_AWAY)
+    return _refused_reading(status)

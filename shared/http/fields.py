@@ -85,6 +85,14 @@ class Choice(ma.fields.String):
         super().__init__(validate=ma.validate.OneOf(words), **more)
 
 
+class Either(ma.fields.Raw):
+    """In an answer: something that fits one of these schemas, dumped already."""
+
+    def __init__(self, *schemas: type[ma.Schema], **more: Any) -> None:
+        super().__init__(**more)
+        self.schemas = schemas
+
+
 class FlagField(ma.fields.Boolean):
     """true or false, and nothing that merely looks like it."""
 

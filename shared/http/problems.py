@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import marshmallow as ma
 import requests
 import urllib3
 from flask import Flask, Response, g
@@ -34,18 +33,10 @@ Errors = tuple[type[Exception], ...]
 # These are bugs, not signs of a server that is away.
 _BUGS = (DuplicateKeyError, DocumentTooLarge, InvalidOperation, ConfigurationError)
 _AWAY: Errors = (PyMongoError, urllib3.exceptions.HTTPError, requests.RequestException)
+#: The problems that another error of ours becomes, by its type.
+problems_of: Mapping[type[Exception], tuple[type[Problem], ...]] = {KeyGone: (errors.Erased, errors.NotFound)}
 _AWAY_SENTENCE = "A server that this needs is unavailable or slow. Nothing was stored. Try again shortly."
 _FIELD = re.compile(r"[a-z][a-z0-9_]{0,39}|[0-9]{1,4}")
-
-
-class ProblemSchema(ma.Schema):
-    """For the API's description: what every error looks like."""
-
-    type = ma.fields.String(required=True, metadata={"description": "urn:fmn:problem:<name>"})
-    title = ma.fields.String(required=True)
-    status = ma.fields.Integer(required=True)
-    detail = ma.fields.String(required=True)
-    errors = ma.fields.Dict(keys=ma.fields.String(), values=ma.fields.List(ma.fields.String()))
 
 
 def register_problems(app: Flask, unit_of_work: UnitOfWork, *, away: Errors = ()) -> None:
@@ -82,14 +73,7 @@ def problem_of(error: Exception, unit_of_work: UnitOfWork, away: Errors) -> Prob
         return errors.Unavailable(_AWAY_SENTENCE)
     error_id = new_id()
     log.error("failed", error_id=error_id, **where(error))
-    return _Internal(error_id)
-
-
-class _Internal(Problem):
-    """A bug."""
-
-    def __init__(self, error_id: str) -> None:
-        super().__init__(f"This is a fault of the service. Tell the operator its number, {error_id}.")
+    return errors.Internal(f"This is a fault of the service. Tell the operator its number, {error_id}.")
 
 
 def _encryption_away(error: Exception) -> bool:

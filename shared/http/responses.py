@@ -38,19 +38,28 @@ class JsonResponse:
 
 
 def etag_of(version: int | str) -> str:
-    """The strong ETag of a thing's version, quotes and all."""
+    """The strong ETag of a thing's version, quotes and all; for a view that sets the header itself."""
+    return _quoted(version)
+
+
+def _quoted(version: int | str) -> str:
     return f'"{version}"'
 
 
 def ok(body: Mapping[str, Any], *, etag: int | str | None = None, status: int = 200) -> JsonResponse:
     """An answer, with the ETag of the version it shows where a thing can be changed."""
-    return JsonResponse(status=status, body=body, headers={} if etag is None else {"ETag": etag_of(etag)})
+    return JsonResponse(status=status, body=body, headers={} if etag is None else {"ETag": _quoted(etag)})
 
 
-def created(body: Mapping[str, Any], *, location: str, etag: int | str, case_id: str | None = None) -> JsonResponse:
-    """201 with where the new thing is, and its ETag. location: a path, `/v1/...`. case_id: where only the body says."""
-    headers = {"Location": location, "ETag": etag_of(etag)}
-    return JsonResponse(status=201, body=body, headers=headers, case_id=case_id)
+def created(
+    body: Mapping[str, Any], *, location: str, etag: int | str, case_id: str | None = None, status: int = 201
+) -> JsonResponse:
+    """201 with where the new thing is, and its ETag. location: a path, `/v1/...`. case_id: where only the body says.
+
+    status: 202 for what takes time.
+    """
+    headers = {"Location": location, "ETag": _quoted(etag)}
+    return JsonResponse(status=status, body=body, headers=headers, case_id=case_id)
 
 
 def check_if_match(version: int | str) -> None:
@@ -58,7 +67,7 @@ def check_if_match(version: int | str) -> None:
     given = request.headers.get("If-Match")
     if given is None:
         raise PreconditionRequired("Send If-Match with the ETag that you read. Nothing was changed.")
-    if given.strip() != "*" and etag_of(version) not in (tag.strip() for tag in given.split(",")):
+    if given.strip() != "*" and _quoted(version) not in (tag.strip() for tag in given.split(",")):
         raise Changed(CHANGED_SENTENCE)
 
 

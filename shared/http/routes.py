@@ -61,7 +61,6 @@ def allow(
     audit_late: bool = False,
     inward: Inward | None = None,
     audit_apart: bool = False,
-    has_etag: bool = True,
 ) -> Callable[[View], View]:
     """Who may use the route below: roles of people and apps, and services by name.
 
@@ -69,7 +68,6 @@ def allow(
     audit_late: the answer goes out even when the audit can't be written now (safeguarding).
     inward: whether it takes in something new. Every route that isn't a GET must say.
     audit_apart: its audit is shown to data protection alone (safeguarding).
-    has_etag: False where PUT, PATCH or DELETE changes a thing that has no ETag, so that no If-Match is needed.
     """
     if unknown := (set(roles) - ROLES) | (set(services) - set(SERVICES)):
         raise ValueError(f"no such role or service: {', '.join(sorted(unknown))}")
@@ -83,15 +81,20 @@ def allow(
 
     def mark(view: View) -> View:
         view.__dict__["access_rule"] = access_rule
-        note(view, "has_etag", has_etag)
         return view
 
     return mark
 
 
 def note(view: Callable[..., Any], name: str, value: bool) -> None:
-    """Keep with a view what `_request_headers` describes it by; the decorators above it keep it too."""
-    view.__dict__["_apidoc"] = {**getattr(view, "_apidoc", {}), name: value}
+    """Keep with a view what `shared.http.openapi` describes it by; the decorators above it keep it too."""
+    view.__dict__["_apidoc"] = {**doc_of(view), name: value}
+
+
+def doc_of(view: Callable[..., Any]) -> Mapping[str, Any]:
+    """What the decorators of a view keep with it to describe it by."""
+    documented: Mapping[str, Any] = getattr(view, "_apidoc", {})
+    return documented
 
 
 def access_rule_of(view: Callable[..., Any]) -> AccessRule | None:
@@ -102,9 +105,17 @@ def access_rule_of(view: Callable[..., Any]) -> AccessRule | None:
 
 def takes_query(view: Callable[..., Any]) -> bool:
     """Whether the view reads its query through a schema."""
-    documented: Mapping[str, Any] = getattr(view, "_apidoc", {})
-    parameters = documented.get("arguments", {}).get("parameters", [])
-    return any(item["in"] in ("query", "querystring") for item in parameters)
+    return any(item["in"] in ("query", "querystring") for item in _arguments(view))
+
+
+def takes_json(view: Callable[..., Any]) -> bool:
+    """Whether the view reads its body through a schema."""
+    return any(item["in"] == "json" for item in _arguments(view))
+
+
+def _arguments(view: Callable[..., Any]) -> list[dict[str, Any]]:
+    parameters: list[dict[str, Any]] = doc_of(view).get("arguments", {}).get("parameters", [])
+    return parameters
 
 
 class Parser(FlaskParser):
@@ -137,34 +148,13 @@ class Parser(FlaskParser):
         raise Invalid(_DOESNT_FIT, errors=field_errors(messages)) from None
 
 
-_IF_MATCH: Mapping[str, Any] = {
-    "in": "header",
-    "name": "If-Match",
-    "required": True,
-    "description": "The ETag that was read, or `*`. 428 without it, 412 when the thing changed since.",
-    "schema": {"type": "string"},
-}
-_IDEMPOTENCY_KEY: Mapping[str, Any] = {
-    "in": "header",
-    "name": "Idempotency-Key",
-    "description": (
-        "Any printable text. The same request with the same key gets the first 2xx answer for 24 hours; 409 with "
-        "another body, while it is in use, and once what it made is deleted."
-    ),
-    "schema": {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY},
-}
+#: Answers that are a text; of any other type but JSON they are bytes.
+_TEXTS = ("text/html", "application/jose")
 
 
-def _request_headers(doc: dict[str, Any], info: Mapping[str, Any], *, method: str, **more: Any) -> dict[str, Any]:
-    """Describe the headers that every operation of its kind takes: `allow` and `idempotent` noted which it is."""
-    headers = []
-    if method in ("put", "patch", "delete") and info.get("has_etag"):
-        headers.append(dict(_IF_MATCH))
-    if info.get("idempotent"):
-        headers.append(dict(_IDEMPOTENCY_KEY))
-    if headers:
-        doc["parameters"] = [*doc.get("parameters", ()), *headers]
-    return doc
+def schema_of(content_type: str) -> dict[str, Any]:
+    """How the body of an answer of that type is described, where no schema says more."""
+    return {"type": "string"} if content_type in _TEXTS else {"type": "string", "format": "binary"}
 
 
 class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
@@ -174,7 +164,6 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
 
     def __init__(self, name: str, *, description: str, url_prefix: str | None = "/v1") -> None:
         super().__init__(name, name, url_prefix=url_prefix, description=description)
-        self._prepare_doc_cbks.append(_request_headers)
 
     def route(self, rule: str, *, methods: Sequence[str] = ("GET",), **more: Any) -> Callable[[View], View]:
         mark: Callable[[View], View] = super().route(rule, methods=list(methods), **more)
@@ -189,7 +178,12 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
     def response(
         self, status_code: int, schema: Any = None, **more: Any
     ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-        """As flask-smorest's. A view that returns a JsonResponse is complete; the schema then only describes it."""
+        """As flask-smorest's. A view that returns a JsonResponse is complete; the schema then only describes it.
+
+        content_type: of an answer that isn't JSON; the view returns a Response.
+        """
+        if schema is None and "content_type" in more:
+            schema = schema_of(more["content_type"])
         wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = super().response(status_code, schema, **more)
 
         def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -201,3 +195,14 @@ class Blueprint(flask_smorest.Blueprint):  # type: ignore[misc]
             return wrap(answered)
 
         return decorate
+
+    def alternative(
+        self, status_code: int, schema: Any = None, **more: Any
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+        """Describe another answer that the view below may give, of another status or type."""
+        if schema is None and "content_type" in more:
+            schema = schema_of(more["content_type"])
+        wrap: Callable[[Callable[..., Any]], Callable[..., Any]] = super().alt_response(
+            status_code, schema=schema, **more
+        )
+        return wrap

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import threading
@@ -9,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from flask import Flask
@@ -185,6 +187,7 @@ class Service(Generic[C]):
             },
             away=self._away,
             disks=disks,
+            examples=Path(inspect.getfile(self._open_context)).parent / "examples",
         )
         for path, view in self._pages.items():
             app.add_url_rule(path, view.__name__, partial(view, context))

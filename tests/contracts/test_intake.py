@@ -9,8 +9,10 @@ import pytest
 from apispec import APISpec
 from apispec.ext.marshmallow import MarshmallowPlugin
 
+from services.case import schemas as case_schemas
 from services.case.schemas import NewCase, NewEntry, PersonIn
 from services.case.schemas.intake import ComingPerson, ComingWish
+from services.consent.schemas import case_shown
 from services.consent.schemas.consents import ConsentIn, GivenBy
 from services.consent.schemas.intake import IntakeCase, IntakeConsent, IntakeGivenBy, IntakePerson, IntakeWish
 
@@ -30,6 +32,11 @@ def described(schema: type[ma.Schema]) -> dict[str, Any]:
 @pytest.mark.parametrize(("here", "there"), [(IntakePerson, PersonIn), (IntakeCase, NewCase)])
 def test_they_are_described_alike(here: type[ma.Schema], there: type[ma.Schema]) -> None:
     assert described(here) == described(there)
+
+
+@pytest.mark.parametrize("name", ["CaseOut", "PersonOut", "EntryOut", "ReachOut", "SafeContactOut"])
+def test_what_the_case_service_shows_is_described_alike(name: str) -> None:
+    assert described(getattr(case_shown, name)) == described(getattr(case_schemas, name))
 
 
 def test_a_wish_is_an_entry_of_that_kind() -> None:

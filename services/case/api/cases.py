@@ -44,7 +44,11 @@ def case_routes(context: Context) -> Blueprint:
     @blp.response(201, schemas.CaseOut)
     @idempotent(_made)
     def start_case(body: Mapping[str, Any]) -> CaseView:
-        """Make a shell: a reference, and nothing personal."""
+        """Make a shell: a reference, and nothing personal.
+
+        The family hears the privacy statement next. With their consent the shell becomes an open case; without it the
+        shell expires. A body with a personal field is refused.
+        """
         return actions.start_case(stores, channel=body["channel"], life=context.shell_life, now=utc_now())
 
     @blp.route("/cases")
@@ -67,7 +71,10 @@ def case_routes(context: Context) -> Blueprint:
     @allow(*CASE_READERS, services=_OTHERS)
     @blp.response(200, schemas.CaseOut)
     def read_case(case_id: str) -> Response:
-        """One case with its people."""
+        """One case with its people.
+
+        `frozen` while an erasure is asked for. `reach` says how each person may be written to now.
+        """
         view = actions.read_case(stores, case_id=case_id, now=utc_now())
         return ok(_shown(view), etag=view.etag).response()
 
@@ -106,7 +113,11 @@ def case_routes(context: Context) -> Blueprint:
     @blp.arguments(schemas.Search)
     @blp.response(200, schemas.FoundItems)
     def search_cases(body: Mapping[str, Any]) -> Response:
-        """Find cases by one thing that a family says."""
+        """Find cases by one thing that a family says.
+
+        Exactly one of `reference`, `family_name` with `date_of_birth`, `postcode`, `email` and `phone`. Capitals,
+        accents, spaces and punctuation don't matter.
+        """
         found = search.find_cases(stores, given=body, now=utc_now())
         audit_found("cases.search_cases", [one.case_id for one in found])
         return ok(schemas.FoundItems().dump({"items": found})).response()

@@ -56,10 +56,14 @@ def disclosure_routes(context: Context) -> Blueprint:
     @allow(*CASEWORK, *SAFEGUARDING_STAFF, inward=Inward.BY_BODY)
     @marks_safeguarding
     @blp.arguments(schemas.NewDisclosure)
-    @blp.response(201, schemas.DisclosureOut)
+    @blp.response(201, {"anyOf": [schemas.DisclosureOut, schemas.ConcernMade]})
     @idempotent(_made, anew=lambda: concern_anew(stores) if is_safeguarding() else None)
     def record_disclosure(body: Mapping[str, Any], case_id: str) -> Disclosure | Concern:
-        """Record a disclosure. For safeguarding it is never refused to staff, and the answer is its number alone."""
+        """Record a disclosure. For safeguarding it is never refused to staff, and the answer is its number alone.
+
+        On `consent` the family's agreement is asked for at this moment. `legal_duty` names the order, who issued it and
+        how far it goes. A disclosure for safeguarding is read at `/v1/disclosures`, by the lead and data protection.
+        """
         now, caller = utc_now(), current_caller()
         wanted = SAFEGUARDING_STAFF if body["basis"] == SAFEGUARDING else CASEWORK
         if not caller.roles & set(wanted):

@@ -58,7 +58,7 @@ def safe_contact_routes(stores: Stores) -> Blueprint:
         return ok(_STOP.dump(actions.read_stop(stores, case_id=case_id, now=utc_now()))).response()
 
     @blp.route("/cases/<case_id>/stop-all", methods=["PUT"])
-    @allow(*CASEWORK, inward=Inward.NO, has_etag=False)
+    @allow(*CASEWORK, inward=Inward.NO)
     @blp.arguments(schemas.StopIn)
     @blp.response(200, schemas.StopOut)
     def stop_all(body: Mapping[str, Any], case_id: str) -> Response:
@@ -74,7 +74,7 @@ def safe_contact_routes(stores: Stores) -> Blueprint:
         return ok(_STOP.dump(stop)).response()
 
     @blp.route("/cases/<case_id>/stop-all", methods=["DELETE"])
-    @allow(MANAGER, inward=Inward.NO, has_etag=False)
+    @allow(MANAGER, inward=Inward.NO)
     @blp.response(204)
     def lift_stop(case_id: str) -> Response:
         """Contact may go on."""

@@ -84,7 +84,7 @@ def safeguarding_routes(stores: Stores) -> Blueprint:
     @blp.arguments(schemas.Review)
     @blp.response(201, schemas.ReviewMade)
     @idempotent(_reviewed, anew=concern_anew(stores))
-    def review(body: Mapping[str, Any], disclosure_id: str) -> Concern:
+    def review_disclosure(body: Mapping[str, Any], disclosure_id: str) -> Concern:
         """What a second person thinks of it; 403 for the caller who recorded it."""
         return actions.review(stores, id=disclosure_id, **body, by=current_caller().sub, now=utc_now())
 
@@ -92,7 +92,7 @@ def safeguarding_routes(stores: Stores) -> Blueprint:
     @allow(*SAFEGUARDING_READERS, audit_apart=True, inward=Inward.NO)
     @blp.arguments(schemas.NewHold)
     @blp.response(200, schemas.ConcernOut)
-    def hold(body: Mapping[str, Any], disclosure_id: str) -> Response:
+    def hold_disclosure(body: Mapping[str, Any], disclosure_id: str) -> Response:
         """Keep it at least until that day, inclusive, past its retention if need be."""
         held = actions.hold(stores, id=disclosure_id, **body, if_match=check_if_match, now=utc_now())
         return _answer(held)
@@ -100,7 +100,7 @@ def safeguarding_routes(stores: Stores) -> Blueprint:
     @blp.route("/disclosures/<disclosure_id>/hold", methods=["DELETE"])
     @allow(*SAFEGUARDING_READERS, audit_apart=True, inward=Inward.NO)
     @blp.response(204)
-    def lift_hold(disclosure_id: str) -> Response:
+    def lift_disclosure_hold(disclosure_id: str) -> Response:
         """Let its retention run again."""
         actions.lift_hold(stores, id=disclosure_id, if_match=check_if_match)
         return Response(status=204)

@@ -9,7 +9,8 @@ import marshmallow as ma
 from services.case.model.cases import CHANNELS, LEVELS, SETTABLE
 from services.case.model.entries import KINDS, MAX_PAPERS, MAX_TEXT_CHARACTERS
 from services.case.model.people import FORMATS, MAX_NAME_CHARACTERS, PREFERRED_CHANNELS
-from services.case.model.safe_contact import POST, STOPS, YES_NO
+from services.case.model.safe_contact import POST, RESTORED, STOPS, YES_NO
+from services.case.model.search import Criterion
 from shared.emails import MAX_CHARACTERS as MAX_EMAIL_CHARACTERS
 from shared.events.case import ROLES, STATES
 from shared.http import Body, Choice, DayField, FlagField, IdField, Line, Moment, PageArgs, Text
@@ -50,7 +51,7 @@ class PersonIn(Body):
         validate=ma.validate.Length(max=_MAX_RAW_LINES),
         metadata={"description": "3 to 7 lines, the last a UK postcode or a BFPO number"},
     )
-    email = Line(most=MAX_EMAIL_CHARACTERS, allow_none=True)
+    email = Line(most=MAX_EMAIL_CHARACTERS, allow_none=True, metadata={"format": "idn-email"})
     phone = Line(most=MAX_PHONE_CHARACTERS, allow_none=True)
     parental_responsibility = FlagField(allow_none=True)
     preferred_channel = Choice(*PREFERRED_CHANNELS, allow_none=True)
@@ -78,12 +79,12 @@ class SafeContactIn(Body):
 
 
 class SafeContactOut(ma.Schema):
-    post = ma.fields.String(allow_none=True)
-    email = ma.fields.String(allow_none=True)
-    phone = ma.fields.String(allow_none=True)
-    voicemail = ma.fields.String(allow_none=True)
-    text = ma.fields.String(allow_none=True)
-    asked_at = Moment(allow_none=True)
+    post = Choice(*POST, required=True, allow_none=True)
+    email = Choice(*YES_NO, required=True, allow_none=True)
+    phone = Choice(*YES_NO, required=True, allow_none=True)
+    voicemail = Choice(*YES_NO, required=True, allow_none=True)
+    text = Choice(*YES_NO, required=True, allow_none=True)
+    asked_at = Moment(required=True, allow_none=True)
 
 
 class StopIn(Body):
@@ -92,31 +93,31 @@ class StopIn(Body):
 
 
 class StopOut(ma.Schema):
-    reason = ma.fields.String(required=True)
-    words = ma.fields.String(allow_none=True)
+    reason = Choice(*STOPS, RESTORED, required=True, metadata={"description": "restored: until it is asked anew"})
+    words = ma.fields.String(required=True, allow_none=True)
     by = ma.fields.String(required=True)
     at = Moment(required=True)
 
 
 class ReachOut(ma.Schema):
     person_id = IdField(required=True)
-    post = ma.fields.String(required=True)
-    email = ma.fields.String(required=True)
+    post = Choice(*POST, required=True)
+    email = Choice(*YES_NO, required=True)
 
 
 class PersonOut(ma.Schema):
     id = IdField(required=True)
     case_id = IdField(required=True)
-    role = ma.fields.String(required=True)
+    role = Choice(*ROLES, required=True)
     given_name = ma.fields.String(required=True)
     family_name = ma.fields.String(required=True)
-    date_of_birth = DayField(allow_none=True)
-    address = ma.fields.List(ma.fields.String(), allow_none=True)
-    email = ma.fields.String(allow_none=True)
-    phone = ma.fields.String(allow_none=True)
-    parental_responsibility = ma.fields.Boolean(allow_none=True)
-    preferred_channel = ma.fields.String(allow_none=True)
-    formats = ma.fields.List(ma.fields.String(), required=True)
+    date_of_birth = DayField(required=True, allow_none=True)
+    address = ma.fields.List(ma.fields.String(), required=True, allow_none=True)
+    email = ma.fields.String(required=True, allow_none=True, metadata={"format": "idn-email"})
+    phone = ma.fields.String(required=True, allow_none=True)
+    parental_responsibility = ma.fields.Boolean(required=True, allow_none=True)
+    preferred_channel = Choice(*PREFERRED_CHANNELS, required=True, allow_none=True)
+    formats = ma.fields.List(Choice(*FORMATS), required=True)
     safe_contact = ma.fields.Nested(SafeContactOut, required=True)
     kept_apart = ma.fields.Boolean(required=True)
 
@@ -129,14 +130,17 @@ class PeoplePage(ma.Schema):
 class CaseOut(ma.Schema):
     id = IdField(required=True, attribute="case.id")
     reference = ma.fields.String(required=True, attribute="case.reference")
-    state = ma.fields.String(required=True, attribute="case.state")
+    state = Choice(*STATES, required=True, attribute="case.state")
     frozen = ma.fields.Boolean(required=True)
-    channel = ma.fields.String(required=True, attribute="case.channel")
+    channel = Choice(*CHANNELS, required=True, attribute="case.channel")
     created_at = Moment(required=True, attribute="case.created_at")
     expires_at = Moment(
-        allow_none=True, attribute="case.expires_at", metadata={"description": "of a shell; null once agreed to"}
+        required=True,
+        allow_none=True,
+        attribute="case.expires_at",
+        metadata={"description": "of a shell; null once agreed to"},
     )
-    level = ma.fields.Integer(allow_none=True, attribute="case.level")
+    level = ma.fields.Integer(required=True, allow_none=True, attribute="case.level")
     people = ma.fields.List(ma.fields.Nested(PersonOut), required=True, metadata={"description": "in the order added"})
     reach = ma.fields.List(
         ma.fields.Nested(ReachOut), required=True, metadata={"description": "how each of them may be written to now"}
@@ -173,15 +177,15 @@ class NewEntry(Body):
 class EntryOut(ma.Schema):
     id = IdField(required=True, attribute="entry.id")
     case_id = IdField(required=True, attribute="entry.case_id")
-    kind = ma.fields.String(required=True, attribute="entry.kind")
+    kind = Choice(*KINDS, required=True, attribute="entry.kind")
     text = ma.fields.String(required=True, attribute="entry.text")
     at = Moment(required=True, attribute="entry.happened_at")
     recorded_at = Moment(required=True, attribute="entry.recorded_at")
     recorded_by = ma.fields.String(required=True, attribute="entry.recorded_by")
-    corrects = IdField(allow_none=True, attribute="entry.corrects")
+    corrects = IdField(required=True, allow_none=True, attribute="entry.corrects")
     corrected_by = ma.fields.List(IdField(), required=True, metadata={"description": "oldest first"})
-    level = ma.fields.Integer(allow_none=True, attribute="entry.level")
-    place = ma.fields.String(allow_none=True, attribute="entry.place")
+    level = ma.fields.Integer(required=True, allow_none=True, attribute="entry.level")
+    place = ma.fields.String(required=True, allow_none=True, attribute="entry.place")
     papers = ma.fields.List(ma.fields.String(), required=True, attribute="entry.papers")
 
 
@@ -210,8 +214,8 @@ class Search(Body):
 class FoundOut(ma.Schema):
     case_id = IdField(required=True)
     reference = ma.fields.String(required=True)
-    state = ma.fields.String(required=True)
-    matched = ma.fields.String(required=True, metadata={"description": "what it was found by"})
+    state = Choice(*STATES, required=True)
+    matched = Choice("reference", *Criterion, required=True, metadata={"description": "what it was found by"})
     kept_apart = ma.fields.Boolean(
         metadata={"description": "there and true: a person is kept apart; don't tell others that the case exists"},
     )

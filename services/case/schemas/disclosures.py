@@ -5,7 +5,7 @@ from __future__ import annotations
 import marshmallow as ma
 
 from services.case.model import contacts, disclosures, safeguarding
-from shared.http import Body, Choice, DayField, FlagField, IdField, Line, Moment, PageArgs, Text
+from shared.http import Body, Choice, DayField, Either, FlagField, IdField, Line, Moment, PageArgs, Text
 
 
 class NewContact(Body):
@@ -66,31 +66,25 @@ class NewConcernAnywhere(NewConcern):
 class DisclosureOut(ma.Schema):
     id = IdField(required=True)
     case_id = IdField(required=True)
-    basis = ma.fields.String(required=True)
-    consent_id = IdField(allow_none=True, metadata={"description": "what allowed it at that moment"})
-    party = IdField(allow_none=True)
+    basis = Choice(disclosures.CONSENT, disclosures.LEGAL_DUTY, required=True)
+    consent_id = IdField(required=True, allow_none=True, metadata={"description": "what allowed it at that moment"})
+    party = IdField(required=True, allow_none=True)
     recipient = ma.fields.String(required=True)
     what = ma.fields.String(required=True)
-    reason = ma.fields.String(allow_none=True)
-    told_family = ma.fields.Boolean(allow_none=True)
-    order = ma.fields.String(allow_none=True)
-    issuer = ma.fields.String(allow_none=True)
-    scope = ma.fields.String(allow_none=True)
+    reason = ma.fields.String(required=True, allow_none=True)
+    told_family = ma.fields.Boolean(required=True, allow_none=True)
+    order = ma.fields.String(required=True, allow_none=True)
+    issuer = ma.fields.String(required=True, allow_none=True)
+    scope = ma.fields.String(required=True, allow_none=True)
     recorded_at = Moment(required=True)
     recorded_by = ma.fields.String(required=True)
-
-
-class DisclosurePage(ma.Schema):
-    items = ma.fields.List(ma.fields.Dict(), required=True)
-    next = ma.fields.String(allow_none=True, required=True)
-    note = ma.fields.String(required=True, metadata={"description": "the same words in every answer"})
 
 
 class ConcernMade(ma.Schema):
     """The answer to the caller who records one: its number. The rest is for the lead."""
 
     id = IdField(required=True)
-    basis = ma.fields.Constant(disclosures.SAFEGUARDING)
+    basis = ma.fields.Constant(disclosures.SAFEGUARDING, required=True)
     recorded_at = Moment(required=True)
 
 
@@ -98,27 +92,33 @@ class ConcernOut(ma.Schema):
     """As the safeguarding lead and data protection see it."""
 
     id = IdField(required=True)
-    case_id = IdField(allow_none=True, attribute="about")
-    basis = ma.fields.Constant(disclosures.SAFEGUARDING)
-    decision = ma.fields.String(required=True)
-    party = IdField(allow_none=True)
-    recipient = ma.fields.String(allow_none=True)
+    case_id = IdField(required=True, allow_none=True, attribute="about")
+    basis = ma.fields.Constant(disclosures.SAFEGUARDING, required=True)
+    decision = Choice(*disclosures.DECISIONS, required=True)
+    party = IdField(required=True, allow_none=True)
+    recipient = ma.fields.String(required=True, allow_none=True)
     what = ma.fields.String(required=True)
-    reason = ma.fields.String(allow_none=True)
+    reason = ma.fields.String(required=True, allow_none=True)
     told_family = ma.fields.Boolean(required=True)
-    order = ma.fields.String(allow_none=True)
-    issuer = ma.fields.String(allow_none=True)
-    scope = ma.fields.String(allow_none=True)
+    order = ma.fields.String(required=True, allow_none=True)
+    issuer = ma.fields.String(required=True, allow_none=True)
+    scope = ma.fields.String(required=True, allow_none=True)
     recorded_at = Moment(required=True)
     recorded_by = ma.fields.String(required=True)
-    state = ma.fields.String(required=True)
-    outcome = ma.fields.String(allow_none=True)
-    review = ma.fields.String(allow_none=True)
-    reviewed_at = Moment(allow_none=True)
-    reviewed_by = ma.fields.String(allow_none=True)
-    hold_until = DayField(allow_none=True)
-    hold_reason = ma.fields.String(allow_none=True)
-    alerted_at = Moment(allow_none=True)
+    state = Choice(*safeguarding.STATES, required=True)
+    outcome = Choice(*safeguarding.OUTCOMES, required=True, allow_none=True)
+    review = ma.fields.String(required=True, allow_none=True)
+    reviewed_at = Moment(required=True, allow_none=True)
+    reviewed_by = ma.fields.String(required=True, allow_none=True)
+    hold_until = DayField(required=True, allow_none=True)
+    hold_reason = ma.fields.String(required=True, allow_none=True)
+    alerted_at = Moment(required=True, allow_none=True)
+
+
+class DisclosurePage(ma.Schema):
+    items = ma.fields.List(Either(DisclosureOut, ConcernOut), required=True)
+    next = ma.fields.String(allow_none=True, required=True)
+    note = ma.fields.String(required=True, metadata={"description": "the same words in every answer"})
 
 
 class ConcernPage(ma.Schema):
@@ -140,8 +140,8 @@ class Review(Body):
 
 class ReviewMade(ma.Schema):
     id = IdField(required=True)
-    state = ma.fields.String(required=True)
-    outcome = ma.fields.String(required=True)
+    state = Choice(*safeguarding.STATES, required=True)
+    outcome = Choice(*safeguarding.OUTCOMES, required=True)
 
 
 class NewHold(Body):

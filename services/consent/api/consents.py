@@ -23,6 +23,7 @@ from services.consent.schemas.consents import (
     ConsentsQuery,
     DecisionOut,
     DecisionQuery,
+    DeclinedOut,
     ShownConsent,
     WithdrawalIn,
     WithdrawalOut,
@@ -42,7 +43,6 @@ from shared.http import (
     audit_case,
     created,
     current_caller,
-    etag_of,
     forget_answer,
     idempotent,
     leave_no_trace,
@@ -65,9 +65,15 @@ def consent_routes(context: Context) -> Blueprint:
     @allow(*CASEWORK, inward=Inward.BY_BODY)
     @blp.arguments(ConsentIn)
     @blp.response(201, ConsentOut)
+    @blp.alternative(200, DeclinedOut, description="A decline")
     @idempotent(_consent_made)
     def give_consent(body: dict[str, Any]) -> Any:
-        """Record a consent; or a decline, which keeps nothing and answers how to use the helpline."""
+        """Record a consent; or a decline, which keeps nothing and answers how to use the helpline.
+
+        The family hears the privacy statement first: `statement_version` says which. A consent to `casework` opens the
+        shell, about a second later. `party` is an organisation's or a person's id. A purpose that the same person has
+        given before is superseded.
+        """
         if body["decision"] == "declined":
             return _declined(context, body["case_id"])
         require_room()
@@ -91,13 +97,17 @@ def consent_routes(context: Context) -> Blueprint:
     @allow(*CONSENT_READERS)
     @blp.response(200, ShownConsent)
     def get_consent(consent_id: str) -> Any:
-        """One consent, with what still stands of it and its history."""
+        """One consent, with what still stands of it and its history.
+
+        `standing` is what may be relied on today. `history` says how the rest ended.
+        """
         given = found(consent_id)
         return ok(_showing(stores, given.case_id)(given), etag=1)
 
     @blp.route("/consents/<consent_id>/receipt")
     @allow(*CONSENT_READERS)
     @blp.response(200, content_type="application/jose")
+    @blp.alternative(200, {"type": "object"}, content_type="application/json")
     def get_receipt(consent_id: str) -> Any:
         """The receipt, as a compact JWS; as JSON where that is preferred. docs/consents.md says what is in it."""
         said = consent_receipt(stores, found(consent_id), office=context.office, now=utc_now())
@@ -110,8 +120,11 @@ def consent_routes(context: Context) -> Blueprint:
     @blp.arguments(WithdrawalIn)
     @blp.response(201, WithdrawalOut)
     @idempotent(_withdrawal_made)
-    def withdraw(body: dict[str, Any], consent_id: str) -> Any:
-        """End a consent, or some of its purposes; the last one to the file asks for an erasure (`request_id`)."""
+    def withdraw_consent(body: dict[str, Any], consent_id: str) -> Any:
+        """End a consent, or some of its purposes; the last one to the file asks for an erasure (`request_id`).
+
+        Without `purposes` all of them end. It takes effect at once, also while the case is frozen.
+        """
         purposes = body.get("purposes")
         return actions.withdraw(
             context,
@@ -129,8 +142,11 @@ def consent_routes(context: Context) -> Blueprint:
     @allow(*CONSENT_READERS, services=("case", "document", "notifier"))
     @blp.arguments(DecisionQuery, location="query")
     @blp.response(200, DecisionOut)
-    def decide(query: dict[str, Any]) -> Any:
-        """Whether something may be done, as of now."""
+    def read_decision(query: dict[str, Any]) -> Any:
+        """Whether something may be done, as of now.
+
+        `reason` is a fixed word. Ask at the moment of acting: a consent may end at any time.
+        """
         context.require_known(query["case_id"])
         decision = actions.decision(
             stores,
@@ -199,7 +215,7 @@ def _showing(stores: Stores, case_id: str) -> Callable[[Consent], dict[str, Any]
     def show(given: Consent) -> dict[str, Any]:
         left = [s.grant for s in standing if s.consent_id == given.id]
         shown: dict[str, Any] = ShownConsent().dump(given)
-        extra = {"standing": left, "history": history(given, endings, today=today), "etag": etag_of(1)}
+        extra = {"standing": left, "history": history(given, endings, today=today), "etag": '"1"'}
         return shown | dict(ShownConsent(only=tuple(extra)).dump(extra))
 
     return show

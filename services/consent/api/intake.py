@@ -37,7 +37,11 @@ def intake_routes(context: Context) -> Blueprint:
     @blp.response(201, IntakeOut)
     @idempotent(_made, claims_first=True)
     def take_in(body: dict[str, Any]) -> TakenIn:
-        """Make shell, consent, people and first wishes; or nothing, when one of them is wrong."""
+        """Make shell, consent, people and first wishes; or nothing, when one of them is wrong.
+
+        `consent.given_by.person` counts `people` from 0, since no person has an id yet. The case is open once the case
+        service has heard of the consent, about a second later.
+        """
         intake = _intake(body)
         taken = actions.take_in(context, intake, now=utc_now())
         try:

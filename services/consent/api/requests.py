@@ -96,9 +96,14 @@ def request_routes(context: Context) -> Blueprint:
     @allow(*REQUEST_LOGGERS, inward=Inward.NO)
     @blp.arguments(RequestIn)
     @blp.response(201, RequestOut)
+    @blp.alternative(200, RequestOut, description="It joined the open one")
     @idempotent(render, anew=anew)
     def log_request(body: dict[str, Any]) -> Any:
-        """Log a request and freeze the case; or join the open one (200)."""
+        """Log a request and freeze the case; or join the open one (200).
+
+        `received_at` is when the family asked: the days count from then. An erasure is of the whole case, so `about` is
+        left out. A colleague confirms it before anything is erased.
+        """
         now = utc_now()
         _check(context, body, now)
         personal: dict[str, Any] = {name: body[name] for name in ("made_by", "note", "late_reason") if name in body}
@@ -129,13 +134,21 @@ def request_routes(context: Context) -> Blueprint:
     @allow(*ANYONE)
     @blp.response(200, RequestOut)
     def get_request(request_id: str) -> Any:
-        """One request, and what stands between now and done."""
+        """One request, and what stands between now and done.
+
+        `waiting_on` names only what the present step waits for: `confirmation`, `identity` and `hold` before the
+        erasure has begun; `letter` while the last letter is written; a service until its receipt is in; `paper` and
+        `elsewhere` until all of it is certified.
+        """
         request = found(request_id)
         return ok(shown(request), etag=request.version)
 
     @changing("confirmation", ConfirmationIn, *REQUEST_CONFIRMERS)
-    def confirm(body: dict[str, Any], request_id: str) -> Any:
-        """Confirm an erasure that another person logged."""
+    def confirm_request(body: dict[str, Any], request_id: str) -> Any:
+        """Confirm an erasure that another person logged.
+
+        `checked` holds all of `family`, `authority` and `safeguarding`. 403 for the caller who logged it.
+        """
         return actions.confirm(stores, request_id=request_id, checked=body["checked"], sub=current_caller().sub)
 
     @changing("identity", IdentityIn, *REQUEST_LOGGERS)
@@ -172,7 +185,10 @@ def request_routes(context: Context) -> Blueprint:
     @allow(*ANYONE)
     @blp.response(200, ReceiptList)
     def list_receipts(request_id: str) -> Any:
-        """Every receipt, oldest first."""
+        """Every receipt, oldest first.
+
+        Each service signs what it found, deleted and read back. A second receipt follows where something was `late`.
+        """
         found(request_id)
         receipts = queries.receipts_of(stores, request_id)
         return ok({"items": ReceiptOut(many=True).dump(receipts), "next": None})
@@ -181,7 +197,10 @@ def request_routes(context: Context) -> Blueprint:
     @allow(*ANYONE)
     @blp.response(200, content_type="application/jose")
     def get_certificate(request_id: str) -> Any:
-        """The certificate, as a compact JWS."""
+        """The certificate, as a compact JWS.
+
+        Any JOSE library verifies it with the keys at `/.well-known/jwks.json`. 409 until the request is completed.
+        """
         request = found(request_id)
         if request.status is not Status.COMPLETED or request.certificate is None:
             raise Conflict("It is not completed yet, so there is no certificate.")

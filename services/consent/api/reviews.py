@@ -46,7 +46,7 @@ def review_routes(context: Context) -> Blueprint:
     @blp.arguments(AnswerIn)
     @blp.response(200, ReviewOut)
     @idempotent(_answered)
-    def answer(body: dict[str, Any], review_id: str) -> Any:
+    def answer_review(body: dict[str, Any], review_id: str) -> Any:
         """Renew: a consent given anew. Forget: an erasure is asked for. The same again changes nothing."""
         _found(review_id)
         return actions.answer(

@@ -47,11 +47,35 @@ def nested(given: Consent) -> dict[str, Any]:
     return shown
 
 
-class GivenByOut(ma.fields.Dict):
+class IncapacityOut(ma.Schema):
+    represented_by = Choice(*c.REPRESENTATIVES, required=True)
+    how_judged = ma.fields.String(required=True)
+    judged_by = ma.fields.String(required=True)
+
+
+class GivenBySent(ma.Schema):
+    """Who gave a consent, as the body said it."""
+
+    name = ma.fields.String(required=True)
+    person_id = IdField()
+    capacity = Choice(*c.CAPACITIES, required=True)
+    basis = ma.fields.String()
+    for_person_id = IdField()
+    incapacity = ma.fields.Nested(IncapacityOut)
+
+
+class GivenByRead(GivenBySent):
+    """Who gave a consent. `for_person_id` and `incapacity` are there where another person decided."""
+
+    person_id = IdField(required=True, allow_none=True)
+    basis = ma.fields.String(required=True, allow_none=True)
+
+
+class GivenByOut(ma.fields.Nested):
     """`nested`, on a whole consent. sent: only what a body has, which leaves out what isn't so."""
 
-    def __init__(self, *, sent: bool) -> None:
-        super().__init__()
+    def __init__(self, *, sent: bool, **more: Any) -> None:
+        super().__init__(GivenBySent if sent else GivenByRead, **more)
         self._sent = sent
 
     def serialize(self, attr: str, obj: Any, accessor: Any = None, **more: Any) -> dict[str, Any]:
@@ -111,66 +135,75 @@ class DecisionQuery(ma.Schema):
 
 
 class PurposeOut(ma.Schema):
-    purpose = ma.fields.String()
-    party = ma.fields.String(allow_none=True)
-    document_kind = ma.fields.String(allow_none=True)
+    purpose = Choice(*PURPOSES, required=True)
+    party = IdField(required=True, allow_none=True)
+    document_kind = Choice(*DOCUMENT_KINDS, required=True, allow_none=True)
 
 
 class WithdrawalOut(ma.Schema):
-    id = ma.fields.String(attribute="ending.id")
-    consent_id = ma.fields.String(attribute="ending.consent_id")
-    case_id = ma.fields.String(attribute="ending.case_id")
-    channel = ma.fields.String(attribute="ending.channel")
-    by = ma.fields.String(attribute="ending.by")
-    purposes = ma.fields.List(ma.fields.Nested(PurposeOut), attribute="ending.grants", allow_none=True)
-    at = Moment(attribute="ending.recorded_at")
-    request_id = ma.fields.String(
+    id = IdField(required=True, attribute="ending.id")
+    consent_id = IdField(required=True, attribute="ending.consent_id")
+    case_id = IdField(required=True, attribute="ending.case_id")
+    channel = Choice(*c.CHANNELS, required=True, attribute="ending.channel")
+    by = ma.fields.String(required=True, attribute="ending.by")
+    purposes = ma.fields.List(ma.fields.Nested(PurposeOut), required=True, attribute="ending.grants", allow_none=True)
+    at = Moment(required=True, attribute="ending.recorded_at")
+    request_id = IdField(
+        required=True,
         allow_none=True,
         metadata={"description": "the erasure that it asks for, where it was the last one to the file"},
     )
 
 
 class LimitedPurposeOut(PurposeOut):
-    until = DayField(allow_none=True)
+    until = DayField(required=True, allow_none=True)
 
 
 class HappeningOut(ma.Schema):
-    event = ma.fields.String(metadata={"description": "given, superseded, withdrawn, expired or silent"})
-    at = Moment()
-    purposes = ma.fields.List(ma.fields.Nested(PurposeOut), allow_none=True, metadata={"description": "null: all"})
-    superseded_by = ma.fields.String(allow_none=True)
+    event = Choice("given", *c.Ended, required=True)
+    at = Moment(required=True)
+    purposes = ma.fields.List(
+        ma.fields.Nested(PurposeOut), required=True, allow_none=True, metadata={"description": "null: all"}
+    )
+    superseded_by = IdField(required=True, allow_none=True)
+
+
+class DeclinedOut(ma.Schema):
+    """What a decline answers; nothing of it is kept."""
+
+    helpline = ma.fields.String(required=True, metadata={"description": "how to use the helpline"})
 
 
 class ConsentOut(ma.Schema):
-    id = ma.fields.String()
-    case_id = ma.fields.String()
-    decision = ma.fields.Constant("given")
-    given_by = GivenByOut(sent=True)
-    channel = ma.fields.String()
-    informed_at = Moment()
-    given_at = Moment()
-    statement_version = ma.fields.String()
-    statement_sha256 = ma.fields.String()
-    purposes = ma.fields.List(ma.fields.Nested(LimitedPurposeOut), attribute="grants")
-    until = DayField(allow_none=True)
-    evidence = ma.fields.String(allow_none=True)
-    recorded_at = Moment()
+    id = IdField(required=True)
+    case_id = IdField(required=True)
+    decision = ma.fields.Constant("given", required=True)
+    given_by = GivenByOut(sent=True, required=True)
+    channel = Choice(*c.CHANNELS, required=True)
+    informed_at = Moment(required=True)
+    given_at = Moment(required=True)
+    statement_version = ma.fields.String(required=True)
+    statement_sha256 = ma.fields.String(required=True)
+    purposes = ma.fields.List(ma.fields.Nested(LimitedPurposeOut), required=True, attribute="grants")
+    until = DayField(required=True, allow_none=True)
+    evidence = IdField(required=True, allow_none=True, metadata={"description": "a document of the case"})
+    recorded_at = Moment(required=True)
 
 
 class ShownConsent(ConsentOut):
     """A consent as it is read: with what still stands of it, and its history."""
 
-    given_by = GivenByOut(sent=False)
-    standing = ma.fields.List(ma.fields.Nested(LimitedPurposeOut))
-    history = ma.fields.List(ma.fields.Nested(HappeningOut))
-    etag = ma.fields.String()
+    given_by = GivenByOut(sent=False, required=True)
+    standing = ma.fields.List(ma.fields.Nested(LimitedPurposeOut), required=True)
+    history = ma.fields.List(ma.fields.Nested(HappeningOut), required=True)
+    etag = ma.fields.String(required=True)
 
 
 class DecisionOut(ma.Schema):
-    allowed = ma.fields.Boolean()
-    reason = ma.fields.String()
-    consent_id = ma.fields.String(allow_none=True)
-    until = Moment(allow_none=True)
+    allowed = ma.fields.Boolean(required=True)
+    reason = ma.fields.String(required=True, metadata={"description": "a fixed word that says why"})
+    consent_id = IdField(metadata={"description": "what allows it"})
+    until = Moment()
 
 
 ConsentPage = page_of(ShownConsent, "ConsentPage")

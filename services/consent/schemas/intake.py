@@ -8,9 +8,10 @@ from __future__ import annotations
 import marshmallow as ma
 
 from services.consent.model import consents as c
+from services.consent.schemas.case_shown import CaseOut, EntryOut, PersonOut
 from services.consent.schemas.consents import ConsentOut, Incapacity, LimitedPurpose
 from shared.events.case import ROLES
-from shared.http import Body, Choice, DayField, FlagField, Line, Moment, Text
+from shared.http import Body, Choice, DayField, Either, FlagField, IdField, Line, Moment, Text
 from shared.uk.phones import MAX_CHARACTERS as MAX_PHONE_CHARACTERS
 
 _MOST_PEOPLE = 20
@@ -66,7 +67,7 @@ class IntakePerson(Body):
         validate=ma.validate.Length(max=20),
         metadata={"description": "3 to 7 lines, the last a UK postcode or a BFPO number"},
     )
-    email = Line(most=254, allow_none=True)
+    email = Line(most=254, allow_none=True, metadata={"format": "idn-email"})
     phone = Line(most=MAX_PHONE_CHARACTERS, allow_none=True)
     parental_responsibility = FlagField(allow_none=True)
     preferred_channel = Choice("letter", "email", "phone", allow_none=True)
@@ -94,8 +95,8 @@ class IntakeIn(Body):
 
 
 class IntakeOut(ma.Schema):
-    id = ma.fields.String(attribute="given.case_id", metadata={"description": "the case's"})
-    case = ma.fields.Dict(metadata={"description": "as `GET /v1/cases/{id}` shows it"})
-    consent = ma.fields.Nested(ConsentOut, attribute="given")
-    people = ma.fields.List(ma.fields.Dict(), metadata={"description": "each as its own route shows it"})
-    wishes = ma.fields.List(ma.fields.Dict(), metadata={"description": "each as `GET /v1/cases/{id}/entries` shows it"})
+    id = IdField(required=True, attribute="given.case_id", metadata={"description": "the case's"})
+    case = Either(CaseOut, required=True)
+    consent = ma.fields.Nested(ConsentOut, required=True, attribute="given")
+    people = ma.fields.List(Either(PersonOut), required=True, metadata={"description": "in the order sent"})
+    wishes = ma.fields.List(Either(EntryOut), required=True)

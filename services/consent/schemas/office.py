@@ -30,36 +30,36 @@ class TasksQuery(PageArgs):
 
 
 class TaskOut(ma.Schema):
-    id = ma.fields.String()
-    case_id = ma.fields.String()
-    kind = ma.fields.String()
-    subject_id = ma.fields.String(allow_none=True, metadata={"description": "the person or thing it is about"})
-    due_on = DayField()
-    state = ma.fields.String()
-    opened_at = Moment()
-    done_at = Moment(allow_none=True)
+    id = IdField(required=True)
+    case_id = IdField(required=True)
+    kind = Choice(*t.Kind, required=True)
+    subject_id = IdField(required=True, allow_none=True, metadata={"description": "the person or thing it is about"})
+    due_on = DayField(required=True)
+    state = Choice(*t.State, required=True)
+    opened_at = Moment(required=True)
+    done_at = Moment(required=True, allow_none=True)
 
 
 class HelplineMonth(ma.Schema):
-    month = ma.fields.String(metadata={"description": "YYYY-MM"})
-    count = ma.fields.Integer()
+    month = ma.fields.String(required=True, metadata={"description": "YYYY-MM"})
+    count = ma.fields.Integer(required=True)
 
 
 class HelplineMonths(ma.Schema):
-    items = ma.fields.List(ma.fields.Nested(HelplineMonth))
-    next = ma.fields.String(allow_none=True)
+    items = ma.fields.List(ma.fields.Nested(HelplineMonth), required=True)
+    next = ma.fields.String(required=True, allow_none=True)
 
 
 class OrganisationOut(ma.Schema):
-    id = ma.fields.String()
-    name = ma.fields.String()
-    kind = ma.fields.String()
+    id = IdField(required=True)
+    name = ma.fields.String(required=True)
+    kind = Choice(*organisations.KINDS, required=True)
 
 
 class StatementOut(ma.Schema):
-    version = ma.fields.String()
-    text = ma.fields.String()
-    sha256 = ma.fields.String()
+    version = ma.fields.String(required=True)
+    text = ma.fields.String(required=True)
+    sha256 = ma.fields.String(required=True)
 
 
 OrganisationPage = page_of(OrganisationOut, "OrganisationPage")

@@ -8,5 +8,9 @@ import marshmallow as ma
 def page_of(schema: type[ma.Schema], name: str) -> type[ma.Schema]:
     """The schema of one page of a list."""
     return ma.Schema.from_dict(
-        {"items": ma.fields.List(ma.fields.Nested(schema)), "next": ma.fields.String(allow_none=True)}, name=name
+        {
+            "items": ma.fields.List(ma.fields.Nested(schema), required=True),
+            "next": ma.fields.String(required=True, allow_none=True),
+        },
+        name=name,
     )

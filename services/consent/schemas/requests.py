@@ -10,6 +10,7 @@ import marshmallow as ma
 from services.consent.model import consents as c
 from services.consent.model import requests as r
 from services.consent.schemas.pages import page_of
+from shared.events import SERVICES
 from shared.http import Body, Choice, DayField, IdField, Line, Moment, PageArgs, Text
 
 
@@ -90,46 +91,52 @@ class HoldsQuery(PageArgs):
 class RequestOut(ma.Schema):
     """A request as everyone who follows it sees it; nothing personal."""
 
-    id = ma.fields.String()
-    kind = ma.fields.String()
-    case_id = ma.fields.String()
-    status = ma.fields.String()
-    received_at = Moment()
-    logged_at = Moment()
-    channel = ma.fields.String()
-    due_on = DayField()
-    due_at = Moment()
-    identity = ma.fields.Function(lambda request: "settled" if request.identity_settled else "in_doubt")
-    waiting_on = ma.fields.List(ma.fields.String())
-    completed_at = Moment(allow_none=True)
+    id = IdField(required=True)
+    kind = Choice(*r.KINDS, required=True)
+    case_id = IdField(required=True)
+    status = Choice(*r.Status, required=True)
+    received_at = Moment(required=True)
+    logged_at = Moment(required=True)
+    channel = Choice(*c.CHANNELS, required=True)
+    due_on = DayField(required=True)
+    due_at = Moment(required=True)
+    identity = ma.fields.Function(
+        lambda request: "settled" if request.identity_settled else "in_doubt",
+        required=True,
+        metadata={"type": "string", "enum": ["settled", "in_doubt"]},
+    )
+    waiting_on = ma.fields.List(
+        ma.fields.String(), required=True, metadata={"description": "what stands between now and done"}
+    )
+    completed_at = Moment(metadata={"description": "there once it is completed"})
 
 
 class HoldOut(ma.Schema):
-    id = ma.fields.String()
-    case_id = ma.fields.String()
-    ground = ma.fields.String()
-    until = DayField()
-    reason = ma.fields.String()
-    placed_at = Moment()
-    etag = ma.fields.Function(lambda hold: f'"{hold.version}"')
+    id = IdField(required=True)
+    case_id = IdField(required=True)
+    ground = Choice(*r.GROUNDS, required=True)
+    until = DayField(required=True)
+    reason = ma.fields.String(required=True)
+    placed_at = Moment(required=True)
+    etag = ma.fields.Function(lambda hold: f'"{hold.version}"', required=True, metadata={"type": "string"})
 
 
 class StoreOut(ma.Schema):
-    store = ma.fields.String()
-    found = ma.fields.Integer()
-    deleted = ma.fields.Integer()
-    remaining = ma.fields.Integer()
+    store = ma.fields.String(required=True)
+    found = ma.fields.Integer(required=True)
+    deleted = ma.fields.Integer(required=True)
+    remaining = ma.fields.Integer(required=True)
 
 
 class ReceiptOut(ma.Schema):
-    service = ma.fields.String()
-    attempt = ma.fields.Integer()
-    outcome = ma.fields.String()
-    stores = ma.fields.List(ma.fields.Nested(StoreOut))
-    late = ma.fields.List(ma.fields.String())
-    root_destroyed_at = Moment(allow_none=True)
-    signed_at = Moment()
-    jws = ma.fields.String()
+    service = Choice(*SERVICES, required=True)
+    attempt = ma.fields.Integer(required=True)
+    outcome = Choice("erased", "nothing_held", "failed", required=True)
+    stores = ma.fields.List(ma.fields.Nested(StoreOut), required=True)
+    late = ma.fields.List(ma.fields.String(), required=True)
+    root_destroyed_at = Moment(required=True, allow_none=True)
+    signed_at = Moment(required=True)
+    jws = ma.fields.String(required=True, metadata={"description": "compact: the signed receipt itself"})
 
 
 RequestPage = page_of(RequestOut, "RequestPage")

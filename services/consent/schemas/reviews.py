@@ -23,25 +23,29 @@ class AnswerIn(Body):
 
 
 class ReviewOut(ma.Schema):
-    id = ma.fields.String()
-    case_id = ma.fields.String()
-    person_id = ma.fields.String(
-        allow_none=True, metadata={"description": "null: the consent names no person, and speaks for the first adult"}
+    id = IdField(required=True)
+    case_id = IdField(required=True)
+    person_id = IdField(
+        required=True,
+        allow_none=True,
+        metadata={"description": "null: the consent names no person, and speaks for the first adult"},
     )
-    consent_id = ma.fields.String(metadata={"description": "the consent to the file that the year counts from"})
-    due_on = DayField()
-    state = ma.fields.String(metadata={"description": "scheduled, asked, answered, silent or over"})
-    round = ma.fields.Integer(metadata={"description": "how often it was begun anew, for another address"})
-    asked_at = Moment(allow_none=True)
-    handed_at = Moment(allow_none=True, metadata={"description": "from when silence counts"})
-    reminded_at = Moment(allow_none=True)
-    reminder_handed_at = Moment(allow_none=True)
-    returned_at = Moment(allow_none=True)
-    decision = ma.fields.String(allow_none=True)
-    channel = ma.fields.String(allow_none=True)
-    by = ma.fields.String(allow_none=True)
-    answered_at = Moment(allow_none=True)
-    request_id = ma.fields.String(allow_none=True, metadata={"description": "the erasure that was asked for"})
+    consent_id = IdField(required=True, metadata={"description": "the consent to the file that the year counts from"})
+    due_on = DayField(required=True)
+    state = Choice(*v.State, required=True)
+    round = ma.fields.Integer(
+        required=True, metadata={"description": "how often it was begun anew, for another address"}
+    )
+    asked_at = Moment(required=True, allow_none=True)
+    handed_at = Moment(required=True, allow_none=True, metadata={"description": "from when silence counts"})
+    reminded_at = Moment(required=True, allow_none=True)
+    reminder_handed_at = Moment(required=True, allow_none=True)
+    returned_at = Moment(required=True, allow_none=True)
+    decision = Choice(*v.Answer, required=True, allow_none=True)
+    channel = Choice(*c.CHANNELS, required=True, allow_none=True)
+    by = ma.fields.String(required=True, allow_none=True)
+    answered_at = Moment(required=True, allow_none=True)
+    request_id = IdField(required=True, allow_none=True, metadata={"description": "the erasure that was asked for"})
 
 
 class ClockIn(Body):

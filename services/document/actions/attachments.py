@@ -7,14 +7,13 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass
 
 from services.document.actions.documents import (
-    Details,
-    Filed,
     erased_as_not_found,
     file_document,
     open_version,
     require_document,
     version_to_read,
 )
+from services.document.actions.incoming import Details, Filed
 from services.document.context import Context
 from services.document.model.documents import ACCEPTED, EMAIL, Attachment, Document, Version
 from services.document.store import Stores

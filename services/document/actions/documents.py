@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
-from typing import Protocol
+from dataclasses import asdict, replace
 
+from services.document.actions.incoming import Filed, Incoming
 from services.document.actions.obtaining import may_obtain, name_source, require_obtainable
 from services.document.actions.quarantine_news import tell_quarantine
 from services.document.actions.uploads import complete, content_of, in_progress, malware_in, require_casework, stored
@@ -16,7 +16,6 @@ from services.document.model.quarantine import require_readable, screened
 from services.document.store import Stores
 from services.document.store.documents import delete_removed, mark_removing
 from services.document.store.files import NoObject, OpenFile
-from services.document.upload.form import Body
 from services.document.upload.readable import Readable
 from shared.db.gates import CLOSED, ERASED_SENTENCE
 from shared.db.unit_of_work import Tx
@@ -31,60 +30,6 @@ _NO_VERSION = "This document has no such version."
 _OTHER_PAPER = "This is not a paper file of this case."
 _JUST_MOVED = "The document was moved to another case just now. Try again."
 _MISSING = "The file isn't where it should be; the operator has been told. Try again later."
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Filed:
-    """A document that was taken in. same_as: the oldest document of the case that has, or had, the same bytes."""
-
-    document: Document
-    same_as: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Details:
-    """What the caller says about a document."""
-
-    kind: str
-    source: str
-    title: str | None
-    paper_file_id: str | None
-    attachment_of: str | None = None
-    attached_version: int | None = None
-    attached_number: int | None = None
-
-
-class Incoming(Protocol):
-    """A document on its way in, as the HTTP side hands it over."""
-
-    def open(self) -> Body:
-        """Read the body up to the file. Raises the errors of `read_form`."""
-        ...
-
-    def early_details(self, fields: Mapping[str, str]) -> Details | None:
-        """What came before the file, if that is already enough to ask for consent. Raises Invalid."""
-        ...
-
-    def details(self, fields: Mapping[str, str]) -> Details:
-        """What all the fields say. Raises Invalid."""
-        ...
-
-    def password(self, fields: Mapping[str, str]) -> str | None:
-        """What opens the file, if it was sent. Raises Invalid."""
-        ...
-
-    def claim(self, fields: Mapping[str, str], sha256: str) -> None:
-        """Claim the caller's idempotency key, now that the body is known."""
-        ...
-
-    def stop_reading(self) -> None:
-        """Wake a read that waits for the caller."""
-        ...
-
-    @property
-    def caller(self) -> int | None:
-        """The descriptor of the caller's connection."""
-        ...
 
 
 def file_document(

@@ -8,7 +8,8 @@ from typing import Any
 
 from services.document import schemas
 from services.document.actions import attachments as actions
-from services.document.actions.documents import Filed, require_document
+from services.document.actions.documents import require_document
+from services.document.actions.incoming import Filed
 from services.document.api.documents import filed
 from services.document.context import Context
 from shared.http import Blueprint, Inward, allow, audit_case, idempotent

@@ -58,7 +58,10 @@ def content_routes(context: Context) -> Blueprint:
     @blp.arguments(schemas.ContentQuery, location="query")
     @described(blp, responses={"200": {"content": {"application/octet-stream": {}}}, "206": {"description": "A part"}})
     def read_content(query: Mapping[str, Any], document_id: str) -> Response:
-        """The bytes of the newest version, or of the one asked for. One range of bytes is served."""
+        """The bytes of the newest version, or of the one asked for. One range of bytes is served.
+
+        The `Content-Type` is the document's own. `Range` and `If-Range` are honoured.
+        """
         document = actions.require_document(stores, document_id)
         audit_case(document.case_id)
         version = actions.version_to_read(stores, document, number=query["version"])

@@ -11,7 +11,7 @@ from flask import Response
 from services.document import schemas
 from services.document.actions import attachments
 from services.document.actions import documents as actions
-from services.document.actions.documents import Filed
+from services.document.actions.incoming import Filed
 from services.document.api.described import described
 from services.document.api.incoming import IncomingForm
 from services.document.context import Context
@@ -73,7 +73,11 @@ def document_routes(context: Context) -> Blueprint:
     @blp.response(201, schemas.FiledOut)
     @idempotent(partial(filed, stores), upload=_identity_of_upload)
     def file_document(case_id: str) -> Filed:
-        """File a document. From others than the family it is quarantined unless they agreed to have it."""
+        """File a document. From others than the family it is quarantined unless they agreed to have it.
+
+        A form with `file` and the other fields, in any order. The bytes are encrypted as they arrive. Whether the
+        caller may file it is settled before the body is read.
+        """
         context.require_known(case_id)
         incoming = IncomingForm(context.upload_limit)
         return actions.file_document(context, case_id=case_id, incoming=incoming)

@@ -12,7 +12,7 @@ from typing import Any
 import marshmallow as ma
 from flask import request
 
-from services.document.actions.documents import Details
+from services.document.actions.incoming import Details
 from services.document.schemas import FIELDS, MOST_PASSWORD_BYTES, PASSWORD, DocumentFields
 from services.document.upload.errors import FileTooLarge
 from services.document.upload.form import Form, Limits, read_form

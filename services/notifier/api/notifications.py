@@ -13,8 +13,19 @@ from services.notifier.context import Context
 from services.notifier.model.notifications import Channel, Notification
 from shared.clock import utc_now
 from shared.errors import Invalid
-from shared.http import Blueprint, Inward, JsonResponse, allow, audit_case, body_reader, idempotent, json_body, ok, page
-from shared.http.responses import etag_of
+from shared.http import (
+    Blueprint,
+    Inward,
+    JsonResponse,
+    allow,
+    audit_case,
+    body_reader,
+    created,
+    idempotent,
+    json_body,
+    ok,
+    page,
+)
 from shared.ids import new_id
 from shared.security.roles import CASE_READERS, CASEWORK
 
@@ -33,8 +44,12 @@ def notification_routes(context: Context) -> Blueprint:
     @blp.arguments(schemas.NewNotification)
     @blp.response(202, schemas.NotificationMade)
     @idempotent(_made)
-    def ask(body: Mapping[str, Any]) -> Notification:
-        """Send a template to one person, on purpose; consent is asked for now, and again when it goes."""
+    def send_notification(body: Mapping[str, Any]) -> Notification:
+        """Send a template to one person, on purpose; consent is asked for now, and again when it goes.
+
+        Poll it: `created`, `sending`, then `delivered` or a state with its `reason`. Nothing is sent twice: one whose
+        outcome isn't known becomes `needs_attention`.
+        """
         context.require_known(body["case_id"])
         channel = body["channel"]
         return actions.send_on_purpose(
@@ -52,7 +67,7 @@ def notification_routes(context: Context) -> Blueprint:
     @allow(*CASE_READERS)
     @blp.arguments(schemas.NotificationQuery, location="query")
     @blp.response(200, schemas.NotificationPage)
-    def of_case(query: Mapping[str, Any]) -> Response:
+    def list_notifications(query: Mapping[str, Any]) -> Response:
         """A case's notifications, oldest first."""
         case_id = query["case_id"]
         context.require_known(case_id)
@@ -66,7 +81,7 @@ def notification_routes(context: Context) -> Blueprint:
     @blp.route("/notifications/<notification_id>")
     @allow(*CASE_READERS)
     @blp.response(200, schemas.NotificationOut)
-    def read(notification_id: str) -> Response:
+    def read_notification(notification_id: str) -> Response:
         """One notification."""
         found = actions.read(stores, notification_id)
         audit_case(found.case_id)
@@ -74,7 +89,9 @@ def notification_routes(context: Context) -> Blueprint:
 
     @blp.route("/notifications/<notification_id>/content")
     @allow(*CASE_READERS)
-    def content(notification_id: str) -> Response:
+    @blp.response(200, content_type="application/pdf")
+    @blp.alternative(200, content_type="text/html")
+    def read_notification_content(notification_id: str) -> Response:
         """The PDF or the HTML, while it is kept: until it has gone."""
         found = actions.read(stores, notification_id)
         audit_case(found.case_id)
@@ -88,7 +105,7 @@ def notification_routes(context: Context) -> Blueprint:
     @allow(*CASEWORK, inward=Inward.NO)
     @blp.response(200, schemas.NotificationOut)
     @idempotent(_changed)
-    def cancel(notification_id: str) -> Notification:
+    def cancel_notification(notification_id: str) -> Notification:
         """Stop one that hasn't gone."""
         _no_body()
         audit_case(actions.read(stores, notification_id).case_id)
@@ -98,7 +115,7 @@ def notification_routes(context: Context) -> Blueprint:
     @allow(*CASEWORK, inward=Inward.NO)
     @blp.response(200, schemas.NotificationOut)
     @idempotent(_changed)
-    def came_back(notification_id: str) -> Notification:
+    def return_notification(notification_id: str) -> Notification:
         """It came back: the person was not reached."""
         _no_body()
         audit_case(actions.read(stores, notification_id).case_id)
@@ -119,10 +136,9 @@ def _shown(found: Notification) -> dict[str, Any]:
 
 
 def _made(new: Notification) -> JsonResponse:
-    headers = {"Location": f"/v1/notifications/{new.id}", "ETag": etag_of(new.version)}
-    return JsonResponse(
-        status=202, body={"id": new.id, "status": str(new.status)}, headers=headers, case_id=new.case_id
-    )
+    body = {"id": new.id, "status": str(new.status)}
+    location = f"/v1/notifications/{new.id}"
+    return created(body, location=location, etag=new.version, case_id=new.case_id, status=202)
 
 
 def _changed(found: Notification) -> JsonResponse:

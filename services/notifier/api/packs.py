@@ -22,7 +22,7 @@ def pack_routes(context: Context) -> Blueprint:
     @allow(*CASE_READERS, DATA_PROTECTION, audited=False)
     @blp.arguments(schemas.PackQuery, location="query")
     @blp.response(200, content_type="application/pdf")
-    def print_pack(query: Mapping[str, Any]) -> Response:
+    def print_consent_pack(query: Mapping[str, Any]) -> Response:
         """The privacy statement in force and a form to fill in by hand, as a PDF; 503 while it can't be read."""
         wanted = [query["format"]] if "format" in query else []
         pdf = actions.consent_pack(context, formats=wanted, now=utc_now())

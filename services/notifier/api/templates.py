@@ -29,7 +29,9 @@ def template_routes(context: Context) -> Blueprint:
     @blp.route("/templates/<name>/preview", methods=["POST"])
     @allow(MANAGER, audited=False, inward=Inward.NO)
     @blp.arguments(schemas.PreviewIn)
-    def preview(body: Mapping[str, Any], name: str) -> Response:
+    @blp.response(200, content_type="application/pdf")
+    @blp.alternative(200, content_type="text/html")
+    def preview_template(body: Mapping[str, Any], name: str) -> Response:
         """A template with sample values, or with yours: a PDF or an email's HTML, stored nowhere."""
         if body["channel"] == "email":
             html = actions.preview_email(name, body["values"], office=context.office, now=utc_now())
