@@ -78,10 +78,19 @@ def test_p23_a_family_is_given_every_version_of_its_files(rig: Rig, monkeypatch:
         "reason": None,
         "history": [],
         "returned": None,
+        "warnings": [],
+        "sha256_as_sent": None,
+        "attachments": [],
+        "attachment_of": None,
+        "attached_version": None,
+        "attached_number": None,
     }
     assert (documents[1]["source"], documents[1]["reason"]) == (foreign, "no_consent")
     assert [(one["what"], one["by"]) for one in documents[1]["history"]] == [("quarantined", None)]
-    of_version = {"document_id", "number", "at", "media_type", "size", "sha256", "pages"}
+    of_version = {
+        "document_id", "number", "at", "media_type", "size", "sha256", "pages", "warnings", "sha256_as_sent",
+        "attachments",
+    }  # fmt: skip
     assert [set(item.fields) for item in found["versions"]] == [of_version] * 3
     assert found["versions"][0].fields["sha256"] == made["sha256"]
 
