@@ -329,7 +329,7 @@ def test_a_child_that_is_stopped_is_killed_when_its_time_is_up(spool: Spool) -> 
 
 def test_a_child_that_has_used_its_time_when_that_is_up_had_too_much_to_read(spool: Spool) -> None:
     with a_sandbox(wall_seconds=5, cpu_seconds=1_000) as sandbox:
-        sandbox._server.cpu_seconds = 1  # of which half is enough, whatever else keeps this machine busy
+        sandbox._server.cpu_seconds = 0.1  # of which half is enough, whatever else keeps this machine busy
         with pytest.raises(Unreadable) as caught:
             sandbox.run("spin", spool)
         assert caught.value.reason is Reason.TOO_MUCH
