@@ -158,6 +158,20 @@ def pdfs_without_end() -> dict[str, bytes]:
             catalog, pages, page % b"/Contents 4 0 R", b"<< /Length 4 0 R >>\nstream\nq\nendstream"
         ),
         "a reference to itself": pdf_raw(catalog, pages, b"3 0 R"),
+        "two references to each other": pdf_raw(catalog, pages, page % b"/Resources 4 0 R", b"5 0 R", b"4 0 R"),
+        "names within themselves": pdf_raw(
+            b"<< /Type /Catalog /Pages 2 0 R /Names << /Dests 4 0 R >> >>", pages, page % b"", b"<< /Kids [4 0 R] >>"
+        ),
+        "an outline that goes round": pdf_raw(
+            b"<< /Type /Catalog /Pages 2 0 R /Outlines 4 0 R >>", pages, page % b"",
+            b"<< /First 5 0 R /Last 5 0 R /Count 1 >>", b"<< /Title (x) /Parent 4 0 R /Next 5 0 R >>",
+        ),
+        "a form that draws itself": pdf_raw(
+            catalog, pages, page % b"/Contents 4 0 R /Resources << /XObject << /F 5 0 R >> >>",
+            b"<< /Length 5 >>\nstream\n/F Do\nendstream",
+            b"<< /Type /XObject /Subtype /Form /BBox [0 0 9 9] /Resources << /XObject << /F 5 0 R >> >> /Length 5 >>\n"
+            b"stream\n/F Do\nendstream",
+        ),
     }  # fmt: skip
 
 

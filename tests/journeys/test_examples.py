@@ -21,6 +21,7 @@ from tests import samples
 from tests.described import Described, operations_of
 from tests.helpers import eventually
 from tests.races.inside import Inside, an_inside
+from tests.samples_email import email as email_with
 from tests.system import Caller, System
 
 _PHONED = {"channel": "phone", "by": "Żaneta Okonkwo-Łukasik"}
@@ -163,14 +164,38 @@ def tells_of_documents(system: System, case_id: str) -> str:
     assert ada.get(f"{document}/content").content == scan
     sent = {"If-Match": etag, "Content-Type": "application/octet-stream"}
     assert ada.call("PUT", f"{document}/content", data=samples.pdf_scan(seed=2), headers=sent).ok
+    assert ada.get(f"{document}/preview", page="2", width="400").ok
+    change(ada, "PATCH", document, {"title": "EHC plan, signed", "kind": "ehc_plan"})
+    done(ada, f"{document}/move", {"case_id": system.an_open_case(), "reason": "it is the sister's"})
     change(ada, "DELETE", document)
+    report = ("report.pdf", "application/pdf", samples.pdf_text("A report"))
+    email = system.a_scan(case_id, email_with(report), kind="letter")
+    assert email.status_code == 201, email.text
+    done(ada, f"/documents/{email.json()['id']}/attachments/1", {"kind": "report"})
     paper = done(ada, f"{path}/paper-files", {"location": "cabinet 2", "description": "a green folder", "pages": 12})
     ada.read(f"{path}/paper-files")
     ada.read(f"/paper-files/{paper['id']}")
     for way in ("out", "in"):
         answer = ada.post(f"/paper-files/{paper['id']}/movements", {"direction": way, "who": "Ola"})
         assert answer.ok, answer.text
+    change(ada, "PATCH", f"/paper-files/{paper['id']}", {"location": "cabinet 3"})
+    done(ada, "/paper-files/moves", {"from": "cabinet 3", "to": "cabinet 4"})
+    ada.read("/paper-files", location="cabinet 4", state="held")
+    assert ada.get(f"/paper-files/{paper['id']}/cover-sheet").ok
     return str(paper["id"])
+
+
+def tells_of_quarantine(system: System, case_id: str) -> None:
+    ada = system.caseworker
+    school = ada.made("/organisations", {"name": "Marlow Vale School", "kind": "school"})
+    for ending, who, body in (
+        ("release", system.manager, {"reason": "they had agreed by letter"}),
+        ("return", ada, {"to": "the school's office", "by": "Ada"}),
+    ):
+        filed = system.a_scan(case_id, samples.pdf_scan(), source=school["id"])
+        assert filed.json()["reason"] == "no_consent", filed.text
+        ada.read("/documents", state="quarantined")
+        done(who, f"/documents/{filed.json()['id']}/{ending}", body)
 
 
 def tells_of_letters(system: System, case_id: str, mother: str, inside: Inside) -> None:
@@ -245,6 +270,7 @@ def test_an_office_day_goes_through_every_operation_as_its_examples_say(system: 
     assert system.caseworker.post("/consents", {"case_id": shell["id"], "decision": "declined"}).ok
     tells_of_safeguarding(system)
     paper = tells_of_documents(system, case_id)
+    tells_of_quarantine(system, case_id)
     tells_of_letters(system, case_id, mother, inside)
     reviews = system.caseworker.read("/reviews", case_id=case_id)["items"]
     system.caseworker.read(f"/reviews/{reviews[0]['id']}")

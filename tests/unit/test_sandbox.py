@@ -483,7 +483,7 @@ def test_no_library_loads_anything_late(tmp_path: Path) -> None:
             with Spool(tmp_path) as spool:
                 spool.write(content)
                 said = sandbox.run("inspect", spool)
-                found = {"media_type": media_type, "pages": pages, "warnings": [], "attachments": []}
+                found = {"media_type": media_type, "pages": pages, "warnings": [], "attachments": [], "locked": False}
                 assert said == {**found, "loaded": [], "opened": []}, name
                 asked = {"media_type": media_type, "page": pages, "width": 100}
                 with sandbox.stream("preview", spool, asked) as running:

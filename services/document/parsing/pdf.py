@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 import pikepdf
 import pikepdf.settings
 
-from services.document.parsing import pdfactive, pdfholes, pdfrepair
+from services.document.parsing import pdfactive, pdfcircles, pdfholes, pdfrepair
 from services.document.parsing.budget import Budget
 from services.document.parsing.errors import Reason, Unreadable
 from services.document.parsing.pdffilters import filters_of, inflated, undone
@@ -71,6 +71,7 @@ def check(source: Seekable, budget: Budget, *, password: str | None) -> Found:
         said = int(cast(Any, document.Root).Pages.get("/Count", 0))  # before qpdf mends it
         warnings = _check_objects(document, opened.view, budget)
         pdfholes.require_none_drawn(document, opened.view)
+        pdfcircles.require_none_drawn(document)
         pages = _check_pages(document, budget)
         if said > pages:
             raise Unreadable(Reason.BROKEN)
