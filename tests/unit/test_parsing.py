@@ -8,7 +8,6 @@ import random
 import struct
 import time
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,12 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from services.document.parsing.errors import Reason, Unreadable, UnsupportedType
-from services.document.parsing.inspect import inspect
+from services.document.parsing.errors import Reason, UnsupportedType
 from services.document.parsing.inspection import Inspection
-from services.document.upload.spool import Spool
 from shared.errors import Problem
 from tests import samples
+from tests.unit.parsing_rig import Look, look_in, reason
 
 GOOD: dict[str, tuple[bytes, str, int]] = {
     "text": (samples.pdf_text("An EHC plan (draft)", pages=2), "application/pdf", 2),
@@ -42,28 +40,14 @@ GOOD: dict[str, tuple[bytes, str, int]] = {
 }
 REVISION = samples.pdf_text("First", pages=1, object_streams=False)
 
-look_at = Callable[[bytes], Inspection]
-
 
 @pytest.fixture
-def look(tmp_path: Path) -> look_at:
-    def looked(data: bytes) -> Inspection:
-        with Spool(tmp_path) as spool:
-            spool.write(data)
-            return inspect(spool)
-
-    return looked
-
-
-def reason(look: look_at, data: bytes) -> Reason:
-    with pytest.raises(Unreadable) as caught:
-        look(data)
-    assert caught.value.name == "unreadable-file"
-    return caught.value.reason
+def look(tmp_path: Path) -> Look:
+    return look_in(tmp_path)
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_a_whole_file_is_known_by_its_content(look: look_at, name: str) -> None:
+def test_a_whole_file_is_known_by_its_content(look: Look, name: str) -> None:
     data, media_type, pages = GOOD[name]
     assert look(data) == Inspection(media_type=media_type, pages=pages)
 
@@ -74,7 +58,7 @@ def test_a_whole_file_is_known_by_its_content(look: look_at, name: str) -> None:
     share=st.floats(0.0, 1.0, exclude_max=True),
     tail=st.one_of(st.none(), st.integers(1, 600)),
 )
-def test_a_file_cut_anywhere_is_refused(look: look_at, name: str, share: float, tail: int | None) -> None:
+def test_a_file_cut_anywhere_is_refused(look: Look, name: str, share: float, tail: int | None) -> None:
     data = GOOD[name][0]
     # Of the first few bytes alone some are a text: they are as good as that.
     cut = max(16, int(len(data) * share) if tail is None else len(data) - tail)
@@ -90,13 +74,13 @@ def test_a_file_cut_anywhere_is_refused(look: look_at, name: str, share: float, 
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_half_a_file_is_broken(look: look_at, name: str) -> None:
+def test_half_a_file_is_broken(look: Look, name: str) -> None:
     assert reason(look, samples.truncated(GOOD[name][0])) is Reason.BROKEN
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(name=st.sampled_from(sorted(GOOD)), seed=st.integers(0, 10**6), size=st.integers(1, 400))
-def test_a_damaged_file_is_taken_or_refused_and_nothing_else(look: look_at, name: str, seed: int, size: int) -> None:
+def test_a_damaged_file_is_taken_or_refused_and_nothing_else(look: Look, name: str, seed: int, size: int) -> None:
     data, chance = bytearray(GOOD[name][0]), random.Random(seed)
     place = chance.randrange(len(data))
     data[place : place + size] = chance.randbytes(min(size, len(data) - place))
@@ -104,24 +88,24 @@ def test_a_damaged_file_is_taken_or_refused_and_nothing_else(look: look_at, name
         look(bytes(data))
 
 
-def test_a_pdf_whose_middle_is_missing_is_broken(look: look_at) -> None:
+def test_a_pdf_whose_middle_is_missing_is_broken(look: Look) -> None:
     data = samples.pdf_scan(3)
     hole = data.index(b"/Type /XObject") - 200
     assert reason(look, data[:hole] + b"\0" * 5000 + data[hole + 5000 :]) is Reason.BROKEN
     assert reason(look, data[: len(data) // 3] + data[len(data) // 3 + 1000 :]) is Reason.BROKEN
 
 
-def test_a_truncated_pdf_with_a_new_end_is_broken(look: look_at) -> None:
+def test_a_truncated_pdf_with_a_new_end_is_broken(look: Look) -> None:
     half = samples.truncated(samples.pdf_scan(3))
     for end in (b"%%EOF", b"\nstartxref\n0\n%%EOF\n", b"\ntrailer <</Root 1 0 R>>\nstartxref\n9\n%%EOF\n"):
         assert reason(look, half + end) is Reason.BROKEN
 
 
-def test_a_pdf_without_pages_is_refused(look: look_at) -> None:
+def test_a_pdf_without_pages_is_refused(look: Look) -> None:
     assert reason(look, samples.pdf_without_pages()) is Reason.NO_PAGES
 
 
-def test_an_empty_file_is_refused(look: look_at) -> None:
+def test_an_empty_file_is_refused(look: Look) -> None:
     assert reason(look, b"") is Reason.EMPTY
 
 
@@ -130,7 +114,7 @@ def test_an_empty_file_is_refused(look: look_at) -> None:
     [samples.zip_archive(), bytes(1025) + samples.pdf_text("x"), b"GIF89a" + bytes(50), b"<html>%PDF-x", b"\xff\xd8",
      samples.zip_archive() + samples.pdf_text("x")],
 )  # fmt: skip
-def test_anything_else_is_unsupported_whatever_it_is_called(look: look_at, data: bytes) -> None:
+def test_anything_else_is_unsupported_whatever_it_is_called(look: Look, data: bytes) -> None:
     with pytest.raises(UnsupportedType) as caught:
         look(data)
     assert caught.value.name == "unsupported-media-type"
@@ -139,12 +123,12 @@ def test_anything_else_is_unsupported_whatever_it_is_called(look: look_at, data:
 @pytest.mark.parametrize(
     "magic", [b"%PDF-1.7\n", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"II+\0"]
 )
-def test_a_first_line_alone_does_not_make_a_file(look: look_at, magic: bytes) -> None:
+def test_a_first_line_alone_does_not_make_a_file(look: Look, magic: bytes) -> None:
     assert reason(look, magic) is Reason.BROKEN
     assert reason(look, magic + random.Random(1).randbytes(4000)) is Reason.BROKEN
 
 
-def test_a_pdf_that_unfolds_without_end_is_refused(look: look_at) -> None:
+def test_a_pdf_that_unfolds_without_end_is_refused(look: Look) -> None:
     began = time.process_time()
     assert reason(look, samples.pdf_bomb(100 * 1024 * 1024)) in (Reason.BROKEN, Reason.TOO_MUCH)
     assert time.process_time() - began < 5
@@ -164,14 +148,14 @@ def test_a_pdf_that_unfolds_without_end_is_refused(look: look_at) -> None:
     ],
 )
 def test_a_file_of_too_much_is_refused(
-    look: look_at, monkeypatch: pytest.MonkeyPatch, name: str, limit: str, value: int
+    look: Look, monkeypatch: pytest.MonkeyPatch, name: str, limit: str, value: int
 ) -> None:
     monkeypatch.setattr(limit, value)
     assert reason(look, GOOD[name][0]) is Reason.TOO_MUCH
 
 
 def test_a_pdf_that_hides_how_many_objects_it_has_is_counted_all_the_same(
-    look: look_at, monkeypatch: pytest.MonkeyPatch
+    look: Look, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = GOOD["text, old tables"][0]
     place = data.rindex(b"/Size ") + 6
@@ -182,7 +166,7 @@ def test_a_pdf_that_hides_how_many_objects_it_has_is_counted_all_the_same(
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(look: look_at) -> None:
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(look: Look) -> None:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -193,7 +177,7 @@ def test_a_picture_of_too_many_pixels_is_refused_before_it_is_decoded(look: look
         assert reason(look, data) is Reason.TOO_MUCH
 
 
-def test_a_tiff_whose_pages_go_round_in_a_circle_is_refused(look: look_at) -> None:
+def test_a_tiff_whose_pages_go_round_in_a_circle_is_refused(look: Look) -> None:
     data = bytearray(samples.tiff(1, compression="raw"))
     first = int.from_bytes(data[4:8], "little")
     count = int.from_bytes(data[first : first + 2], "little")
@@ -202,7 +186,7 @@ def test_a_tiff_whose_pages_go_round_in_a_circle_is_refused(look: look_at) -> No
     assert reason(look, bytes(data)) is Reason.BROKEN
 
 
-def test_a_thumbnails_end_is_not_the_pictures_end(look: look_at) -> None:
+def test_a_thumbnails_end_is_not_the_pictures_end(look: Look) -> None:
     thumbnail = samples.jpeg(16, 16)
     plain = io.BytesIO()
     Image.new("L", (600, 600), 200).save(plain, "JPEG")
@@ -215,7 +199,7 @@ def test_a_thumbnails_end_is_not_the_pictures_end(look: look_at) -> None:
     assert reason(look, data[:-40]) is Reason.BROKEN
 
 
-def test_no_error_repeats_what_is_in_the_file(look: look_at, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_error_repeats_what_is_in_the_file(look: Look, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
     for name in GOOD:
         with pytest.raises(Problem) as caught:
@@ -226,7 +210,7 @@ def test_no_error_repeats_what_is_in_the_file(look: look_at, caplog: pytest.LogC
     assert caplog.records == []
 
 
-def test_a_scan_of_twenty_megabytes_is_counted_quickly(look: look_at) -> None:
+def test_a_scan_of_twenty_megabytes_is_counted_quickly(look: Look) -> None:
     data = samples.pdf_scan(2, quality=95)
     pages = 20_000_000 // (len(data) // 2)
     data = samples.pdf_scan(pages, quality=95)

@@ -16,17 +16,15 @@ from hypothesis import strategies as st
 
 from services.document.parsing import email_message
 from services.document.parsing.attachments import MOST_ATTACHMENTS, Attachment
-from services.document.parsing.errors import Reason, Unreadable
-from services.document.parsing.inspect import inspect
+from services.document.parsing.errors import Reason
 from services.document.parsing.inspection import Inspection
 from services.document.parsing.media_types import EMAIL, TEXT
 from services.document.upload.spool import Spool
-from shared.errors import Problem
 from tests import samples
 from tests.samples_email import DATE, HEADERS, NAME, in_base64, multipart, nested, with_inner
 from tests.samples_email import email as an_email
+from tests.unit.parsing_rig import Look, look_in, reason, status
 
-Look = Callable[[bytes], Inspection]
 PLAN = samples.pdf_text("A plan", pages=1)
 WORDS = ("", b"Hello")
 IN_BASE64 = "Content-Transfer-Encoding: base64\r\nContent-Type: application/pdf; name=a.pdf"
@@ -34,12 +32,7 @@ IN_BASE64 = "Content-Transfer-Encoding: base64\r\nContent-Type: application/pdf;
 
 @pytest.fixture
 def look(tmp_path: Path) -> Look:
-    def looked(data: bytes) -> Inspection:
-        with Spool(tmp_path) as spool:
-            spool.write(data)
-            return inspect(spool)
-
-    return looked
+    return look_in(tmp_path)
 
 
 @pytest.fixture
@@ -61,20 +54,6 @@ def attachments(look: Look, data: bytes) -> list[tuple[str | None, str, int]]:
     assert (seen.media_type, seen.pages) == (EMAIL, None)
     assert [one.number for one in seen.attachments] == list(range(1, len(seen.attachments) + 1))
     return [(one.name, one.media_type, one.size) for one in seen.attachments]
-
-
-def reason(look: Look, data: bytes) -> Reason:
-    with pytest.raises(Unreadable) as caught:
-        look(data)
-    return caught.value.reason
-
-
-def status(look: Look, data: bytes) -> int:
-    try:
-        look(data)
-    except Problem as problem:
-        return problem.status
-    return 201
 
 
 # What an email has attached

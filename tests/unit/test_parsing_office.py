@@ -6,7 +6,6 @@ import io
 import random
 import time
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,16 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.document.parsing import archive
-from services.document.parsing.errors import Other, Reason, Unreadable, UnsupportedType
-from services.document.parsing.inspect import inspect
+from services.document.parsing.errors import Other, Reason, UnsupportedType
 from services.document.parsing.inspection import Inspection
 from services.document.parsing.media_types import DOCM, DOCX, ODT, XLSM, XLSX
-from services.document.upload.spool import Spool
 from shared.errors import Problem
 from tests import samples, samples_office
 from tests.samples_office import odt, open_xml, overlapping, with_descriptors, with_zip64, zipped
-
-Look = Callable[[bytes], Inspection]
+from tests.unit.parsing_rig import Look, look_in, reason, status
 
 GOOD: dict[str, tuple[bytes, str]] = {
     "docx, python-docx": (samples_office.docx_by_python(), DOCX),
@@ -78,27 +74,7 @@ WARNED: dict[str, tuple[bytes, str, tuple[str, ...]]] = {
 
 @pytest.fixture
 def look(tmp_path: Path) -> Look:
-    def looked(data: bytes) -> Inspection:
-        with Spool(tmp_path) as spool:
-            spool.write(data)
-            return inspect(spool)
-
-    return looked
-
-
-def reason(look: Look, data: bytes) -> Reason:
-    with pytest.raises(Unreadable) as caught:
-        look(data)
-    return caught.value.reason
-
-
-def status(look: Look, data: bytes) -> int:
-    """Of the answer to an upload of these bytes. What isn't an answer comes through."""
-    try:
-        look(data)
-    except Problem as problem:
-        return problem.status
-    return 201
+    return look_in(tmp_path)
 
 
 def other(look: Look, data: bytes) -> Other | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import random
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import pillow_heif
@@ -15,15 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from services.document.parsing import photos
-from services.document.parsing.errors import Reason, Unreadable, UnsupportedType
-from services.document.parsing.inspect import inspect
+from services.document.parsing.errors import Reason, UnsupportedType
 from services.document.parsing.inspection import Inspection
 from services.document.parsing.media_types import HEIC, HEIF, WEBP
-from services.document.upload.spool import Spool
-from shared.errors import Problem
 from tests import samples
-
-Look = Callable[[bytes], Inspection]
+from tests.unit.parsing_rig import Look, look_in, reason, status
 
 
 def heic(width: int = 320, height: int = 240, *, more: int = 0, tile: int = 0) -> bytes:
@@ -69,18 +64,7 @@ GOOD = {
 
 @pytest.fixture
 def look(tmp_path: Path) -> Look:
-    def looked(data: bytes) -> Inspection:
-        with Spool(tmp_path) as spool:
-            spool.write(data)
-            return inspect(spool)
-
-    return looked
-
-
-def reason(look: Look, data: bytes) -> Reason:
-    with pytest.raises(Unreadable) as caught:
-        look(data)
-    return caught.value.reason
+    return look_in(tmp_path)
 
 
 @pytest.mark.parametrize("name", GOOD)
@@ -152,11 +136,3 @@ def test_a_damaged_photo_is_taken_or_refused_and_nothing_else(look: Look, name: 
     place = chance.randrange(len(data))
     data[place : place + size] = chance.randbytes(min(size, len(data) - place))
     assert status(look, bytes(data)) in (201, 415, 422)
-
-
-def status(look: Look, data: bytes) -> int:
-    try:
-        look(data)
-    except Problem as problem:
-        return problem.status
-    return 201

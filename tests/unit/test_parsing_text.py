@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,23 +10,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.document.parsing.errors import Other, Reason, Unreadable, UnsupportedType
-from services.document.parsing.inspect import inspect
 from services.document.parsing.inspection import Inspection
 from services.document.parsing.media_types import TEXT
-from services.document.upload.spool import Spool
+from tests.unit.parsing_rig import Look, look_in
 
-Look = Callable[[bytes], Inspection]
 WORDS = "Dear Zoë,\r\n\tŁukasz will call – “soon”.\r\n\f"
 
 
 @pytest.fixture
 def look(tmp_path: Path) -> Look:
-    def looked(data: bytes) -> Inspection:
-        with Spool(tmp_path) as spool:
-            spool.write(data)
-            return inspect(spool)
-
-    return looked
+    return look_in(tmp_path)
 
 
 @pytest.mark.parametrize(

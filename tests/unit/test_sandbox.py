@@ -504,6 +504,7 @@ def test_no_library_of_the_other_kinds_loads_anything_late(tmp_path: Path) -> No
             "words": "Łukasz".encode(),
             "old words": b"caf\xe9 and more of them",
             "wide words": "Łukasz".encode("utf-16"),
+            "words with a mark": "Łukasz".encode("utf-8-sig"),
             "email": email,
         }.items():
             with Spool(tmp_path) as spool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
-import encodings.aliases
+import encodings
 import io
 import os
+import pkgutil
 import zipfile
 from base64 import b64decode
 from collections.abc import Iterator
@@ -80,6 +81,7 @@ def samples() -> Iterator[tuple[str, bytes]]:
     yield media_types.DOCX, _docx()
     yield media_types.EMAIL, _EMAIL.encode()
     yield media_types.TEXT, "Zoë".encode("utf-16")
+    yield media_types.TEXT, "Zoë".encode("utf-8-sig")
     yield media_types.TEXT, "Zoë, Zoë".encode("cp1252")
 
 
@@ -93,9 +95,9 @@ def locked_pdf() -> bytes:
 
 def load_character_sets() -> None:
     """Every one that Python knows: an email may tell the name of an attachment in any."""
-    for name in sorted(set(encodings.aliases.aliases.values())):
-        with suppress(LookupError):  # not on this system
-            codecs.lookup(name)
+    for module in pkgutil.iter_modules(encodings.__path__):
+        with suppress(LookupError):  # not an encoding, or not on this system
+            codecs.lookup(module.name)
 
 
 def _docx() -> bytes:
