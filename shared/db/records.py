@@ -16,6 +16,7 @@ import bson
 from shared.conversion import field_types, from_plain, to_plain
 from shared.db.changes import CHANGED, UNSET
 from shared.db.keys.errors import Altered, KeyGone
+from shared.db.keys.tree import number_of, owner_of
 from shared.db.keys.vault import OFFICE_KEY, Vault
 from shared.fields import Field, Optional, misfits
 from shared.ops.logs import log
@@ -122,12 +123,18 @@ class Records(Generic[T]):
         return self.case_id_of(item) if is_sealed and self._key_of(item) is None else None
 
     def is_under(self, row: Row, name: str) -> bool:
-        """Whether the row's sealed part, where it has one, is under that key. Raises Altered, after an alarm."""
+        """Whether the row's sealed part, where it has one, is under that key or one that its owner got since.
+
+        Raises Altered, after an alarm.
+        """
+        if row.get("personal") is None:
+            return True
         try:
-            return row.get("personal") is None or self._vault.key_named_in(row["personal"]) == name
-        except Altered:
+            found = self._vault.key_named_in(row["personal"])
+            return owner_of(found) == owner_of(name) and number_of(found) >= number_of(name)
+        except (Altered, ValueError) as error:
             self.alarm(row)
-            raise
+            raise Altered from error
 
     def sealed_anew(self, row: Row, *, under: str) -> bytes:
         """The row's sealed part under another key. Raises KeyGone, KeyReplaced, and Altered after an alarm."""

@@ -27,6 +27,7 @@ from shared.clock import utc_now
 from shared.db.gates import FROZEN
 from shared.db.keys.errors import Altered, KeyReplaced
 from shared.db.unit_of_work import Tx, connect
+from shared.erasure.case_keys import _seal_all
 from shared.errors import Temporary
 from shared.ids import new_id
 from tests.races.case_stores import Opened, open_case_service
@@ -174,6 +175,22 @@ def test_killed_between_any_two_calls_the_case_opens_and_the_person_doesnt(
         assert cases_by_hash(here.stores, Criterion.POSTCODE, _POSTCODE) == {case_id}
     assert answer.startswith("done ")
     assert at > 40
+
+
+def test_a_process_that_seals_late_takes_nothing_back_under_a_key_that_is_about_to_go(office: Office) -> None:
+    # Given a process that began to seal a case anew, and was overtaken: its key is the case's no more
+    case_id, here = office.a_case(), office.here
+    people = [add_person(here, case_id, f"gone {number}") for number in range(2)]
+    remove(here, people[0])
+    its_key = here.unit_of_work.gates.key_now(case_id)
+    assert its_key is not None
+    remove(here, people[1])
+    # When something is written under the newest key, and that process goes on
+    entry = add_entry(here, case_id, "written since")
+    assert _seal_all(here.stores.entries, case_id, under=its_key) == 0
+    # Then it is under the newest key still, and stays once the others are destroyed
+    office.settle(case_id)
+    assert [one.id for one in office.another().stores.entries.of_case(case_id)] == [entry.id]
 
 
 def test_while_others_write_read_and_seal_nothing_is_lost_and_nothing_left(office: Office) -> None:
