@@ -309,5 +309,7 @@ def ending(system: System, case_id: str) -> tuple[Any, ...]:
     )
     late = [(r["service"], r["late"]) for r in sorted(receipts, key=lambda r: r["service"])]
     plain = {name: certificate[name] for name in ("kept_promise", "last_letter", "what_remains", "paper")}
+    # Organisations that no family names any more are the whole office's: other tests leave some, for a minute.
+    plain["what_remains"] = [one for one in plain["what_remains"] if "no family names any more" not in one["what"]]
     assert certificate_of(system, request_id)["case"] == case_id
     return counts, late, plain

@@ -56,7 +56,7 @@ def test_p8_a_stack_where_a_shell_was_declined_looks_like_one_where_it_expired(s
     assert declined["consent.consents"] == []
 
 
-_LOOKS = ("GET /livez", "GET /readyz", "GET /metrics")
+_LOOKS = ("GET /livez", "GET /readyz", "GET /metrics", "GET /openapi.json")
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[1-8][0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(\.\d+)?([+-]\d{2}:\d{2}|Z)?")
 _DIGEST = re.compile(r"[0-9a-f]{32,128}")

@@ -49,7 +49,7 @@ def test_p10_a_person_is_kept_as_given_and_sealed(rig: Rig) -> None:
     assert (read.json(), read.headers["ETag"]) == (person, answer.headers["ETag"])
     assert rig.ask("GET", f"/cases/{case_id}").json()["people"] == [person]
     (row,) = rig.rows("people", case_id)
-    assert set(row) == {"_id", "case_id", "version", "personal"}
+    assert set(row) == {"_id", "case_id", "version", "personal", "changed"}
     stored, said = rig.everything_stored(), logs_of(rig)
     for word in ("Zoë", "Brännström", "Sorrel Mews", "SL7 1AB", "07700 900 482", "447700900482", "1984-02-29"):
         assert word.encode() not in stored

@@ -175,7 +175,7 @@ def test_a_hold_tells_a_thief_no_ground(system: System, inside: Inside) -> None:
     body = {"case_id": case_id, "ground": "safeguarding", "until": "2099-12-31", "reason": "a threat"}
     made = system.lead.made("consent:/v1/holds", body)
     (row,) = inside.rows("consent", "holds", _id=made["id"])
-    assert set(row) == {"_id", "case_id", "version", "personal"}
+    assert set(row) == {"_id", "case_id", "version", "personal", "changed"}
     read = system.lead.call("GET", f"consent:/v1/holds/{made['id']}").json()
     assert (read["ground"], read["until"]) == ("safeguarding", "2099-12-31")
 
