@@ -75,6 +75,7 @@ def create_api() -> Flask:
 
     by_hand: Service[Runtime] = Service("case", lambda opened: opened)
     by_hand.routes(lambda context: [blp])
+    by_hand.tells(**dict.fromkeys(("case", "contact", "entry", "person", "stop_all"), CASEWORK))
     return by_hand.app(Opened(runtime=runtime, context=runtime, handlers={}, steps={}, jobs=()))
 
 

@@ -95,6 +95,8 @@ def test_where_paper_is_may_be_said_of_a_frozen_case_and_of_one_that_is_out(rig:
     assert patch(rig, paper, {"location": "Cabinet 9"}).json()["location"] == "Cabinet 9"
     corrected = patch(rig, out, {"location": "Cabinet 9"}).json()
     assert (corrected["state"], corrected["out_with"], corrected["location"]) == ("out", "Ama Mensah", "Cabinet 9")
+    # While what is said of it stays as it is
+    assert problem(patch(rig, paper, {"description": "Other words"})) == (423, "frozen")
     assert problem(patch(rig, paper, {"location": "x"}, role="safeguarding_lead")) == (403, "forbidden")
     assert problem(patch(rig, {"id": new_id()}, {"location": "x"})) == (404, "not-found")
 

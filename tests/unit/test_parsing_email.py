@@ -280,3 +280,23 @@ def test_whatever_a_header_says_a_name_is_one_line_or_none(look: Look, told: str
     for one in seen.attachments:
         assert one.name is None or one.name.isprintable() or not set(one.name) & set("\r\n\0\u202e")
         assert Attachment.of(one.number, {"number": 1, "name": one.name, "media_type": one.media_type, "size": 1})
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 99999999999 Jun 2026 10:00:00 +0000",
+        "Mon, 30 Nov 99999999999 10:00:00 +0000",
+        "Mon, 31 Feb 2026 10:00:00",
+        "",
+    ],
+)
+def test_an_email_without_a_date_that_is_one_is_an_email_by_its_other_fields(look: Look, date: str) -> None:
+    told = f"Date: {date}\r\n" if date else ""
+    head = f"From: Zoë <zo@example.org>\r\n{told}MIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nHello\r\n"
+    assert look(head.encode()).media_type == EMAIL
+
+
+def test_an_attachment_whose_name_cannot_be_read_is_listed_all_the_same(look: Look) -> None:
+    told = "Content-Type: text/plain\r\nContent-Disposition: attachment; filename*=utf-32''%41"
+    assert attachments(look, multipart([WORDS, (told, b"x")])) == [(None, "text/plain", 1)]

@@ -89,6 +89,8 @@ def file_attachment(
 class _Incoming:
     """An attachment on its way from a stored email, decrypted into a spool and read apart, to a document."""
 
+    takes_password = False
+
     def __init__(self, context: Context, version: Version, details: Details) -> None:
         self._context = context
         self._version = version

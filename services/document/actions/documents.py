@@ -59,7 +59,9 @@ def file_document(
             fields = form.finish()
             password = incoming.password(fields)
             details = incoming.details(fields)
-            content, kept = content_of(context, progress, file, password=password)
+            content, kept = content_of(
+                context, progress, file, password=password, takes_password=incoming.takes_password
+            )
             locked = content.sha256_as_sent is not None
             malware = malware_in(context, progress, kept, unlock_with=password if locked else None)
             may_have = may_obtain(context, case_id, details.source, details.kind)

@@ -32,7 +32,9 @@ class Details:
 
 
 class Incoming(Protocol):
-    """A document on its way in, as the HTTP side hands it over."""
+    """A document on its way in, as the HTTP side hands it over. takes_password: whether one could come with it."""
+
+    takes_password: bool
 
     def open(self) -> Body:
         """Read the body up to the file. Raises the errors of `read_form`."""

@@ -113,15 +113,15 @@ def is_closed(stores: Stores, case_id: str) -> bool:
 def correct_paper_file(
     stores: Stores, *, shown: Shown, given: Mapping[str, str], check: Callable[[int], None], closed: bool
 ) -> Shown:
-    """Change what is given, `location` or `description`; where paper is is a fact, so also of a frozen case.
+    """Change what is given, `location` or `description`; where paper is is a fact, so that also of a frozen case.
 
     check: raises unless the caller read this version of it. closed: see `move_paper_file`. Raises Changed, Conflict
-    (disposed of, or the description of an erased case's), NotFound, Unavailable.
+    (disposed of, or the description of an erased case's), Frozen, NotFound, Unavailable.
     """
     id, case_id = shown.paper.id, shown.paper.case_id
 
     def act(tx: Tx) -> Shown:
-        before = _live(stores, id, case_id, frozen_too=True, tx=tx)
+        before = _live(stores, id, case_id, frozen_too="description" not in given, tx=tx)
         check(before.version)
         after = rules.corrected(before, given)
         return replace(shown, paper=before if after == before else stores.paper_files.save(after, tx=tx))

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 
 from services.document.context import Context
 from services.document.model.documents import Attachment, Content, Upload, Version
+from services.document.parsing.errors import Reason, Unreadable
 from services.document.store import Stores
 from services.document.store.files import StoreAway
 from services.document.upload.crypt import EncryptingReader, new_keyset
@@ -126,13 +127,24 @@ def stored(context: Context, progress: InProgress, source: Readable) -> Iterator
 
 
 def content_of(
-    context: Context, progress: InProgress, file: Stored, *, password: str | None = None
+    context: Context,
+    progress: InProgress,
+    file: Stored,
+    *,
+    password: str | None = None,
+    takes_password: bool = False,
 ) -> tuple[Content, Stored]:
     """What the file is, found by a process apart, and what is kept: the file as it was sent, or a locked PDF opened.
 
-    Raises as `Sandbox.inspect`, Invalid (a password for what can have none), StoreAway.
+    takes_password: whether one could have been sent with it. Raises as `Sandbox.inspect`, Invalid (a password for what
+    can have none), StoreAway.
     """
-    inspection = context.sandbox.inspect(file.spool, password=password, caller=progress.caller)
+    try:
+        inspection = context.sandbox.inspect(file.spool, password=password, caller=progress.caller)
+    except Unreadable as error:
+        if error.reason is Reason.NEEDS_PASSWORD and not takes_password:
+            raise Unreadable(Reason.LOCKED) from None
+        raise
     if password is not None and not inspection.may_have_password:
         raise Invalid(_NEEDS_NONE, errors={"password": [_PDF_ALONE]})
     kept = _store_opened(context, progress, file, password) if inspection.locked and password is not None else file

@@ -30,6 +30,8 @@ _DOESNT_FIT = "What was sent doesn't fit the contract. Nothing was stored."
 class IncomingForm:
     """The form of the request being answered, for `actions.documents.file_document`."""
 
+    takes_password = True
+
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._socket = request.environ.get("gunicorn.socket")

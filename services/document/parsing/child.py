@@ -73,8 +73,7 @@ def _do(job: Job, source: Source, arguments: Mapping[str, Any]) -> int:
     except MemoryError:
         return wire.OUT_OF_MEMORY
     except Exception as error:  # noqa: BLE001 - what isn't a refusal is told by its place, never by its text
-        refusal = getattr(error, "refusal", None)
-        said = {"refused": refusal} if refusal in REFUSALS else {"fault": _where(error)}
+        said = {"refused": error.refusal} if isinstance(error, REFUSALS) else {"fault": _where(error)}
         code = 0 if "refused" in said else _FAULT
     with suppress(OSError):
         os.close(_OUTPUT)

@@ -5,9 +5,7 @@ A sentence never repeats a file's name or a library's words about it: those can 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import partial
 from typing import Final
 
 from shared.errors import NotFound, Problem, UnreadableFile, UnsupportedMediaType
@@ -81,6 +79,10 @@ class Reason(Enum):
     UNKNOWN_LOCK = "The PDF is locked in a way that can't be opened here; please send one that opens without."
     BROKEN = "The file is damaged or not whole, so that part of it would be missing; please send it again."
     NO_PAGES = "The file has no pages."
+    NOT_SHOWN = (
+        "This page can't be shown as a picture here. The file was whole when it came; "
+        "please fetch its content and open it with a program of its own."
+    )
     TOO_MUCH = (
         "The file is too large to read: it has more pages, parts, objects or pixels than can be opened safely. "
         "It isn't damaged; please send it in parts."
@@ -105,11 +107,19 @@ class NoSuchPage(NotFound):
         super().__init__("The document has no such page.")
 
 
-#: Every refusal by the word under which a child process tells it, and what it is on the other side.
-REFUSALS: Final[Mapping[str, Callable[[], Problem]]] = {
-    UnsupportedType.refusal: UnsupportedType,
-    NoSuchPage.refusal: NoSuchPage,
-    **{f"unsupported-{feature.name}": partial(UnsupportedPicture, feature) for feature in Feature},
-    **{f"unsupported-{other.name}": partial(UnsupportedType, other) for other in Other},
-    **{f"unreadable-{reason.name}": partial(Unreadable, reason) for reason in Reason},
-}
+#: What a job refuses a file with; each has a word under which its process tells it.
+REFUSALS: Final = (UnsupportedType, UnsupportedPicture, Unreadable, NoSuchPage)
+
+
+def refusal_of(word: str) -> Problem:
+    """The refusal that a child process tells by this word (`refusal` of each). Raises KeyError for another word."""
+    kind, _, name = word.partition("-")
+    if word == NoSuchPage.refusal:
+        return NoSuchPage()
+    if word == UnsupportedType.refusal:
+        return UnsupportedType()
+    if kind == "unreadable":
+        return Unreadable(Reason[name])
+    if kind != "unsupported":
+        raise KeyError(word)
+    return UnsupportedPicture(Feature[name]) if name in Feature.__members__ else UnsupportedType(Other[name])

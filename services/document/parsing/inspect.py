@@ -37,13 +37,17 @@ def inspect(source: Seekable, *, password: str | None = None) -> Inspection:
     can't be read here, and Unreadable (with the reason) when it is empty, locked, cut, damaged, without pages or too
     much to open.
     """
+    with reading():
+        return _inspected(source, password)
+
+
+def _inspected(source: Seekable, password: str | None) -> Inspection:
     if source.size == 0:
         raise Unreadable(Reason.EMPTY)
     head = read_at(source, 0, HEAD + 8)
     for magics, look in _LOOKS:
         if head.startswith(magics):
-            with reading():
-                return look(source)
+            return look(source)
     if head.startswith(b"%PDF-"):
         return _pdf(source, password)
     if photos.is_heif(head) or photos.is_webp(head):
@@ -75,9 +79,8 @@ def _words(source: Seekable, head: bytes, password: str | None) -> Inspection:
 
 
 def _pdf(source: Seekable, password: str | None) -> Inspection:
-    with reading():
-        found = pdf.check(source, Budget(), password=password)
-        warnings = {*found.warnings, *archive_behind(source, found.end)}
+    found = pdf.check(source, Budget(), password=password)
+    warnings = {*found.warnings, *archive_behind(source, found.end)}
     return Inspection(media_type=PDF, pages=found.pages, warnings=tuple(sorted(warnings)), locked=found.locked)
 
 

@@ -68,18 +68,21 @@ def _lines(block: bytes) -> list[bytes]:
 
 
 def is_of_an_email(fields: Mapping[str, bytes]) -> bool:
-    """Whether these are the fields of an email: it was received, or it has a sender and a date (RFC 5322, 3.6).
+    """Whether these are the fields of an email: it was received, or it has a sender, and a date or MIME's own field
+    (RFC 5322, 3.6; RFC 2045, 4).
 
     A letter that begins with "From: the school" or "Received: today" has no address there, and no date with a time.
     """
     if b";" in fields.get("received", b""):  # what stands before the time (RFC 5322, 3.6.7)
         return True
-    if b"@" not in fields.get("from", b"") or "date" not in fields:
+    if b"@" not in fields.get("from", b""):
         return False
+    if "date" not in fields:  # a draft, as mail programs save one
+        return "mime-version" in fields
     try:
         parsedate_to_datetime(fields["date"][:_LONGEST_FIELD].decode("ascii", "replace"))
-    except ValueError:
-        return False
+    except (ValueError, OverflowError):
+        return "mime-version" in fields
     return True
 
 
@@ -95,7 +98,8 @@ def part_of(fields: Mapping[str, bytes], *, default: str) -> Part:
         media_type=media_type if _TYPE.fullmatch(media_type) else _UNKNOWN,
         boundary=boundary.encode("utf-8", "replace") if boundary else None,
         name=_cleaned(told or params.get("name")),
-        is_attached=disposition is not None and disposition.content_disposition == "attachment",
+        # Also where its name can't be read.
+        is_attached=fields.get("content-disposition", b"").lower().startswith(b"attachment"),
         encoding=fields.get("content-transfer-encoding", b"7bit").decode("ascii", "replace").strip().lower(),
         is_locked=media_type == "multipart/encrypted"
         or (

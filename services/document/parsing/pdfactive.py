@@ -1,4 +1,6 @@
-"""What in a PDF can do more than show pages: scripts, commands to start programs, files inside it."""
+"""What in a PDF can do more than show pages: scripts (forms in XFA have them), commands to start programs or to send
+what is typed somewhere, files inside it.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,9 @@ import pikepdf
 JAVASCRIPT, LAUNCH, EMBEDDED = "javascript", "launch_action", "embedded_files"
 
 #: By the name of what is found: keys that a dictionary has it under, and names that a value has then.
-_KEYS = {"/JS": JAVASCRIPT, "/JavaScript": JAVASCRIPT, "/EF": EMBEDDED, "/EmbeddedFiles": EMBEDDED}
-_VALUES = {"/JavaScript": JAVASCRIPT, "/Launch": LAUNCH, "/EmbeddedFile": EMBEDDED}
-_WORTH_A_LOOK = re.compile(rb"/(?:JS|JavaScript|Launch|EF|EmbeddedFiles?)\b")
+_KEYS = {"/JS": JAVASCRIPT, "/JavaScript": JAVASCRIPT, "/XFA": JAVASCRIPT, "/EF": EMBEDDED, "/EmbeddedFiles": EMBEDDED}
+_VALUES = {"/JavaScript": JAVASCRIPT, "/Launch": LAUNCH, "/SubmitForm": LAUNCH, "/EmbeddedFile": EMBEDDED}
+_WORTH_A_LOOK = re.compile(rb"/(?:JS|JavaScript|XFA|Launch|SubmitForm|EF|EmbeddedFiles?)\b")
 _DEEPEST = 100
 
 

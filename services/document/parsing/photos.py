@@ -16,6 +16,8 @@ from services.document.parsing.seekable import Seekable, read_at
 
 _MOST_PIXELS_IN_ALL = 800_000_000  # of all pictures in one file: a burst, or a film of a few seconds
 _MOST_BOXES = 10_000
+#: Of a WebP: its decoder holds each four times over, in less than the memory that there is.
+_MOST_PIXELS_OF_WEBP = 18_000_000
 _BLANK = (
     16 * 1024
 )  # bytes of NUL at the end of a picture's data: a copy that was broken off leaves them, no encoder does
@@ -66,6 +68,8 @@ def check_webp(source: Seekable) -> tuple[str, tuple[str, ...]]:
         source.seek(0)
         with Image.open(cast(BinaryIO, source), formats=("WEBP",)) as picture:
             frames = getattr(picture, "n_frames", 1)
+            if picture.width * picture.height > _MOST_PIXELS_OF_WEBP:
+                raise Unreadable(Reason.TOO_MUCH)
             _check_pixels([picture.size] * frames)
             for frame in range(frames):
                 picture.seek(frame)

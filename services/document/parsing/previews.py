@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import BinaryIO, Final, cast
 
 import pypdfium2  # type: ignore[import-untyped]
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile, PngImagePlugin
 
 from services.document.parsing import tiff
 from services.document.parsing.budget import MOST_PIXELS
@@ -14,6 +16,8 @@ from services.document.parsing.errors import NoSuchPage, Reason, Unreadable, Uns
 from services.document.parsing.foreign import reading
 from services.document.parsing.media_types import HEIC, HEIF, JPEG, PDF, PNG, TIFF, WEBP
 from services.document.parsing.source import Source
+
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY = 64 * 1024 * 1024
 
 _MOST_HEIGHT = 4_000  # px; a page that would be higher comes out narrower than was asked for
 _LEVEL = 3  # of deflate: a third of the default's time, for a tenth more bytes
@@ -34,10 +38,25 @@ _SIDEWAYS = {_UPRIGHT[number] for number in (5, 6, 7, 8)}
 
 
 def preview(source: Source, output: BinaryIO, *, media_type: str, page: int, width: int) -> None:
-    """Write page `page` (from 1) as a PNG, `width` px wide. Raises NoSuchPage, Unreadable, UnsupportedType."""
-    with reading():
+    """Write page `page` (from 1) as a PNG, `width` px wide. Raises NoSuchPage, Unreadable, UnsupportedType.
+
+    The file was found whole when it came, so whatever hinders here says nothing against it.
+    """
+    with _not_blamed(), reading():
         picture = _of_pdf(source, page, width) if media_type == PDF else _of_picture(source, media_type, page, width)
         picture.save(output, "PNG", compress_level=_LEVEL)
+
+
+@contextmanager
+def _not_blamed() -> Iterator[None]:
+    # What loses nothing was taken: a JPEG without its end mark, wrong checksums of words beside the picture.
+    ImageFile.LOAD_TRUNCATED_IMAGES = True
+    try:
+        yield
+    except Unreadable:
+        raise Unreadable(Reason.NOT_SHOWN) from None
+    finally:
+        ImageFile.LOAD_TRUNCATED_IMAGES = False
 
 
 def _of_pdf(source: Source, page: int, width: int) -> Image.Image:
@@ -76,10 +95,10 @@ def _of_picture(source: Source, media_type: str, page: int, width: int) -> Image
             raise NoSuchPage
         if kind in _WHOLE:
             picture.seek(frames[page - 1])
-        if picture.width * picture.height > MOST_PIXELS:
-            raise Unreadable(Reason.TOO_MUCH)
         # A JPEG that is much larger is decoded at a half, a quarter or an eighth.
         picture.draft(None, (width, max(1, width * picture.height // picture.width)))
+        if picture.width * picture.height > MOST_PIXELS:
+            raise Unreadable(Reason.NOT_SHOWN)
         turned = _UPRIGHT.get(picture.getexif().get(ExifTags.Base.Orientation, 1))
         drawn = _flat(_sized(picture, width, sideways=turned in _SIDEWAYS))
     return drawn if turned is None else drawn.transpose(turned)

@@ -14,7 +14,7 @@ from typing import Any
 
 from services.document import parsing
 from services.document.parsing import wire
-from services.document.parsing.errors import REFUSALS, Reason, Unreadable
+from services.document.parsing.errors import Reason, Unreadable, refusal_of
 from services.document.sandbox.errors import CallerGone, Interrupted
 from services.document.sandbox.server import ForkServer
 from services.document.upload.spool import Spool
@@ -131,7 +131,7 @@ class Running:
         with suppress(ValueError, KeyError, TypeError):
             said = wire.unpacked(data)
             if "refused" in said:
-                raise REFUSALS[said["refused"]]()
+                raise refusal_of(said["refused"])
             done = said["done"]
             if isinstance(done, dict):
                 return done

@@ -76,7 +76,7 @@ class Sandbox:
         refusal (one of `parsing.errors`), Busy, Interrupted, CallerGone, NotConfined.
         """
         with self._place(), self._job(job, spool, arguments, False, caller) as running:
-            return running.finish()
+            return _result_of(running)
 
     @contextmanager
     def stream(
@@ -118,3 +118,7 @@ class Sandbox:
             yield running
         finally:
             running.close()
+
+
+def _result_of(running: Running) -> Mapping[str, Any]:
+    return running.finish()
