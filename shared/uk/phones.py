@@ -14,6 +14,7 @@ HOME: Final = "GB"
 #: Characters as typed, spaces and an extension included; ITU numbers have at most 15 digits.
 MAX_CHARACTERS: Final = 60
 # Relay UK: people who can't hear or speak well dial 18001 before a number, and are called with 18002 before theirs.
+_RELAY_ALONE: Final = re.compile(r"\D*1800[12]\D*", re.ASCII)
 _RELAY: Final = re.compile(r"[^\d+]*1800[12][^\d+]*(?P<called>[+\d].*)", re.ASCII | re.DOTALL)
 
 
@@ -33,6 +34,8 @@ def to_e164(text: str) -> str:
     """
     if len(text) > MAX_CHARACTERS:
         raise BadPhone(f"A phone number has at most {MAX_CHARACTERS} characters.")
+    if _RELAY_ALONE.fullmatch(text):
+        raise BadPhone("This is Relay UK's prefix alone: write the number that it is dialled before too.")
     relayed = _RELAY.fullmatch(trimmed(text))
     if relayed is not None:
         called = relayed["called"]

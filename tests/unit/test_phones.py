@@ -28,7 +28,9 @@ def test_a_number_that_only_begins_like_the_prefix_stays_what_it_is() -> None:
     assert to_e164("+1 800 123 4567") == "+18001234567"
 
 
-@pytest.mark.parametrize("typed", ["18001 07700 900123 900123 900123", "", "18001 18001 07700 900123", "+", "ask"])
+@pytest.mark.parametrize(
+    "typed", ["18001 07700 900123 900123 900123", "", "18001 18001 07700 900123", "+", "ask", "18001", "(18002)"]
+)
 def test_the_prefix_makes_no_number_of_what_is_none(typed: str) -> None:
     with pytest.raises(BadPhone):
         to_e164(typed)
