@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Final
 
 from minio import Minio
+from minio.error import S3Error
 
 from reader.findings import Findings
 from reader.matching import Wanted
@@ -25,14 +26,23 @@ def read_buckets(store: Minio, wanted: Wanted, findings: Findings, *, names: str
             findings.unread.add("buckets of other installations")
             continue
         findings.leftover(wanted.named_in(name.encode()), "<name-of-a-bucket>")
-        keys = _keys(store, name)
-        while some := list(islice(keys, _AT_ONCE)):
-            findings.objects += len(some)
-            if named := wanted.named_in("\n".join(some).encode()):
-                among = Wanted(named)
-                for key in some:
-                    findings.leftover(among.named_in(key.encode()), f"objects.{name.removeprefix(f'{names}-')}")
+        try:
+            _read_bucket(store, name, wanted, findings, f"objects.{name.removeprefix(f'{names}-')}")
+        except S3Error as error:
+            # Removed since they were listed: nothing is in it.
+            if error.code != "NoSuchBucket":
+                raise
         findings.buckets += 1
+
+
+def _read_bucket(store: Minio, name: str, wanted: Wanted, findings: Findings, place: str) -> None:
+    keys = _keys(store, name)
+    while some := list(islice(keys, _AT_ONCE)):
+        findings.objects += len(some)
+        if named := wanted.named_in("\n".join(some).encode()):
+            among = Wanted(named)
+            for key in some:
+                findings.leftover(among.named_in(key.encode()), place)
 
 
 def _keys(store: Minio, bucket: str) -> Iterator[str]:

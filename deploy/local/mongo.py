@@ -76,12 +76,12 @@ def _mongod() -> Path:
     return found
 
 
-def _connect(ports: Ports, password: str | None) -> MongoClient[dict[str, Any]]:
+def _connect(ports: Ports, password: str | None, *, patience_ms: int = 500) -> MongoClient[dict[str, Any]]:
     return MongoClient(
         "127.0.0.1",
         ports["mongodb"],
         directConnection=True,
-        serverSelectionTimeoutMS=500,
+        serverSelectionTimeoutMS=patience_ms,
         username=ADMINISTRATOR if password else None,
         password=password,
     )
@@ -104,7 +104,7 @@ def admin_password(places: Places) -> str:
 
 def admin_client(places: Places, ports: Ports) -> MongoClient[dict[str, Any]]:
     """Return a client with the administrator's rights; the caller closes it."""
-    return _connect(ports, admin_password(places))
+    return _connect(ports, admin_password(places), patience_ms=5_000)
 
 
 def prepare(places: Places, ports: Ports) -> None:

@@ -65,9 +65,18 @@ def readers(server: int) -> list[int]:
 
 
 def _has_a_file(pid: int) -> bool:
+    if os.geteuid() != 0:
+        # Only root sees what it has open. One that waits for a file has used no processor time to speak of.
+        return _ticks_of(pid) >= 15
     with suppress(OSError):
         return os.readlink(f"/proc/{pid}/fd/3").endswith("(deleted)") and not Path(f"/proc/{pid}/fd/6").exists()
     return False
+
+
+def _ticks_of(pid: int) -> int:
+    """Its processor time so far, in hundredths of a second."""
+    fields = _of(pid, "stat").rpartition(b")")[2].split()
+    return int(fields[11]) + int(fields[12]) if fields else 0
 
 
 def _of(pid: int, name: str) -> bytes:
