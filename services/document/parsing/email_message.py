@@ -45,16 +45,15 @@ def begins_as_email(source: Seekable) -> bool:
 
 def attachments(source: Seekable) -> tuple[Attachment, ...]:
     """What the email has attached, in its order, once every part was found whole. Raises Unreadable."""
-    with reading():
-        return tuple(
-            Attachment(
-                number=number,
-                name=leaf.part.name,
-                media_type=leaf.part.media_type,
-                size=sum(map(len, _decoded(source, leaf))),
-            )
-            for number, leaf in enumerate(_attached(source), 1)
+    return tuple(
+        Attachment(
+            number=number,
+            name=leaf.part.name,
+            media_type=leaf.part.media_type,
+            size=sum(map(len, _decoded(source, leaf))),
         )
+        for number, leaf in enumerate(_attached(source), 1)
+    )
 
 
 def attachment(source: Seekable, number: int, out: BinaryIO) -> None:

@@ -25,7 +25,8 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 def reading() -> Iterator[None]:
     """Turn every error of a library over a file into Unreadable, without its text or its traceback.
 
-    What is not the file's fault comes through: our own refusals, and errors of the disk under the spool.
+    What is not the file's fault comes through: our own refusals, and errors of the disk under the spool. It stands
+    where a file is first opened (`inspect`, `previews`, an email's attachment), once around everything they call.
     """
     try:
         yield

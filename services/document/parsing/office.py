@@ -12,7 +12,6 @@ from urllib.parse import unquote
 
 from services.document.parsing import archive, markup
 from services.document.parsing.errors import Reason, Unreadable, UnsupportedType
-from services.document.parsing.foreign import reading
 from services.document.parsing.media_types import DOCM, DOCX, ODT, XLSM, XLSX
 from services.document.parsing.seekable import Seekable
 
@@ -41,14 +40,13 @@ def check(source: Seekable) -> tuple[str, tuple[str, ...]]:
 
     Raises UnsupportedType for any other archive, and Unreadable where the document is cut, locked or too much.
     """
-    with reading():
-        try:
-            with archive.opened(source, source.size) as parts:
-                return _check(parts, source)
-        except (Unreadable, zipfile.BadZipFile):
-            if not _begins_as_office(source):
-                raise UnsupportedType from None
-            raise
+    try:
+        with archive.opened(source, source.size) as parts:
+            return _check(parts, source)
+    except (Unreadable, zipfile.BadZipFile):
+        if not _begins_as_office(source):
+            raise UnsupportedType from None
+        raise
 
 
 def _check(parts: zipfile.ZipFile, source: Seekable) -> tuple[str, tuple[str, ...]]:

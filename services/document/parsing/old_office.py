@@ -7,7 +7,6 @@ from typing import BinaryIO, NoReturn, cast
 import olefile  # type: ignore[import-untyped]
 
 from services.document.parsing.errors import Other, Reason, Unreadable, UnsupportedType
-from services.document.parsing.foreign import reading
 from services.document.parsing.seekable import Seekable
 
 MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
@@ -24,11 +23,10 @@ _KNOWN = {
 
 def refuse(source: Seekable) -> NoReturn:
     """Say why the file isn't taken: Unreadable for a locked DOCX or XLSX, and UnsupportedType for all others."""
-    with reading():
-        names = _names(source)
-        if "encryptedpackage" in names:  # [MS-OFFCRYPTO] 2.3: the whole ZIP, encrypted
-            raise Unreadable(Reason.LOCKED)
-        raise UnsupportedType(next((_KNOWN[name] for name in names if name in _KNOWN), None))
+    names = _names(source)
+    if "encryptedpackage" in names:  # [MS-OFFCRYPTO] 2.3: the whole ZIP, encrypted
+        raise Unreadable(Reason.LOCKED)
+    raise UnsupportedType(next((_KNOWN[name] for name in names if name in _KNOWN), None))
 
 
 def _names(source: Seekable) -> list[str]:

@@ -10,7 +10,6 @@ from PIL import Image
 from services.document.parsing.budget import MOST_PIXELS
 from services.document.parsing.endings import archive_behind
 from services.document.parsing.errors import Reason, Unreadable, UnsupportedType
-from services.document.parsing.foreign import reading
 from services.document.parsing.media_types import HEIC, HEIF, WEBP
 from services.document.parsing.seekable import Seekable, read_at
 
@@ -47,33 +46,31 @@ def check_heif(source: Seekable) -> tuple[str, tuple[str, ...]]:
 
     Raises UnsupportedType for AVIF and for films, and Unreadable.
     """
-    with reading():
-        media_type = _check_boxes(source)
-        warnings = archive_behind(source, _end_of_boxes(source))
-        source.seek(0)
-        photos = pillow_heif.open_heif(cast(BinaryIO, source))
-        if not len(photos):
-            raise Unreadable(Reason.BROKEN)
-        _check_pixels([photo.size for photo in photos])
-        while len(photos):
-            photos[0].load()
-            del photos[0]  # with its pixels
+    media_type = _check_boxes(source)
+    warnings = archive_behind(source, _end_of_boxes(source))
+    source.seek(0)
+    photos = pillow_heif.open_heif(cast(BinaryIO, source))
+    if not len(photos):
+        raise Unreadable(Reason.BROKEN)
+    _check_pixels([photo.size for photo in photos])
+    while len(photos):
+        photos[0].load()
+        del photos[0]  # with its pixels
     return media_type, warnings
 
 
 def check_webp(source: Seekable) -> tuple[str, tuple[str, ...]]:
     """The media type and warnings of a WebP, once it was decoded; every frame where it moves. Raises Unreadable."""
-    with reading():
-        warnings = archive_behind(source, _end_of_chunks(source))
-        source.seek(0)
-        with Image.open(cast(BinaryIO, source), formats=("WEBP",)) as picture:
-            frames = getattr(picture, "n_frames", 1)
-            if picture.width * picture.height > _MOST_PIXELS_OF_WEBP:
-                raise Unreadable(Reason.TOO_MUCH)
-            _check_pixels([picture.size] * frames)
-            for frame in range(frames):
-                picture.seek(frame)
-                picture.load()
+    warnings = archive_behind(source, _end_of_chunks(source))
+    source.seek(0)
+    with Image.open(cast(BinaryIO, source), formats=("WEBP",)) as picture:
+        frames = getattr(picture, "n_frames", 1)
+        if picture.width * picture.height > _MOST_PIXELS_OF_WEBP:
+            raise Unreadable(Reason.TOO_MUCH)
+        _check_pixels([picture.size] * frames)
+        for frame in range(frames):
+            picture.seek(frame)
+            picture.load()
     return WEBP, warnings
 
 
